@@ -1,0 +1,88 @@
+"""Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from . import container, image, weights
+from .container import Osd
+from .entropy.prior import Prior, Symbols
+from .errors import FormatError, InputError, OsdError
+from .profile import lambda_of, quality_of
+from .runtime import open_runtime
+
+
+class Encoder:
+    """Keeps a model loaded: `Encoder().encode(picture, lmbda=0.5)`.
+
+    device: "auto", "cpu" or "cuda". WeightsError if the profile's weights are missing or damaged.
+    """
+
+    def __init__(self, profile: str = "small", device: str = "auto", weights_dir: str | Path | None = None) -> None:
+        self.weights = weights.load(profile, weights_dir)
+        self.profile = self.weights.profile
+        self.runtime = open_runtime(self.weights, device)
+        self.prior = Prior(self.weights.tensors, self.profile)
+
+    def encode(self, picture: Image.Image | str | Path, lmbda: float = 1.0) -> bytes:
+        """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
+
+        InputError if the picture cannot be used, ValueError if lambda is out of range.
+        """
+        quality = quality_of(lmbda)
+        if not isinstance(picture, Image.Image):
+            picture = image.open_image(picture)
+        x = image.to_array(picture, self.profile.stride)
+        thumb = image.thumbnail(picture, self.profile.thumb)
+        y, hyper, tokens = self.runtime.analyse(x, thumb)
+        gain, _, hyper_gain = self.prior.gains(quality)
+        payload, symbols = self.prior.encode(
+            y[0] * gain[:, None, None], hyper[0] * hyper_gain[:, None, None], tokens[0], quality
+        )
+        if self.prior.decode(payload, quality, *y.shape[2:]) != symbols:
+            raise OsdError("the file would not decode to what was encoded; nothing was written: please report this picture")
+        return container.pack(Osd(self.weights.model_id, picture.width, picture.height, quality, payload))
+
+
+class Decoder:
+    """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file."""
+
+    def __init__(self, device: str = "auto", weights_dir: str | Path | None = None) -> None:
+        self.device, self.weights_dir = device, weights_dir
+        self.models: dict[bytes, tuple] = {}
+
+    def decode(
+        self, data: bytes, seed: int = 0, detail: float = 1.0, max_pixels: int = container.MAX_PIXELS
+    ) -> Image.Image:
+        """Bytes of an .osd file -> RGB picture.
+
+        seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
+        denoised one (1) and beyond. FormatError if the file is damaged, WeightsError if its model is not at hand.
+        """
+        if not 0 <= detail <= 1.5:
+            raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
+        osd = container.unpack(data, max_pixels)
+        model, runtime, prior = self._model(osd.model_id)
+        profile = model.profile
+        symbols = decode_symbols(osd, prior, profile)
+        _, inverse, _ = prior.gains(osd.quality)
+        y_hat = (symbols.y16 * np.float32(1 / 16) * inverse[:, None, None])[None]
+        z_c, condition = runtime.synthesise(y_hat, symbols.tokens[None])
+        z = z_c
+        if detail > 0:
+            noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
+            z_hat = runtime.denoise(z_c, condition, symbols.tokens[None], noise, profile.level(osd.quality))
+            z = z_c + np.float32(detail) * (z_hat - z_c)
+        return image.to_image(runtime.render(z), osd.width, osd.height)
+
+    def _model(self, model_id: bytes) -> tuple:
+        if model_id not in self.models:
+            found = weights.for_model(model_id, self.weights_dir)
+            self.models[model_id] = found, open_runtime(found, self.device), Prior(found.tensors, found.profile)
+        return self.models[model_id]
+
+
+def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
+    """The integers of a file; FormatError if its payload is damaged."""
+    return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))

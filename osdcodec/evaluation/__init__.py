@@ -1,0 +1,1 @@
+"""Measuring the codec. Needs torch and the extra `eval`."""

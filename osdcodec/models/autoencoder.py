@@ -1,0 +1,44 @@
+"""DC-AE autoencoder of diffusers, with its latent brought to zero mean and unit variance per channel."""
+
+import torch
+from diffusers import AutoencoderDC
+from torch import Tensor, nn
+
+from ..profile import Profile
+
+
+class Autoencoder(nn.Module):
+    """x (B, 3, H, W) in [-1, 1]  <->  z (B, C_z, H/16, W/16), unit variance.
+
+    Deep-compression autoencoder (Chen et al., 2024) of residual blocks only: its norms see one position at a time, so a
+    tile of a picture decodes as the picture does.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.dc = AutoencoderDC(
+            latent_channels=profile.autoencoder_channels,
+            encoder_block_out_channels=profile.autoencoder_widths,
+            decoder_block_out_channels=profile.autoencoder_widths,
+            encoder_layers_per_block=profile.encoder_layers,
+            decoder_layers_per_block=profile.decoder_layers,
+            encoder_qkv_multiscales=((),) * len(profile.autoencoder_widths),
+            decoder_qkv_multiscales=((),) * len(profile.autoencoder_widths),
+        )
+        # Noise levels mean something only while z has unit variance; measured once, when the encoder is done.
+        self.register_buffer("mean", torch.zeros(1, profile.autoencoder_channels, 1, 1))
+        self.register_buffer("std", torch.ones(1, profile.autoencoder_channels, 1, 1))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, C_z, H/16, W/16)"""
+        return (self.dc.encoder(x) - self.mean) / self.std
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, C_z, H/16, W/16) -> (B, 3, H, W)"""
+        return self.dc.decoder(z * self.std + self.mean)
+
+    @torch.no_grad()
+    def calibrate(self, latents: Tensor) -> None:
+        """Sets mean and standard deviation from raw encoder outputs (N, C_z, h, w)."""
+        self.mean.copy_(latents.mean((0, 2, 3), keepdim=True))
+        self.std.copy_(latents.std((0, 2, 3), keepdim=True))

@@ -1,0 +1,83 @@
+"""All networks of a profile in one module, with the four verbs of the runtimes and the forward pass of training."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..profile import ANCHORS, Profile, quality_of
+from .autoencoder import Autoencoder
+from .denoiser import Denoiser
+from .prior import Prior
+from .semantics import Semantics
+from .transforms import Analysis, Gains, HyperAnalysis, Synthesis
+
+
+@dataclass
+class Reconstruction:
+    """What a training step looks at."""
+
+    x_hat: Tensor  # (B, 3, H, W)
+    z: Tensor  # (B, C_z, H/16, W/16) the picture's own latent
+    z_c: Tensor  # what the synthesis made of the symbols
+    z_hat: Tensor  # and the denoiser of that
+    bits: Tensor  # (B, 2) hyper-latent, latent
+    signal_to_noise: Tensor  # of the start z_N
+
+
+class CodecModel(nn.Module):
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.profile = profile
+        self.autoencoder = Autoencoder(profile)
+        self.semantics = Semantics(profile)
+        self.analysis = Analysis(profile)
+        self.hyper_analysis = HyperAnalysis(profile)
+        self.gains = Gains(profile, [quality_of(lmbda) for lmbda in ANCHORS])
+        self.prior = Prior(profile)
+        self.synthesis = Synthesis(profile)
+        self.denoiser = Denoiser(profile)
+        alpha_bars = torch.tensor([profile.alpha_bar(n) for n in range(profile.noise_high + 1)])
+        self.register_buffer("alpha_bars", alpha_bars, persistent=False)
+
+    def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, 3, H, W), thumb (B, 3, 64, 64) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)"""
+        features, tokens = self.semantics(thumb)
+        y = self.analysis(self.autoencoder.encode(x), x, features)
+        return y, self.hyper_analysis(y), tokens
+
+    def synthesise(self, y_hat: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """y_hat (B, C_y, h, w), tokens (B, K) -> z_c (B, C_z, 2h, 2w), condition (B, C_c, 2h, 2w)"""
+        return self.synthesis(y_hat, self.semantics.embed(tokens))
+
+    def denoise(
+        self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
+    ) -> Tensor:
+        """One step from z_N to z_hat; level (B,), alpha_bar (B, 1, 1, 1)"""
+        return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
+
+    def render(self, z: Tensor) -> Tensor:
+        """z (B, C_z, 2h, 2w) -> x (B, 3, H, W)"""
+        return self.autoencoder.decode(z)
+
+    def levels(self, quality: Tensor) -> Tensor:
+        """quality (B,) -> diffusion step N (B,)"""
+        low, high = self.profile.noise_low, self.profile.noise_high
+        return torch.round(low + (high - low) * quality / 255)
+
+    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> Reconstruction:
+        """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
+        with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
+            thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
+            features, tokens = self.semantics(thumb)
+            z = self.autoencoder.encode(x)
+        y = self.analysis(z, x, features)
+        gain, inverse, hyper_gain = self.gains(quality)
+        y_hat, bits = self.prior(y * gain, self.hyper_analysis(y) * hyper_gain, quality, hard)
+        z_c, condition = self.synthesise(y_hat * inverse, tokens)
+        level = self.levels(quality)
+        alpha_bar = self.alpha_bars[level.long()][:, None, None, None]
+        z_hat = self.denoise(z_c, condition, tokens, torch.randn_like(z_c), level, alpha_bar)
+        signal_to_noise = (alpha_bar * z_c.square()).mean() / (1 - alpha_bar).mean()
+        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, signal_to_noise.detach())

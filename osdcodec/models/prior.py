@@ -1,0 +1,198 @@
+"""The fake-quantised twin of the integer prior: same layers in torch, trained straight-through, exported as integers.
+
+A tensor of the twin holds real values on the grid of its integers: real = integer / 2**bits. Every layer is
+`clamp(floor((conv(x, weight) + bias) / 2**shift))` on those integers, as in `entropy/integer_net.py`.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..profile import Profile
+
+WEIGHT_BITS = 12  # fractional bits of the weights, which are int16
+HIDDEN_BITS = 8  # of hidden activations
+FEATURE_BITS = 6  # of what the hyperprior tells the context model
+MEAN_BITS = 4  # means and reconstructed latents are in sixteenths
+SCALE_BITS = 3  # the table row is eight times the real output
+SYMBOL_LIMIT = 64  # symbols lie in -64 .. 64
+TABLE_ROWS = 64
+SCALE_MIN, SCALE_MAX = 0.1, 32.0
+TAIL = 2e-5  # share of a Laplacian in each table: outliers cost 15 bits or so instead of all 24
+PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
+QUALITY_SCALE = 1 / 64
+
+
+def round_through(x: Tensor) -> Tensor:
+    """Rounds half up; the gradient passes straight through."""
+    return x + (torch.floor(x + 0.5) - x).detach()
+
+
+class IntegerConv(nn.Module):
+    """One layer of the integer prior: convolution with zero padding, then rounding to `out_bits` and clamping."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, in_bits: int, out_bits: int, low: int, high: int,
+        input_scale: list[float] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        self.in_bits, self.out_bits, self.low, self.high = in_bits, out_bits, low, high
+        # Real value of one unit of each input, relative to 2**-in_bits: lets one layer read inputs on different grids.
+        self.register_buffer("input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False)
+
+    def integers(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias in units of 2**-12 and 2**-(12 + in_bits), as real numbers with straight-through rounding."""
+        weight = round_through(self.conv.weight * self.input_scale * 2**WEIGHT_BITS).clamp(-32768, 32767)
+        bias = round_through(self.conv.bias * 2 ** (WEIGHT_BITS + self.in_bits))
+        return weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: integers / 2**in_bits -> integers / 2**out_bits"""
+        weight, bias = self.integers()
+        out = F.conv2d(x, weight / 2**WEIGHT_BITS, bias / 2 ** (WEIGHT_BITS + self.in_bits), padding=self.conv.padding)
+        return round_through(out * 2**self.out_bits).clamp(self.low, self.high) / 2**self.out_bits
+
+    def export(self) -> dict[str, np.ndarray]:
+        weight, bias = (t.detach().cpu().double().numpy() for t in self.integers())
+        shift = WEIGHT_BITS + self.in_bits - self.out_bits
+        return {
+            "weight": weight.astype(np.int16),
+            "bias": (bias + 2 ** (shift - 1)).astype(np.int32),  # the half turns floor into rounding
+            "rescale": np.array([1, shift, self.low, self.high], np.int32),
+        }
+
+    @torch.no_grad()
+    def load(self, tensors: dict[str, np.ndarray], prefix: str) -> None:
+        """The inverse of `export`."""
+        shift = WEIGHT_BITS + self.in_bits - self.out_bits
+        weight = torch.from_numpy(tensors[f"{prefix}.weight"].astype(np.float32))
+        bias = torch.from_numpy((tensors[f"{prefix}.bias"] - 2.0 ** (shift - 1)).astype(np.float32))
+        self.conv.weight.copy_(weight / 2**WEIGHT_BITS / self.input_scale)
+        self.conv.bias.copy_(bias / 2 ** (WEIGHT_BITS + self.in_bits))
+
+
+def scale_of(row: Tensor) -> Tensor:
+    """Table row (real-valued 0 .. 63) -> standard deviation."""
+    return SCALE_MIN * torch.exp(row * (math.log(SCALE_MAX / SCALE_MIN) / (TABLE_ROWS - 1)))
+
+
+def probability(value: Tensor, scale: Tensor) -> Tensor:
+    """Mass of the unit interval around `value`: a Gaussian of standard deviation `scale` with thin Laplacian tails."""
+    distance = value.abs()
+    gauss = 0.5 * (
+        torch.erfc((distance - 0.5) / scale * math.sqrt(0.5)) - torch.erfc((distance + 0.5) / scale * math.sqrt(0.5))
+    )
+    width = 1 + scale
+    laplace = torch.exp(-distance / width) * torch.sinh(0.5 / width)  # exact for |value| >= 1/2, close enough below
+    return (1 - TAIL) * gauss + TAIL * laplace
+
+
+def tables() -> np.ndarray:
+    """(64, 129) int32 frequencies; each row sums to 2**24, each count is at least 1."""
+    symbols = torch.arange(-SYMBOL_LIMIT, SYMBOL_LIMIT + 1, dtype=torch.float64)
+    rows = probability(symbols, scale_of(torch.arange(TABLE_ROWS, dtype=torch.float64))[:, None]).numpy()
+    return np.stack([frequencies(row) for row in rows])
+
+
+def frequencies(weights: np.ndarray, total: int = 2**24) -> np.ndarray:
+    """Non-negative weights (V,) -> int32 counts (V,), each at least 1, summing to 2**24."""
+    weights = np.asarray(weights, np.float64)
+    counts = 1 + np.floor(weights / weights.sum() * (total - len(weights))).astype(np.int64)
+    counts[weights.argmax()] += total - counts.sum()
+    return counts.astype(np.int32)
+
+
+class Prior(nn.Module):
+    """Hyperprior and four-part context model (quadtree partition of DCVC-DC, Li et al., 2023)."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.profile = profile
+        hyper, latent = profile.hyper_channels, profile.latent_channels
+        features, width = profile.feature_channels, profile.context_channels
+        hidden = dict(out_bits=HIDDEN_BITS, low=0, high=2**15 - 1)
+        row = dict(in_bits=HIDDEN_BITS, out_bits=SCALE_BITS, low=0, high=TABLE_ROWS - 1)
+
+        self.hyper_scale = nn.Sequential(
+            IntegerConv(1, 16, 1, 0, **hidden, input_scale=[QUALITY_SCALE]),
+            IntegerConv(16, hyper, 1, **row),
+        )
+        self.hyper_synthesis = nn.Sequential(
+            IntegerConv(hyper + 1, 4 * features, 3, 0, **hidden, input_scale=[1.0] * hyper + [QUALITY_SCALE]),
+            nn.PixelShuffle(2),
+            IntegerConv(features, 4 * features, 3, HIDDEN_BITS, **hidden),
+            nn.PixelShuffle(2),
+            IntegerConv(features, features, 3, HIDDEN_BITS, FEATURE_BITS, 0, 2**13 - 1),
+        )
+        mixed = [1.0] * features + [2.0 ** (FEATURE_BITS - MEAN_BITS)] * latent
+        self.context = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "0": IntegerConv(features + latent, width, 3, FEATURE_BITS, **hidden, input_scale=mixed),
+                    "1": IntegerConv(width, width, 1, HIDDEN_BITS, **hidden),
+                    "mean": IntegerConv(width, latent, 1, HIDDEN_BITS, MEAN_BITS, -1024, 1024),
+                    "scale": IntegerConv(width, latent, 1, **row),
+                }
+            )
+            for _ in PHASES
+        )
+        for head in [self.hyper_scale[-1], *(group["scale"] for group in self.context)]:
+            nn.init.constant_(head.conv.bias, 2.5)  # start near a standard deviation of 0.6
+
+    def masks(self, like: Tensor) -> list[Tensor]:
+        """Four boolean masks (C_y, h, w): which symbols belong to which group."""
+        channels, height, width = like.shape[1:]
+        quarter = (torch.arange(channels, device=like.device) * 4 // channels)[:, None, None]
+        rows = torch.arange(height, device=like.device)[:, None]
+        columns = torch.arange(width, device=like.device)
+        phase = 2 * (rows % 2) + columns % 2
+        return [phase == (place ^ quarter) for place in PHASES]
+
+    def forward(self, y: Tensor, hyper: Tensor, quality: Tensor, hard: bool = False) -> tuple[Tensor, Tensor]:
+        """y (B, C_y, h, w), hyper (B, C_h, hh, hw), both gained, quality (B,) -> y_hat like y, bits (B, 2)
+
+        y_hat is rounded straight-through, as the decoder will see it. The bits of hyper-latent and latent are those of
+        the rounded symbols if `hard`, else of symbols with uniform noise, whose gradient is better.
+        """
+        plane = quality[:, None, None, None].round()
+        row = 2**SCALE_BITS * self.hyper_scale(plane * QUALITY_SCALE)
+        symbols = round_through(hyper).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        bits_hyper = self.bits(hyper, symbols, row, hard).sum((1, 2, 3))
+
+        plane = plane.expand(-1, -1, *hyper.shape[2:])
+        features = self.hyper_synthesis(torch.cat([symbols, plane * QUALITY_SCALE], 1))[..., : y.shape[2], : y.shape[3]]
+        y_hat, bits = torch.zeros_like(y), torch.zeros_like(y)
+        for group, mask in zip(self.context, self.masks(y), strict=True):
+            hidden = group["1"](group["0"](torch.cat([features, y_hat], 1)))
+            mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
+            symbols = round_through(y - mean).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            bits = bits + mask * self.bits(y - mean, symbols, row, hard)
+            y_hat = y_hat + mask * (symbols + mean)
+        return y_hat, torch.stack([bits_hyper, bits.sum((1, 2, 3))], 1)
+
+    def bits(self, value: Tensor, symbols: Tensor, row: Tensor, hard: bool) -> Tensor:
+        at = symbols if hard or not self.training else value + torch.rand_like(value) - 0.5
+        return -torch.log2(probability(at, scale_of(row)).clamp_min(2.0**-24))
+
+    def layers(self) -> dict[str, IntegerConv]:
+        """Name in the weights file -> layer."""
+        named = {f"prior.hyper_scale.{i}": layer for i, layer in enumerate(self.hyper_scale)}
+        convolutions = [layer for layer in self.hyper_synthesis if isinstance(layer, IntegerConv)]
+        named |= {f"prior.hyper_synthesis.{i}": layer for i, layer in enumerate(convolutions)}
+        for i, group in enumerate(self.context):
+            named |= {f"prior.context.{i}.{key}": layer for key, layer in group.items()}
+        return named
+
+    def export(self) -> dict[str, np.ndarray]:
+        """Integer tensors by their names in the weights file, with the tables of the latents."""
+        tensors = {f"{name}.{k}": v for name, layer in self.layers().items() for k, v in layer.export().items()}
+        return tensors | {"prior.tables": tables()}
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        """The inverse of `export`."""
+        for name, layer in self.layers().items():
+            layer.load(tensors, name)

@@ -1,0 +1,85 @@
+"""All that fixes a model: strides, channels, tokens, noise levels. No torch, no numpy.
+
+    picture (W, H)  ──32──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
+                    ──16──▶  autoencoder latent z (C_z, 2h, 2w)
+"""
+
+import math
+from dataclasses import dataclass
+
+LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
+ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One model family. Two files of the same profile and model id decode to the same symbols."""
+
+    name: str = "small"
+    stride: int = 32  # pixels per position of y; pictures are padded to a multiple of it
+    latent_channels: int = 96  # C_y
+    hyper_channels: int = 32  # C_h
+    hyper_factor: int = 4  # positions of y per position of the hyper-latent
+    feature_channels: int = 64  # C_f, what the hyperprior tells the context model
+    context_channels: int = 128  # C_m, width of the context model
+
+    autoencoder_factor: int = 16  # f
+    autoencoder_channels: int = 32  # C_z
+    autoencoder_widths: tuple[int, ...] = (24, 24, 48, 96, 192)  # the first is unused: no stage runs at full resolution
+    encoder_layers: tuple[int, ...] = (0, 1, 1, 2, 2)
+    decoder_layers: tuple[int, ...] = (0, 1, 2, 2, 2)
+
+    transform_widths: tuple[int, int] = (128, 256)  # analysis and synthesis, at 1/16 and at 1/32
+    transform_layers: tuple[int, int] = (1, 2)
+    condition_channels: int = 64  # what the synthesis tells the denoiser beside z_c
+    denoiser_widths: tuple[int, int] = (128, 160)  # UNet, at 1/16 and at 1/32
+    denoiser_layers: int = 1
+
+    thumb: int = 64  # side of the thumbnail that the CLIP tower sees
+    tower_patch: int = 8
+    tower_width: int = 128
+    tower_layers: int = 4
+    tokens: int = 4  # K, a 2x2 grid over the picture
+    codebook_size: int = 1024
+
+    noise_low: int = 120  # diffusion step N at lambda = 0.1
+    noise_high: int = 300  # and at lambda = 2
+    beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
+    beta_end: float = 0.012
+    diffusion_steps: int = 1000
+
+    def grid(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of y for a picture of width x height pixels."""
+        return -(-height // self.stride), -(-width // self.stride)
+
+    def hyper_grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the hyper-latent for rows x columns of y."""
+        return -(-rows // self.hyper_factor), -(-columns // self.hyper_factor)
+
+    def level(self, quality: int) -> int:
+        """Diffusion step N for a quality byte: linear in log lambda, so linear in q (rate-adaptive noise of DiffO)."""
+        return round(self.noise_low + (self.noise_high - self.noise_low) * quality / 255)
+
+    def alpha_bar(self, level: int) -> float:
+        """Cumulative product of 1 - beta up to and including step `level` (diffusers' alphas_cumprod[level])."""
+        first, last = math.sqrt(self.beta_start), math.sqrt(self.beta_end)
+        product = 1.0
+        for step in range(level + 1):
+            product *= 1 - (first + (last - first) * step / (self.diffusion_steps - 1)) ** 2
+        return product
+
+
+SMALL = Profile()
+PROFILES = {SMALL.name: SMALL}
+
+
+def lambda_of(quality: int) -> float:
+    """Quality byte 0..255 -> lambda 0.1..2 (255 is the smallest file)."""
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (quality / 255)
+
+
+def quality_of(lmbda: float) -> int:
+    """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
+    if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
+        raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
+    return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))

@@ -1,0 +1,57 @@
+"""How the float networks run. Both runtimes have the same four verbs, on NumPy arrays:
+
+    analyse(x (1, 3, H, W), thumb (1, 3, 64, 64))    -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
+    synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)
+    denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, 2h, 2w)
+    render(z (1, C_z, 2h, 2w))                       -> x (1, 3, H, W)
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..weights import Weights
+
+
+class Runtime(Protocol):
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+    def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def denoise(
+        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+    ) -> np.ndarray: ...
+
+    def render(self, z: np.ndarray) -> np.ndarray: ...
+
+
+def open_runtime(weights: Weights, device: str = "auto") -> Runtime:
+    """ONNX Runtime on the CPU, torch on a GPU; `auto` takes a GPU only if torch is there and sees one.
+
+    WeightsError if `device` is "cuda" and there is none.
+    """
+    if device == "auto":
+        device = "cuda" if _sees_cuda() else "cpu"
+    if device == "cpu":
+        from .onnx import OnnxRuntime
+
+        return OnnxRuntime(weights)
+    if not _sees_cuda():
+        raise WeightsError("no CUDA device can be used here: choose --device cpu, or install a torch that sees the GPU")
+    from .torch import TorchRuntime
+
+    return TorchRuntime(weights, device)
+
+
+def _sees_cuda() -> bool:
+    """Asks the driver before torch: importing torch takes seconds, and most machines have no GPU."""
+    from pathlib import Path
+
+    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()

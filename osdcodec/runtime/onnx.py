@@ -1,0 +1,51 @@
+"""The four verbs through ONNX Runtime on the CPU. Never imports torch."""
+
+import numpy as np
+import onnxruntime as ort
+
+from ..weights import Weights
+
+
+class OnnxRuntime:
+    """Sessions are made when first used: encoding does not load the decoder's networks."""
+
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+        self.weights, self.threads = weights, threads
+        self.sessions: dict[str, ort.InferenceSession] = {}
+
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        y, hyper, tokens = self._run("analyse", x=x, thumb=thumb)
+        return y, hyper, tokens
+
+    def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z_c, condition = self._run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
+        return z_c, condition
+
+    def denoise(
+        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+    ) -> np.ndarray:
+        alpha_bar = np.full((1, 1, 1, 1), self.weights.profile.alpha_bar(level), np.float32)
+        (z_hat,) = self._run(
+            "denoise", z_c=z_c, condition=condition, tokens=tokens.astype(np.int64), noise=noise,
+            level=np.array([level], np.float32), alpha_bar=alpha_bar,
+        )  # fmt: skip
+        return z_hat
+
+    def render(self, z: np.ndarray) -> np.ndarray:
+        (x,) = self._run("render", z=z)
+        return x
+
+    def _run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        if verb not in self.sessions:
+            self.sessions[verb] = self._session(verb)
+        return self.sessions[verb].run(None, inputs)
+
+    def _session(self, verb: str) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        if self.threads:
+            options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        # The graphs name their tensors as the weights file does; ONNX Runtime takes those it needs.
+        tensors = {name: value for name, value in self.weights.tensors.items() if value.dtype == np.float32}
+        options.add_external_initializers(list(tensors), [ort.OrtValue.ortvalue_from_numpy(t) for t in tensors.values()])
+        return ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,1 @@
+"""Training of a profile: `python -m osdcodec.training STAGE …`. Needs the extra `train`."""

@@ -1,0 +1,46 @@
+"""Command line of the training: stages in order, each within its time budget, resumable, ending in an exported file."""
+
+import argparse
+import tomllib
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from ..profile import PROFILES
+from .codec import train_codec
+from .autoencoder import train_autoencoder
+from .tower import train_tower
+
+STAGES = {"tower": train_tower, "autoencoder": train_autoencoder, "codec": train_codec}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.training", description=__doc__)
+    parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"of {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--profile", default="small", choices=PROFILES)
+    parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/, thumbnails/ and perceptual/")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
+    parser.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
+    parser.add_argument("--steps", type=int, help="train so many steps instead of a time budget")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(STAGES)}")
+
+    profile = PROFILES[options.profile]
+    config = tomllib.loads((options.config or Path(__file__).with_name(f"{profile.name}.toml")).read_text("utf-8"))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    accelerator = Accelerator(cpu=options.cpu, mixed_precision="no" if options.cpu or not torch.cuda.is_available() else "bf16")
+    options.out.mkdir(parents=True, exist_ok=True)
+    for stage in options.stages:
+        minutes = config[stage]["minutes"] if options.minutes is None else options.minutes
+        STAGES[stage](profile, config[stage], options.data, options.out, accelerator, minutes, options.steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Stage `autoencoder`: pictures through the autoencoder alone; then its latent is measured and brought to unit variance."""
+
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..models.autoencoder import Autoencoder
+from ..profile import Profile
+from .data import Photos
+from .losses import PerceptualDistance
+from .trainer import Trainer
+
+
+def train_autoencoder(
+    profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
+) -> Autoencoder:
+    """Trains and calibrates the autoencoder; returns it and leaves it in out/autoencoder-calibrated.pt."""
+    photos = Photos(data / "train", seed=1)
+    model = Autoencoder(profile).to(accelerator.device, memory_format=torch.channels_last).train()
+    perceptual = None
+    if config["perceptual"]:
+        perceptual = PerceptualDistance(next((data / "perceptual").glob("*.safetensors")), stages=3).to(accelerator.device)
+    trainer = Trainer(
+        "autoencoder", out, model, list(model.parameters()), accelerator, config["learning_rate"], config["weight_decay"]
+    )
+
+    def step(_: int) -> tuple[Tensor, dict[str, float]]:
+        x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)
+        with accelerator.autocast():
+            z = model.dc.encoder(x)
+            spread = z.detach().float().std((0, 2, 3), keepdim=True)
+            x_hat = model.dc.decoder(z + config["latent_noise"] * spread * torch.randn_like(z))
+        mse = F.mse_loss(x_hat.float(), x)
+        loss, record = config["mse"] * mse, {"psnr": (-10 * torch.log10(mse.detach() / 4)).item()}
+        if perceptual is not None:
+            distance = perceptual(x_hat, x).mean()
+            loss, record["perceptual"] = loss + config["perceptual"] * distance, distance.item()
+        return loss, record
+
+    trained = trainer.run(step, minutes, steps)
+    with torch.no_grad():
+        crops = [photos.batch(8, 256).to(accelerator.device) for _ in range(16 if steps is None else 1)]
+        trained.calibrate(torch.cat([trained.dc.encoder(x) for x in crops]).float())
+    torch.save(trained.state_dict(), out / "autoencoder-calibrated.pt")
+    return trained

@@ -1,0 +1,130 @@
+"""Stage `codec`: transforms, prior, denoiser and the autoencoder's decoder, end to end through the fixed one step."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from pytorch_msssim import ms_ssim
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..models import CodecModel
+from ..profile import Profile, quality_of
+from .data import Photos
+from .losses import Discriminator, PerceptualDistance, hinge
+from .trainer import Trainer
+
+
+class RateControl(nn.Module):
+    """Steers the rate multiplier of each anchor lambda until its measured bpp meets the target."""
+
+    def __init__(self, targets: list[float], rates: list[float], steer: float) -> None:
+        super().__init__()
+        self.register_buffer("log_target", torch.tensor(targets).log(), persistent=False)
+        self.register_buffer("log_rate", torch.tensor(rates).log())
+        self.register_buffer("bpp", torch.tensor(targets))  # running mean, for the log
+        self.steer = steer
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """Interpolation weights of the anchors (B, 5) -> rate multipliers (B,)"""
+        return (weights @ self.log_rate).exp()
+
+    @torch.no_grad()
+    def update(self, weights: Tensor, bpp: Tensor) -> None:
+        """weights (B, 5), measured bpp (B,)"""
+        excess = (bpp / (weights @ self.log_target).exp()).clamp(max=3) - 1
+        self.log_rate += self.steer * (weights * excess[:, None]).sum(0)
+        share = 0.02 * weights
+        self.bpp += (share * (bpp[:, None] - self.bpp)).sum(0)
+
+
+class Extra(nn.Module):
+    """What training needs beside the model: rate control and discriminator."""
+
+    def __init__(self, profile: Profile, config: dict) -> None:
+        super().__init__()
+        self.control = RateControl(config["bpp"], config["rate"], config["steer"])
+        self.discriminator = Discriminator(profile.autoencoder_channels)
+
+
+def load_stages(model: CodecModel, out: Path) -> None:
+    """Takes the results of the earlier stages into the whole model."""
+    for part, name in ((model.semantics, "semantics"), (model.autoencoder, "autoencoder-calibrated")):
+        path = out / f"{name}.pt"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: run the earlier stages first")
+        part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def train_codec(
+    profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
+) -> CodecModel:
+    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads."""
+    device, anchors = accelerator.device, np.array([quality_of(lmbda) for lmbda in config["lambdas"]])
+    photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
+    model = CodecModel(profile)
+    if not (out / "codec.pt").exists():
+        load_stages(model, out)
+    model.to(device, memory_format=torch.channels_last).train()
+    model.semantics.requires_grad_(False).eval()
+    model.autoencoder.dc.encoder.requires_grad_(False)
+    extra = Extra(profile, config).to(device)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    trainer = Trainer(
+        "codec", out, model, parameters, accelerator, config["learning_rate"], config["weight_decay"], extra=extra
+    )
+    judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)
+    perceptual = None
+    if config["perceptual"]:
+        path = next((data / "perceptual").glob("*.safetensors"))
+        perceptual = PerceptualDistance(path, config["perceptual_stages"]).to(device)
+
+    def qualities(size: int) -> Tensor:
+        """Half of them at the anchors, half anywhere between."""
+        drawn = np.where(random.random(size) < 0.5, random.choice(anchors, size), random.integers(0, 256, size))
+        return torch.from_numpy(drawn).float().to(device)
+
+    def step(_: int) -> tuple[Tensor, dict[str, float]]:
+        x = photos.batch(config["batch"], config["crop"]).to(device, memory_format=torch.channels_last)
+        quality = qualities(len(x))
+        weights = model.gains.weights(quality)
+        with accelerator.autocast():
+            out = model(x, quality)
+            part = slice(0, max(1, len(x) // 4))
+            coarse = model.render(out.z_c[part])
+        x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
+        extra.control.update(weights, bpp.detach())
+
+        mse = F.mse_loss(x_hat, x)
+        loss = config["mse"] * mse + (extra.control(weights) * bpp).mean()
+        loss = loss + config["coarse"] * F.mse_loss(coarse.float(), x[part]) + config["relay"] * F.mse_loss(out.z_hat, out.z)
+        record = {
+            "psnr": (-10 * torch.log10((x_hat - x).detach().square().mean((1, 2, 3)) / 4)).mean().item(),
+            "bpp": bpp.mean().item(),
+            "hyper": (out.bits[:, 0] / out.bits.sum(1)).mean().item(),
+            "snr": out.signal_to_noise.item(),
+            "gain": (F.mse_loss(out.z_c, out.z) / F.mse_loss(out.z_hat, out.z)).item(),
+        }
+        record |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], extra.control.bpp, strict=True)}
+        if config["ms_ssim"]:
+            similarity = ms_ssim((x_hat + 1) / 2, (x + 1) / 2, data_range=1.0)
+            loss, record["ms_ssim"] = loss + config["ms_ssim"] * (1 - similarity), similarity.item()
+        if perceptual is not None:
+            some = slice(0, max(1, round(len(x) * config["perceptual_share"])))
+            distance = perceptual(x_hat[some], x[some]).mean()
+            loss, record["perceptual"] = loss + config["perceptual"] * distance, distance.item()
+        if config["adversarial"]:
+            condition = out.z_c.detach().float()
+            fake = extra.discriminator(x_hat.detach(), condition)
+            verdict = hinge(extra.discriminator(x, condition), fake)
+            judge.zero_grad(set_to_none=True)
+            accelerator.backward(verdict)
+            judge.step()
+            extra.discriminator.requires_grad_(False)
+            loss = loss - config["adversarial"] * extra.discriminator(x_hat, condition).mean()
+            extra.discriminator.requires_grad_(True)
+            record["verdict"] = verdict.item()
+        return loss, record
+
+    return trainer.run(step, minutes, steps)

@@ -1,0 +1,127 @@
+"""A trained model -> one safetensors file: integer prior, gains, codebook, networks in 8 bits, four ONNX graphs."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from safetensors.numpy import save
+from torch import Tensor, nn
+
+from ..models import CodecModel
+from ..models.prior import frequencies
+from ..profile import Profile
+
+MIN_QUANTISED = 2048  # smaller tensors stay in half precision
+
+
+class Verb(nn.Module):
+    """One of the four verbs of a model as a module, for the exporter."""
+
+    def __init__(self, model: CodecModel, verb: str) -> None:
+        super().__init__()
+        self.model, self.verb = model, verb
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return getattr(self.model, self.verb)(*inputs)
+
+
+def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list[str]], list[str]]]:
+    """Verb -> example inputs by name, names of their dynamic axes, output names."""
+    rows, columns, size = 3, 5, profile.stride
+    latent = torch.zeros(1, profile.autoencoder_channels, 2 * rows, 2 * columns)
+    tokens, picture = torch.zeros(1, profile.tokens, dtype=torch.int64), {2: "H", 3: "W"}
+    fine, coarse = {2: "2h", 3: "2w"}, {2: "h", 3: "w"}
+    return {
+        "analyse": (
+            {"x": torch.zeros(1, 3, rows * size, columns * size), "thumb": torch.zeros(1, 3, profile.thumb, profile.thumb)},
+            {"x": picture, "y": coarse, "hyper": {2: "hh", 3: "hw"}},
+            ["y", "hyper", "tokens"],
+        ),
+        "synthesise": (
+            {"y_hat": torch.zeros(1, profile.latent_channels, rows, columns), "tokens": tokens},
+            {"y_hat": coarse, "z_c": fine, "condition": fine},
+            ["z_c", "condition"],
+        ),
+        "denoise": (
+            {
+                "z_c": latent,
+                "condition": torch.zeros(1, profile.condition_channels, 2 * rows, 2 * columns),
+                "tokens": tokens,
+                "noise": latent,
+                "level": torch.zeros(1),
+                "alpha_bar": torch.full((1, 1, 1, 1), 0.5),
+            },
+            {"z_c": fine, "condition": fine, "noise": fine, "z_hat": fine},
+            ["z_hat"],
+        ),
+        "render": ({"z": latent}, {"z": fine, "x": picture}, ["x"]),
+    }
+
+
+def graph(model: CodecModel, verb: str) -> bytes:
+    """One verb as an ONNX graph whose tensors lie outside: they are named as in the model's state dict."""
+    inputs, axes, outputs = verbs(model.profile)[verb]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns of every size it traces; those are wanted as they are
+        torch.onnx.export(
+            Verb(model, verb).eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=outputs,
+            dynamic_axes=axes, opset_version=17, do_constant_folding=False, dynamo=False,
+        )  # fmt: skip
+    proto = onnx.load_from_string(buffer.getvalue())
+    for node in proto.graph.node:
+        node.input[:] = [name.removeprefix("model.") for name in node.input]
+        node.doc_string = ""
+        for attribute in node.attribute:
+            if node.op_type == "Transpose" and attribute.name == "perm":  # ONNX Runtime refuses negative axes
+                attribute.ints[:] = [axis % len(attribute.ints) for axis in attribute.ints]
+    for tensor in proto.graph.initializer:
+        if tensor.name.startswith("model."):
+            tensor.name = tensor.name.removeprefix("model.")
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="weights")
+    return proto.SerializeToString()
+
+
+def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (out, …) -> int8 (out, …), float16 scale (out,): symmetric, per output channel."""
+    flat = weight.reshape(len(weight), -1)
+    scale = (np.abs(flat).max(1) / 127).clip(1e-7).astype(np.float16).clip(6e-8)
+    steps = np.rint(flat / scale.astype(np.float32)[:, None]).clip(-127, 127)
+    return steps.astype(np.int8).reshape(weight.shape), scale
+
+
+def networks(model: CodecModel) -> dict[str, np.ndarray]:
+    """Every float tensor that some verb uses: large ones in 8 bits, the rest in half precision."""
+    tensors = {}
+    for name, value in model.state_dict().items():
+        if name.startswith(("prior.", "gains.")):
+            continue
+        array = value.detach().float().cpu().numpy()
+        if array.ndim > 1 and array.size >= MIN_QUANTISED and name != "semantics.codebook":
+            tensors[name], tensors[f"{name}|scale"] = quantise(array)
+        else:
+            tensors[name] = array.astype(np.float16)
+    return tensors
+
+
+def normative(model: CodecModel, token_counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The tensors that fix the symbols: integer prior, tables, gains. token_counts (K, V): how often each token was seen."""
+    gains = {f"gains.{n}": getattr(model.gains, n).detach().exp().float().cpu().numpy() for n in ("latent", "inverse", "hyper")}
+    # Half a count for what was never seen: every token must remain codable.
+    token_tables = np.stack([frequencies(row + 0.5) for row in token_counts])
+    return model.prior.export() | gains | {"prior.token_tables": token_tables}
+
+
+def export(model: CodecModel, token_counts: np.ndarray, path: Path, metadata: dict[str, str]) -> int:
+    """Writes the weights file; returns its size in bytes."""
+    model = model.float().cpu().eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
+    graphs = {f"graph.{verb}": np.frombuffer(graph(model, verb), np.uint8) for verb in verbs(model.profile)}
+    data = save(networks(model) | normative(model, token_counts) | graphs, metadata)
+    path.write_bytes(data)
+    return len(data)

@@ -1,0 +1,100 @@
+"""The loop around a stage: time budget, learning rate, EMA, checkpoints that resume, a log of JSON lines."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+Step = Callable[[int], tuple[Tensor, dict[str, float]]]  # step number -> loss, things to log
+
+
+class Trainer:
+    """Trains `model` with `step` for `minutes` of wall time (checkpointed time counts) or `steps` steps.
+
+    The checkpoint `out/<stage>.pt` holds model, EMA, optimizer, extra state, steps and seconds; a run that finds it goes
+    on from there. `out/<stage>.jsonl` gets a line every `every` steps.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        out: Path,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        accelerator: Accelerator,
+        learning_rate: float,
+        weight_decay: float,
+        decay: float = 0.999,
+        extra: nn.Module | None = None,
+    ) -> None:
+        self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, learning_rate
+        self.model, self.parameters, self.extra = model, parameters, extra
+        self.optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.steps, self.seconds = 0, 0.0
+        if self.path.exists():
+            state = torch.load(self.path, map_location=accelerator.device, weights_only=True)
+            model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if extra is not None:
+                extra.load_state_dict(state["extra"])
+            self.steps, self.seconds = state["steps"], state["seconds"]
+
+    @property
+    def path(self) -> Path:
+        return self.out / f"{self.stage}.pt"
+
+    def save(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "extra": self.extra.state_dict() if self.extra is not None else {},
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def log(self, record: dict) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        with open(self.out / f"{self.stage}.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def run(self, step: Step, minutes: float, steps: int | None = None, every: int = 50, save_seconds: float = 240) -> nn.Module:
+        """Returns the averaged model."""
+        budget, saved, since, sums = minutes * 60, self.seconds, time.monotonic() - self.seconds, {}
+        while (self.steps < steps) if steps is not None else (self.seconds < budget):
+            done = self.steps / steps if steps is not None else self.seconds / budget
+            rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            loss, record = step(self.steps)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.accelerator.backward(loss)
+            norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            if norm.isfinite():  # one bad batch must not end a run of hours
+                self.optimizer.step()
+                self.average.update_parameters(self.model)
+            self.steps += 1
+            self.seconds = time.monotonic() - since
+            for key, value in (record | {"loss": loss.item(), "gradient": norm.item()}).items():
+                sums[key] = sums.get(key, 0.0) + value
+            if self.steps % every == 0:
+                means = {key: round(value / every, 5) for key, value in sums.items()}
+                self.log({"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)} | means)
+                sums = {}
+            if self.seconds - saved > save_seconds:
+                self.save()
+                saved = self.seconds
+        self.save()
+        return self.average.module
