@@ -1,0 +1,185 @@
+"""The .osd file, version 1: bytes <-> fields. Pure Python; spec/osd-1.md is the normative text.
+
+    .- byte 0 ----.- byte 1 ----.- byte 2 ----.- byte 3 ----.
+    |     8F      |    4F 'O'   |    53 'S'   |    44 'D'   |  magic
+    |-------------+-------------+-------------+-------------|
+    | 0 0 0 1 0 0 0 s |                                        version 1; s: sections follow the payload
+    |-----------------+---------------------------------------|
+    |                     model id                          |  4 bytes, names the tensors that fix the symbols
+    |-------------------------------------------------------|
+    |  width  LEB128            |  height  LEB128           |  1 .. 65535 each
+    |---------------------------+---------------------------|
+    |  quality    |                                            q, lambda = 0.1 * 20^(q / 255)
+    |-------------+---------------------------|
+    |  payload length  LEB128                 |                only if s
+    |-----------------------------------------+-------------|
+    |  payload: one rANS stack, does not end in a zero byte |
+    |-------------------------------------------------------|
+    |  type 'a'..'z' 'A'..'Z'   |  length  LEB128           |  only if s: one or more sections,
+    |  bytes                                                |  each type at most once
+    |-------------------------------------------------------|
+    |              CRC-32 of all that precedes              |  little-endian
+    '-------------------------------------------------------'
+
+18 bytes around the payload of a photo with sides of 128 to 16383 pixels. A reader skips a lower-case section that it
+does not know and refuses an upper-case one. Every file has exactly one form: what this module reads it would write.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+from .errors import FormatError
+
+MAGIC = b"\x8fOSD"
+VERSION = 1
+SECTIONS = 0x01  # flag: sections follow the payload
+MAX_SIDE = 65535
+MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
+_CHECKSUM = 4
+_SMALLEST = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM
+_LEB128_BYTES = 5
+
+
+@dataclass(frozen=True)
+class Osd:
+    """What an .osd file says.
+
+    model_id: 4 bytes; width, height: pixels, 1 .. 65535; quality: 0 .. 255; payload: the entropy-coded symbols;
+    sections: (one ASCII letter, bytes) each, in file order.
+    """
+
+    model_id: bytes
+    width: int
+    height: int
+    quality: int
+    payload: bytes
+    sections: tuple[tuple[str, bytes], ...] = ()
+    version: int = VERSION
+
+
+def pack(osd: Osd) -> bytes:
+    """Fields -> the bytes of the file. ValueError if a field lies outside its range."""
+    _check(osd)
+    flags = SECTIONS if osd.sections else 0
+    parts = [MAGIC, bytes([osd.version << 4 | flags]), osd.model_id]
+    parts += [leb128(osd.width), leb128(osd.height), bytes([osd.quality])]
+    if osd.sections:
+        parts.append(leb128(len(osd.payload)))
+    parts.append(osd.payload)
+    for kind, data in osd.sections:
+        parts += [kind.encode("ascii"), leb128(len(data)), data]
+    body = b"".join(parts)
+    return body + zlib.crc32(body).to_bytes(_CHECKSUM, "little")
+
+
+def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
+    """The bytes of a file -> its fields. FormatError, with field and offset, at the first defect.
+
+    The size is judged as soon as it is read, then the checksum, then all that lies behind the header. Whether the model
+    is at hand is not asked here.
+    """
+    if data[:4] != MAGIC:
+        raise FormatError("empty file" if not data else "not an .osd file", "magic", 0)
+    if len(data) < _SMALLEST:
+        raise FormatError(f"cut short: {len(data)} bytes, the smallest file has {_SMALLEST}", "file", len(data))
+    version, flags = data[4] >> 4, data[4] & 0x0F
+    if version != VERSION:
+        raise FormatError(f"version {version} is not known here, only {VERSION}: update osdc", "version", 4)
+    if flags & ~SECTIONS:
+        raise FormatError(f"reserved bits are set ({flags:#x}): damaged, or made by a newer osdc", "flags", 4)
+    end = len(data) - _CHECKSUM
+    width, after_width = _read_leb128(data, 9, end, "width")
+    height, at = _read_leb128(data, after_width, end, "height")
+    for name, side, offset in (("width", width, 9), ("height", height, after_width)):
+        if not 1 <= side <= MAX_SIDE:
+            raise FormatError(f"{side} is not between 1 and {MAX_SIDE}", name, offset)
+    if width * height > max_pixels:
+        raise FormatError(f"{width}x{height} is more than {max_pixels} pixels: raise --max-pixels", "size", 9)
+    if int.from_bytes(data[end:], "little") != zlib.crc32(data[:end]):
+        raise FormatError("does not match: the file is damaged or cut short", "checksum", end)
+    if at >= end:
+        raise FormatError("missing", "quality", at)
+    quality, at = data[at], at + 1
+
+    if flags & SECTIONS:
+        length, at = _read_leb128(data, at, end, "payload length")
+        payload = _take(data, at, length, end, "payload")
+        sections = _read_sections(data, at + length, end)
+    else:
+        payload, sections = data[at:end], ()
+    if payload.endswith(b"\0"):
+        raise FormatError("ends in a zero byte, which a writer strips", "payload", at + len(payload) - 1)
+    return Osd(data[5:9], width, height, quality, payload, sections, version)
+
+
+def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict:
+    """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError."""
+    osd = unpack(data, max_pixels)
+    sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
+    header = len(data) - len(osd.payload) - sum(sections.values()) - _CHECKSUM
+    return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": _CHECKSUM}
+
+
+def leb128(value: int) -> bytes:
+    """value >= 0 in the shortest form: 7 bits a byte, lowest first, the high bit says that more follow."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
+    """Value at offset `at` and the offset behind it."""
+    value = 0
+    for i in range(_LEB128_BYTES):
+        if at + i >= end:
+            raise FormatError("cut short", field, at)
+        byte = data[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            if byte == 0 and i > 0:
+                raise FormatError("not in the shortest form", field, at)
+            return value, at + i + 1
+    raise FormatError(f"longer than {_LEB128_BYTES} bytes", field, at)
+
+
+def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
+    if length > end - at:
+        raise FormatError(f"{length} bytes announced, {end - at} left", field, at)
+    return data[at : at + length]
+
+
+def _read_sections(data: bytes, at: int, end: int) -> tuple[tuple[str, bytes], ...]:
+    if at == end:
+        raise FormatError("sections are announced, none is there", "flags", 4)
+    sections: dict[str, bytes] = {}
+    while at < end:
+        kind = chr(data[at])
+        if not _is_letter(kind):
+            raise FormatError(f"{data[at]:#04x} is not a letter", "section type", at)
+        if kind.isupper():
+            raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
+        if kind in sections:
+            raise FormatError(f"a second section {kind}", "section type", at)
+        length, start = _read_leb128(data, at + 1, end, f"length of section {kind}")
+        sections[kind] = _take(data, start, length, end, f"section {kind}")
+        at = start + length
+    return tuple(sections.items())
+
+
+def _is_letter(kind: str) -> bool:
+    return len(kind) == 1 and kind.isascii() and kind.isalpha()
+
+
+def _check(osd: Osd) -> None:
+    kinds = [kind for kind, _ in osd.sections]
+    if osd.version != VERSION or len(osd.model_id) != 4:
+        raise ValueError(f"version must be {VERSION} and the model id have 4 bytes")
+    if not (1 <= osd.width <= MAX_SIDE and 1 <= osd.height <= MAX_SIDE and 0 <= osd.quality <= 255):
+        raise ValueError(f"width {osd.width}, height {osd.height} or quality {osd.quality} is out of range")
+    if osd.payload.endswith(b"\0"):
+        raise ValueError("the payload ends in a zero byte: strip it")
+    if not all(_is_letter(kind) and kind.islower() for kind in kinds) or len(set(kinds)) < len(kinds):
+        raise ValueError(f"section types must be lower-case letters, each at most once, not {kinds}")

@@ -1,0 +1,57 @@
+"""The errors of osdc, each one line that says what, where and what to do.
+
+    OsdError               exit code 3
+     ├─ InputError                   3   missing, not a picture, damaged, too large
+     │   └─ FormatError              3   not a valid .osd file; names the field and its offset
+     ├─ TargetError                  3   the asked-for size is out of reach
+     ├─ WeightsError                 4   missing, not the ones listed, unknown model id or profile
+     └─ FileError                    5   reading failed
+         └─ OutputError              5   writing failed, or the output exists and must stay
+
+The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt.
+"""
+
+
+class OsdError(Exception):
+    """Root of all errors that osdc raises on purpose."""
+
+    exit_code = 3
+
+
+class InputError(OsdError):
+    """The input cannot be used."""
+
+
+class FormatError(InputError):
+    """The bytes are not a valid .osd file.
+
+    field: its name in the specification; offset: its first byte in the file, None if it has no place of its own.
+    """
+
+    def __init__(self, message: str, field: str, offset: int | None = None) -> None:
+        super().__init__(message, field, offset)  # all three, so that the error survives pickling
+        self.message, self.field, self.offset = message, field, offset
+
+    def __str__(self) -> str:
+        where = self.field if self.offset is None else f"{self.field} at byte {self.offset}"
+        return f"{where}: {self.message}"
+
+
+class TargetError(OsdError):
+    """No quality of the model reaches the asked-for size."""
+
+
+class WeightsError(OsdError):
+    """The weights are missing or not the ones that the file or the profile names."""
+
+    exit_code = 4
+
+
+class FileError(OsdError):
+    """The system refused to read or write a file."""
+
+    exit_code = 5
+
+
+class OutputError(FileError):
+    """The output could not be written, or exists and must not be overwritten."""

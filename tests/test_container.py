@@ -1,0 +1,169 @@
+"""The container against literal bytes, and every way to break it."""
+
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from osdcodec.container import MAX_PIXELS, Osd, layout, leb128, pack, unpack
+from osdcodec.errors import FormatError
+
+PLAIN = bytes.fromhex(
+    "8f 4f 53 44"  # magic
+    "10"  # version 1, no flags
+    "de ad be ef"  # model id
+    "80 06"  # width 768
+    "80 04"  # height 512
+    "c4"  # quality 196
+    "01 02 03"  # payload
+    "90 0e 5e 14"  # CRC-32, as gzip computes it
+)
+PLAIN_FIELDS = Osd(bytes.fromhex("deadbeef"), 768, 512, 196, b"\x01\x02\x03")
+
+SECTIONED = bytes.fromhex(
+    "8f4f5344 11 00010203 01 ffff03 00"  # sections; 1 x 65535 pixels; quality 0
+    "02 00ff"  # payload of two bytes
+    "69 03 000000"  # i, three zero bytes
+    "65 00"  # e, empty
+    "4e 26 f4 3b"
+)
+SECTIONED_FIELDS = Osd(bytes(range(4)), 1, 65535, 0, b"\x00\xff", (("i", bytes(3)), ("e", b"")))
+
+
+def sealed(body: str) -> bytes:
+    """Hex of all but the checksum -> a file whose checksum is right."""
+    data = bytes.fromhex(body)
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(("data", "fields"), [(PLAIN, PLAIN_FIELDS), (SECTIONED, SECTIONED_FIELDS)])
+def test_bytes_are_these(data, fields):
+    assert pack(fields).hex(" ") == data.hex(" ")
+    assert unpack(data) == fields
+
+
+def test_eighteen_bytes_around_the_payload():
+    for side in (128, 16383):
+        assert len(pack(replace(PLAIN_FIELDS, width=side, height=side))) - len(PLAIN_FIELDS.payload) == 18
+
+
+def test_empty_payload_is_a_file():
+    osd = replace(PLAIN_FIELDS, payload=b"", width=1, height=1)
+    assert unpack(pack(osd)) == osd
+    assert len(pack(osd)) == 16
+    osd = replace(osd, sections=(("x", b"<x/>"),))
+    assert unpack(pack(osd)) == osd
+
+
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+def test_every_flipped_bit_is_refused(data):
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            unpack(bytes(damaged))
+
+
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+def test_every_truncation_and_extension_is_refused(data):
+    for length in range(len(data)):
+        with pytest.raises(FormatError):
+            unpack(data[:length])
+    for more in (b"\0", b"\n", data[-4:], data):
+        with pytest.raises(FormatError):
+            unpack(data + more)
+
+
+HEAD = "8f4f5344 11 00010203 01 01 00"  # with sections, 1x1
+
+
+@pytest.mark.parametrize(
+    ("data", "field", "offset"),
+    [
+        (b"", "magic", 0),
+        (b"hello, world: a text file", "magic", 0),
+        (b"\x89PNG\r\n\x1a\n0123456789", "magic", 0),
+        (PLAIN[:10], "file", 10),
+        (sealed("8f4f5344 20 00010203 01 01 00"), "version", 4),
+        (sealed("8f4f5344 00 00010203 01 01 00"), "version", 4),
+        (sealed("8f4f5344 12 00010203 01 01 00"), "flags", 4),
+        (sealed("8f4f5344 18 00010203 01 01 00"), "flags", 4),
+        (sealed("8f4f5344 10 00010203 00 01 00"), "width", 9),
+        (sealed("8f4f5344 10 00010203 01 00 00"), "height", 10),
+        (sealed("8f4f5344 10 00010203 808004 01 00"), "width", 9),  # 65536
+        (sealed("8f4f5344 10 00010203 01 808004 00"), "height", 10),
+        (sealed("8f4f5344 10 00010203 8100 01 00"), "width", 9),  # 1, not in the shortest form
+        (sealed("8f4f5344 10 00010203 01 818000 00"), "height", 10),
+        (sealed("8f4f5344 10 00010203 ffffffffff7f 01 00"), "width", 9),
+        (sealed("8f4f5344 10 00010203 ffffff"), "width", 9),  # no end
+        (sealed("8f4f5344 10 00010203 01 ffff"), "height", 10),
+        (sealed("8f4f5344 10 00010203 8101 01"), "quality", 12),
+        (sealed("8f4f5344 10 00010203 ffff03 ffff03 00"), "size", 9),  # 65535 x 65535
+        (PLAIN[:-1] + b"\x07", "checksum", 17),
+        (sealed("8f4f5344 10 00010203 01 01 00 010200"), "payload", 14),  # zero bytes are stripped
+        (sealed(HEAD), "payload length", 12),
+        (sealed(HEAD + "8000"), "payload length", 12),
+        (sealed(HEAD + "02 01"), "payload", 13),
+        (sealed(HEAD + "ffffffff0f 01"), "payload", 17),
+        (sealed(HEAD + "02 0100 6900"), "payload", 14),
+        (sealed(HEAD + "01 01"), "flags", 4),  # announced, none there
+        (sealed(HEAD + "00 00"), "section type", 13),
+        (sealed(HEAD + "00 e9 00"), "section type", 13),  # a letter in Latin-1 only
+        (sealed(HEAD + "00 41 00"), "section type", 13),  # upper case: must be understood
+        (sealed(HEAD + "00 78 00 78 00"), "section type", 15),  # x twice
+        (sealed(HEAD + "00 78"), "length of section x", 14),
+        (sealed(HEAD + "00 78 8000"), "length of section x", 14),
+        (sealed(HEAD + "00 78 02 aa"), "section x", 15),
+    ],
+)
+def test_defects_name_field_and_offset(data, field, offset):
+    with pytest.raises(FormatError) as caught:
+        unpack(data)
+    assert (caught.value.field, caught.value.offset) == (field, offset)
+    assert str(caught.value).startswith(f"{field} at byte {offset}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_lower_case_section_is_kept():
+    assert unpack(sealed(HEAD + "00 7a 01 aa")).sections == (("z", b"\xaa"),)
+
+
+def test_size_is_judged_before_the_checksum_and_against_the_limit():
+    assert unpack(PLAIN, max_pixels=768 * 512) == PLAIN_FIELDS
+    with pytest.raises(FormatError, match="max-pixels") as caught:
+        unpack(PLAIN[:-4] + bytes(4), max_pixels=768 * 512 - 1)
+    assert caught.value.field == "size"
+    edge = pack(replace(PLAIN_FIELDS, width=2**14, height=2**14))
+    assert unpack(edge).width ** 2 == MAX_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [(0, "00"), (127, "7f"), (128, "8001"), (300, "ac02"), (16383, "ff7f"), (16384, "808001"), (65535, "ffff03")],
+)
+def test_leb128(value, form):
+    assert leb128(value).hex() == form
+
+
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+def test_layout_sums_to_the_file(data):
+    counts = layout(data)
+    assert counts["header"] + counts["payload"] + sum(counts["sections"].values()) + counts["checksum"] == len(data)
+
+
+def test_layout_counts():
+    assert layout(PLAIN) == {"header": 14, "payload": 3, "sections": {}, "checksum": 4}
+    assert layout(SECTIONED) == {"header": 15, "payload": 2, "sections": {"i": 5, "e": 2}, "checksum": 4}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2}, {"model_id": b"abc"}, {"width": 0}, {"height": 65536}, {"quality": 256}, {"quality": -1},
+        {"payload": b"a\0"}, {"sections": (("A", b""),)}, {"sections": (("1", b""),)}, {"sections": (("xx", b""),)},
+        {"sections": (("é", b""),)}, {"sections": (("x", b""), ("x", b"y"))},
+    ],
+)  # fmt: skip
+def test_pack_refuses_what_unpack_would(change):
+    with pytest.raises(ValueError):
+        pack(replace(PLAIN_FIELDS, **change))
