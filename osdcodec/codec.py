@@ -1,5 +1,6 @@
 """Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,7 @@ class Encoder:
         InputError if the picture cannot be used, ValueError if lambda is out of range.
         """
         quality = quality_of(lmbda)
-        if not isinstance(picture, Image.Image):
-            picture = image.open_image(picture)
+        picture = image.open_image(picture)
         x = image.to_array(picture, self.profile.stride)
         thumb = image.thumbnail(picture, self.profile.thumb)
         y, hyper, tokens = self.runtime.analyse(x, thumb)
@@ -86,3 +86,23 @@ class Decoder:
 def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
     return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))
+
+
+def encode(picture: Image.Image | str | Path, lmbda: float = 1.0) -> bytes:
+    """A picture -> the bytes of an .osd file, with the embedded weights, which stay loaded."""
+    return _encoder().encode(picture, lmbda)
+
+
+def decode(data: bytes) -> Image.Image:
+    """The bytes of an .osd file -> RGB picture; models stay loaded."""
+    return _decoder().decode(data)
+
+
+@cache
+def _encoder() -> Encoder:
+    return Encoder()
+
+
+@cache
+def _decoder() -> Decoder:
+    return Decoder()

@@ -44,6 +44,8 @@ class IntegerConv(nn.Module):
         # Real value of one unit of each input, relative to 2**-in_bits: lets one layer read inputs on different grids.
         self.register_buffer("input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False)
 
+        self.exact = True  # False: a float layer without rounding, to measure what the integers cost
+
     def integers(self) -> tuple[Tensor, Tensor]:
         """Weight and bias in units of 2**-12 and 2**-(12 + in_bits), as real numbers with straight-through rounding."""
         weight = round_through(self.conv.weight * self.input_scale * 2**WEIGHT_BITS).clamp(-32768, 32767)
@@ -52,6 +54,10 @@ class IntegerConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: integers / 2**in_bits -> integers / 2**out_bits"""
+        if not self.exact:
+            return self.conv._conv_forward(x, self.conv.weight * self.input_scale, self.conv.bias).clamp(
+                self.low / 2**self.out_bits, self.high / 2**self.out_bits
+            )
         weight, bias = self.integers()
         out = F.conv2d(x, weight / 2**WEIGHT_BITS, bias / 2 ** (WEIGHT_BITS + self.in_bits), padding=self.conv.padding)
         return round_through(out * 2**self.out_bits).clamp(self.low, self.high) / 2**self.out_bits

@@ -45,7 +45,8 @@ class OnnxRuntime:
         if self.threads:
             options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
-        # The graphs name their tensors as the weights file does; ONNX Runtime takes those it needs.
-        tensors = {name: value for name, value in self.weights.tensors.items() if value.dtype == np.float32}
-        options.add_external_initializers(list(tensors), [ort.OrtValue.ortvalue_from_numpy(t) for t in tensors.values()])
+        # The graphs hold no tensors, only their names in the weights file.
+        names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
+        values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]
+        options.add_external_initializers(names, values)
         return ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])

@@ -8,11 +8,19 @@ import torch
 from accelerate import Accelerator
 
 from ..profile import PROFILES
-from .codec import train_codec
 from .autoencoder import train_autoencoder
+from .codec import train_codec
+from .export import export_profile
+from .prior import train_prior
 from .tower import train_tower
 
-STAGES = {"tower": train_tower, "autoencoder": train_autoencoder, "codec": train_codec}
+STAGES = {
+    "tower": train_tower,
+    "autoencoder": train_autoencoder,
+    "codec": train_codec,
+    "prior": train_prior,
+    "export": export_profile,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -38,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     accelerator = Accelerator(cpu=options.cpu, mixed_precision="no" if options.cpu or not torch.cuda.is_available() else "bf16")
     options.out.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
-        minutes = config[stage]["minutes"] if options.minutes is None else options.minutes
+        minutes = config[stage].get("minutes", 0) if options.minutes is None else options.minutes
         STAGES[stage](profile, config[stage], options.data, options.out, accelerator, minutes, options.steps)
 
 

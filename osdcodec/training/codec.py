@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -85,8 +84,11 @@ def train_codec(
         drawn = np.where(random.random(size) < 0.5, random.choice(anchors, size), random.integers(0, 256, size))
         return torch.from_numpy(drawn).float().to(device)
 
-    def step(_: int) -> tuple[Tensor, dict[str, float]]:
-        x = photos.batch(config["batch"], config["crop"]).to(device, memory_format=torch.channels_last)
+    def step(number: int) -> tuple[Tensor, dict[str, float]]:
+        # Small crops for variety, large ones so that positions far from any border are seen too.
+        size, side = config["crops"][number % len(config["crops"])]
+        generative = trainer.done >= config["generative_from"]
+        x = photos.batch(size, side).to(device, memory_format=torch.channels_last)
         quality = qualities(len(x))
         weights = model.gains.weights(quality)
         with accelerator.autocast():
@@ -107,14 +109,11 @@ def train_codec(
             "gain": (F.mse_loss(out.z_c, out.z) / F.mse_loss(out.z_hat, out.z)).item(),
         }
         record |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], extra.control.bpp, strict=True)}
-        if config["ms_ssim"]:
-            similarity = ms_ssim((x_hat + 1) / 2, (x + 1) / 2, data_range=1.0)
-            loss, record["ms_ssim"] = loss + config["ms_ssim"] * (1 - similarity), similarity.item()
-        if perceptual is not None:
+        if perceptual is not None and generative:
             some = slice(0, max(1, round(len(x) * config["perceptual_share"])))
             distance = perceptual(x_hat[some], x[some]).mean()
             loss, record["perceptual"] = loss + config["perceptual"] * distance, distance.item()
-        if config["adversarial"]:
+        if config["adversarial"] and generative:
             condition = out.z_c.detach().float()
             fake = extra.discriminator(x_hat.detach(), condition)
             verdict = hinge(extra.discriminator(x, condition), fake)

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from accelerate import Accelerator
+from PIL import Image
 from safetensors.numpy import save
 from torch import Tensor, nn
 
+from ..image import thumbnail
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import Profile
+from .data import Photos
 
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
 
@@ -61,8 +65,8 @@ def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list
     }
 
 
-def graph(model: CodecModel, verb: str) -> bytes:
-    """One verb as an ONNX graph whose tensors lie outside: they are named as in the model's state dict."""
+def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
+    """One verb as an ONNX graph whose tensors lie outside, and their names, which are those of the model's state dict."""
     inputs, axes, outputs = verbs(model.profile)[verb]
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -74,17 +78,20 @@ def graph(model: CodecModel, verb: str) -> bytes:
     proto = onnx.load_from_string(buffer.getvalue())
     for node in proto.graph.node:
         node.input[:] = [name.removeprefix("model.") for name in node.input]
+        node.output[:] = [name.removeprefix("model.") for name in node.output]  # equal tensors become an Identity of one
         node.doc_string = ""
         for attribute in node.attribute:
             if node.op_type == "Transpose" and attribute.name == "perm":  # ONNX Runtime refuses negative axes
                 attribute.ints[:] = [axis % len(attribute.ints) for axis in attribute.ints]
+    names = []
     for tensor in proto.graph.initializer:
         if tensor.name.startswith("model."):
             tensor.name = tensor.name.removeprefix("model.")
+            names.append(tensor.name)
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value="weights")
-    return proto.SerializeToString()
+    return proto.SerializeToString(), names
 
 
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +128,37 @@ def export(model: CodecModel, token_counts: np.ndarray, path: Path, metadata: di
     """Writes the weights file; returns its size in bytes."""
     model = model.float().cpu().eval()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
-    graphs = {f"graph.{verb}": np.frombuffer(graph(model, verb), np.uint8) for verb in verbs(model.profile)}
+    graphs = {}
+    for verb in verbs(model.profile):
+        proto, names = graph(model, verb)
+        graphs[f"graph.{verb}"] = np.frombuffer(proto, np.uint8)
+        graphs[f"graph.{verb}.tensors"] = np.frombuffer("\n".join(names).encode(), np.uint8)
     data = save(networks(model) | normative(model, token_counts) | graphs, metadata)
     path.write_bytes(data)
     return len(data)
+
+
+@torch.no_grad()
+def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray:
+    """How often each token occurs at each place, (K, V), over whole photographs and random crops of them."""
+    profile = model.profile
+    counts = np.zeros((profile.tokens, profile.codebook_size))
+    for index in range(min(pictures, len(photos))):
+        views = [photos.picture(index)] + [photos.crop(256) for _ in range(3)]
+        thumbs = np.concatenate([thumbnail(Image.fromarray(view), profile.thumb) for view in views])
+        tokens = model.semantics(torch.from_numpy(thumbs).to(model.semantics.codebook.device))[1].cpu().numpy()
+        np.add.at(counts, (np.arange(profile.tokens), tokens), 1)
+    return counts
+
+
+def export_profile(
+    profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
+) -> Path:
+    """Stage `export`: out/model.pt -> out/<profile>.safetensors."""
+    model = CodecModel(profile)
+    model.load_state_dict(torch.load(out / "model.pt", map_location="cpu", weights_only=True))
+    counts = count_tokens(model.eval(), Photos(data / "train", seed=4), config["pictures"] if steps is None else 5)
+    path = out / f"{profile.name}.safetensors"
+    size = export(model, counts, path, {"profile": profile.name})
+    print(f"{path}: {size / 2**20:.2f} MiB")
+    return path

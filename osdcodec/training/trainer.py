@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ class Trainer:
         self.model, self.parameters, self.extra = model, parameters, extra
         self.optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-        self.steps, self.seconds = 0, 0.0
+        self.steps, self.seconds, self.done = 0, 0.0, 0.0
         if self.path.exists():
             state = torch.load(self.path, map_location=accelerator.device, weights_only=True)
             model.load_state_dict(state["model"])
@@ -72,10 +73,11 @@ class Trainer:
 
     def run(self, step: Step, minutes: float, steps: int | None = None, every: int = 50, save_seconds: float = 240) -> nn.Module:
         """Returns the averaged model."""
-        budget, saved, since, sums = minutes * 60, self.seconds, time.monotonic() - self.seconds, {}
+        budget, saved, since = minutes * 60, self.seconds, time.monotonic() - self.seconds
+        values: dict[str, list[float]] = {}
         while (self.steps < steps) if steps is not None else (self.seconds < budget):
-            done = self.steps / steps if steps is not None else self.seconds / budget
-            rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            self.done = self.steps / steps if steps is not None else self.seconds / budget  # share of the stage behind us
+            rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * self.done)))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             loss, record = step(self.steps)
@@ -88,11 +90,11 @@ class Trainer:
             self.steps += 1
             self.seconds = time.monotonic() - since
             for key, value in (record | {"loss": loss.item(), "gradient": norm.item()}).items():
-                sums[key] = sums.get(key, 0.0) + value
+                values.setdefault(key, []).append(value)
             if self.steps % every == 0:
-                means = {key: round(value / every, 5) for key, value in sums.items()}
+                means = {key: round(statistics.fmean(seen), 5) for key, seen in values.items()}
                 self.log({"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)} | means)
-                sums = {}
+                values.clear()
             if self.seconds - saved > save_seconds:
                 self.save()
                 saved = self.seconds

@@ -1,0 +1,95 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CONFIG = """
+[tower]
+batch = 8
+learning_rate = 1e-3
+weight_decay = 0.1
+[autoencoder]
+batch = 2
+crop = 64
+learning_rate = 1e-3
+weight_decay = 0.0
+mse = 38.0
+perceptual = 0.0
+latent_noise = 0.1
+[codec]
+crops = [[2, 64], [1, 128]]
+learning_rate = 5e-4
+weight_decay = 0.0
+mse = 38.0
+coarse = 4.0
+relay = 0.5
+generative_from = 0.3
+perceptual = 1.0
+perceptual_stages = 2
+perceptual_share = 0.5
+adversarial = 0.1
+lambdas = [2.0, 1.0, 0.5, 0.25, 0.1]
+bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
+rate = [14.0, 8.0, 4.5, 2.5, 1.4]
+steer = 0.005
+[prior]
+batch = 1
+crop = 128
+learning_rate = 3e-4
+bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
+[export]
+pictures = 3
+"""
+
+
+@pytest.fixture(scope="session")
+def perceptual_weights(tmp_path_factory) -> Path:
+    """A perceptual network with random weights, in the layout of the real one."""
+    path = tmp_path_factory.mktemp("perceptual") / "vgg.safetensors"
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from osdcodec.training.losses import PerceptualDistance
+
+    torch.manual_seed(5)
+    tensors, inputs = {}, 3
+    for stage, width in enumerate(PerceptualDistance.CHANNELS):
+        for conv, norm in (("0", "1"), ("3", "4")):
+            tensors[f"st.{stage}.{conv}.weight"] = torch.randn(width, inputs, 3, 3) * (2 / (9 * inputs)) ** 0.5
+            for key, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+                tensors[f"st.{stage}.{norm}.{key}"] = torch.full((width,), value)
+            inputs = width
+    save_file({key: value.half() for key, value in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, perceptual_weights) -> Path:
+    """The folder that three steps of every stage leave behind."""
+    from osdcodec.training.__main__ import main
+
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs")
+    (data / "perceptual").symlink_to(perceptual_weights.parent)
+    (data / "train").symlink_to(EXAMPLES)
+    thumbnails = data / "thumbnails"
+    thumbnails.mkdir()
+    (thumbnails / "classes.tsv").write_text("0\tn0\tsky, heaven\n1\tn1\tgrass\n")
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(thumbnails / "thumbnails.zip", "w") as archive:
+        for n in range(16):
+            picture = random.integers(0, 99, (64, 64, 3), np.uint8) + np.array([[0, 50, 150], [0, 150, 50]], np.uint8)[n % 2]
+            with archive.open(f"{n % 2:03}/{n:03}.webp", "w") as file:
+                Image.fromarray(picture).save(file, "WEBP")
+    (data / "config.toml").write_text(CONFIG)
+    main(["--data", str(data), "--out", str(out), "--config", str(data / "config.toml"), "--steps", "3", "--cpu"])
+    return out
+
+
+@pytest.fixture(scope="session")
+def photo() -> Image.Image:
+    """A real photograph, RGB, 256x192."""
+    path = next(p for p in sorted(EXAMPLES.iterdir()) if "astronaut" in p.name)
+    return Image.open(path).convert("RGB").resize((256, 192), Image.Resampling.LANCZOS)

@@ -1,0 +1,130 @@
+"""A photograph through the whole codec, with the embedded weights and with weights trained for three steps."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import osdcodec
+from osdcodec import container, weights
+from osdcodec.codec import Decoder, Encoder, decode_symbols
+from osdcodec.entropy.prior import Prior
+from osdcodec.errors import FormatError, WeightsError
+from osdcodec.evaluation.metrics import ms_ssim, psnr
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    return Decoder(device="cpu")
+
+
+def test_a_photo_comes_back_recognisable(encoder, decoder, photo):
+    decoded = decoder.decode(encoder.encode(photo, 0.1))
+    assert decoded.size == photo.size and decoded.mode == "RGB"
+    assert psnr(photo, decoded) > 20
+    assert ms_ssim(photo, decoded) > 0.7
+
+
+def test_smaller_lambda_gives_larger_and_better_files(encoder, decoder, photo):
+    files = [encoder.encode(photo, lmbda) for lmbda in (2.0, 0.7, 0.1)]
+    sizes = [len(data) for data in files]
+    assert sizes == sorted(sizes) and sizes[0] < 0.6 * sizes[-1]
+    assert psnr(photo, decoder.decode(files[0])) < psnr(photo, decoder.decode(files[-1]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (31, 33), (65, 2), (257, 129)])
+def test_any_size(encoder, decoder, photo, size):
+    picture = photo.resize(size)
+    assert decoder.decode(encoder.encode(picture, 1.0)).size == size
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
+def test_any_mode(encoder, decoder, photo, mode):
+    picture = photo.resize((48, 48)).convert(mode)
+    assert decoder.decode(encoder.encode(picture)).mode == "RGB"
+
+
+def test_same_seed_same_picture_and_detail_zero_needs_no_noise(encoder, decoder, photo):
+    data = encoder.encode(photo.resize((96, 64)), 2.0)
+    one, again, other = (np.asarray(decoder.decode(data, seed=seed)) for seed in (1, 1, 2))
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+    coarse = [np.asarray(decoder.decode(data, seed=seed, detail=0.0)) for seed in (1, 2)]
+    assert np.array_equal(*coarse) and not np.array_equal(coarse[0], one)
+
+
+@pytest.mark.parametrize("bad", [0.05, 2.1, -1.0, float("nan")])
+def test_lambda_out_of_range(encoder, photo, bad):
+    with pytest.raises(ValueError, match="lambda"):
+        encoder.encode(photo, bad)
+
+
+def test_every_bit_flip_of_the_payload_is_noticed(encoder, decoder, photo):
+    data = bytearray(encoder.encode(photo.resize((40, 40)), 1.0))
+    for bit in range(0, 8 * len(data), 13):
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises((FormatError, WeightsError)):
+            decoder.decode(bytes(data))
+        data[bit // 8] ^= 1 << bit % 8
+
+
+def test_unknown_model_is_named(encoder, decoder, photo):
+    osd = container.unpack(encoder.encode(photo.resize((40, 40))))
+    stranger = container.pack(container.Osd(b"\xde\xad\xbe\xef", osd.width, osd.height, osd.quality, osd.payload))
+    with pytest.raises(WeightsError, match="deadbeef"):
+        decoder.decode(stranger)
+
+
+def test_info_tells_what_is_in_the_file(encoder, photo):
+    data = encoder.encode(photo, 0.5)
+    told = osdcodec.info(data, parts=True)
+    assert (told["width"], told["height"], told["bytes"]) == (*photo.size, len(data))
+    assert told["profile"] == "small" and told["lambda"] == pytest.approx(0.5, rel=0.01)
+    coded = told["token_bits"] + told["hyper_bits"] + told["latent_bits"]
+    assert coded == pytest.approx(8 * told["payload_bytes"], rel=0.005, abs=48)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_symbols_do_not_depend_on_threads(encoder, photo, tmp_path, threads):
+    data = encoder.encode(photo, 0.3)
+    (tmp_path / "photo.osd").write_bytes(data)
+    script = (
+        "import sys; from pathlib import Path; from osdcodec import container, weights; import hashlib\n"
+        "from osdcodec.codec import decode_symbols; from osdcodec.entropy.prior import Prior\n"
+        "osd = container.unpack(Path(sys.argv[1]).read_bytes()); w = weights.for_model(osd.model_id)\n"
+        "print(hashlib.sha256(decode_symbols(osd, Prior(w.tensors, w.profile), w.profile).y16.tobytes()).hexdigest())"
+    )
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    command = [sys.executable, "-c", script, str(tmp_path / "photo.osd")]
+    there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    prior = Prior(encoder.weights.tensors, encoder.profile)
+    here = decode_symbols(container.unpack(data), prior, encoder.profile)
+    assert there == hashlib.sha256(here.y16.tobytes()).hexdigest()
+
+
+def test_weights_trained_for_three_steps_make_a_round_trip(trained, photo):
+    loaded = weights.load("small", trained)
+    assert loaded.model_id != weights.load("small").model_id
+    data = Encoder(device="cpu", weights_dir=trained).encode(photo.resize((96, 64)), 1.0)
+    assert container.unpack(data).model_id == loaded.model_id
+    assert Decoder(device="cpu", weights_dir=trained).decode(data).size == (96, 64)
+    with pytest.raises(WeightsError):
+        Decoder(device="cpu").decode(data)
+
+
+def test_the_embedded_file_is_inside_the_package():
+    assert Path(osdcodec.__file__).parent in weights.load("small").path.parents
+
+
+def test_public_names():
+    assert set(osdcodec.__all__) >= {"encode", "decode", "info", "Encoder", "Decoder", "OsdError"}
+    assert isinstance(osdcodec.decode(osdcodec.encode(Image.new("RGB", (20, 10), "teal"))), Image.Image)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from osdcodec.entropy.prior import Prior as IntegerPrior
+from osdcodec.models import CodecModel
+from osdcodec.models.prior import frequencies, tables
+from osdcodec.profile import ANCHORS, SMALL, quality_of
+
+
+@pytest.fixture(scope="module")
+def model() -> CodecModel:
+    torch.manual_seed(1)
+    return CodecModel(SMALL).eval()
+
+
+def test_alpha_bar_is_that_of_diffusers():
+    scheduler = DDIMScheduler(beta_start=SMALL.beta_start, beta_end=SMALL.beta_end, beta_schedule="scaled_linear")
+    for level in (0, SMALL.noise_low, SMALL.noise_high):
+        assert SMALL.alpha_bar(level) == pytest.approx(scheduler.alphas_cumprod[level].item(), rel=1e-5)
+
+
+def test_noise_level_follows_lambda():
+    assert SMALL.level(quality_of(0.1)) == SMALL.noise_low
+    assert SMALL.level(quality_of(2.0)) == SMALL.noise_high
+    levels = [SMALL.level(q) for q in range(256)]
+    assert levels == sorted(levels)
+
+
+def test_gains_meet_the_anchors_and_lie_between_them(model):
+    with torch.no_grad():
+        model.gains.latent.copy_(torch.randn_like(model.gains.latent))
+    anchors = torch.tensor([float(quality_of(lmbda)) for lmbda in ANCHORS])
+    at, _, _ = model.gains(anchors)
+    assert torch.allclose(at[:, :, 0, 0].log(), model.gains.latent, atol=1e-5)
+    middle, _, _ = model.gains((anchors[1:2] + anchors[2:3]) / 2)
+    assert torch.allclose(middle[0, :, 0, 0].log(), (model.gains.latent[1] + model.gains.latent[2]) / 2, atol=1e-5)
+
+
+def test_tables_are_frequencies():
+    counts = tables()
+    assert counts.shape == (64, 129)
+    assert (counts.sum(1) == 2**24).all() and counts.min() >= 1
+    assert (counts[:, 64] == counts.max(1)).all()  # the mean is the likeliest symbol
+    assert (np.diff(counts[:, 64]) < 0).all()  # and less so in each wider table
+
+
+def test_frequencies_keep_what_was_never_seen_codable():
+    counts = frequencies(np.array([0.0, 3.0, 1.0]))
+    assert counts.tolist() == [1, 12582911, 4194304]
+
+
+def test_integer_prior_makes_the_symbols_of_its_twin(model):
+    random = np.random.default_rng(3)
+    with torch.no_grad():
+        for layer in model.prior.layers().values():  # a prior at birth predicts next to nothing
+            layer.conv.weight.mul_(2)
+    y = torch.from_numpy(random.normal(0, 3, (1, SMALL.latent_channels, 5, 7)))
+    hyper = torch.from_numpy(random.normal(0, 2, (1, SMALL.hyper_channels, 2, 2)))
+    counts = np.stack([frequencies(np.ones(SMALL.codebook_size))] * SMALL.tokens)
+    gains = {f"gains.{n}": np.ones((5, c), np.float32) for n, c in (("latent", 96), ("inverse", 96), ("hyper", 32))}
+    integer = IntegerPrior(model.prior.export() | gains | {"prior.token_tables": counts}, SMALL)
+    twin = model.prior.double()
+    try:
+        with torch.no_grad():
+            y_hat, bits = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64), hard=True)
+    finally:
+        model.prior.float()
+    payload, symbols = integer.encode(y[0].numpy(), hyper[0].numpy(), np.arange(SMALL.tokens), 100)
+    assert np.array_equal(symbols.y16, (16 * y_hat[0]).numpy())
+    tokens = SMALL.tokens * 10
+    assert 8 * len(payload) == pytest.approx(bits.sum().item() + tokens, rel=0.005, abs=48)
+
+
+def test_untrained_denoiser_leaves_the_coarse_latent(model):
+    z_c, noise = torch.randn(2, SMALL.autoencoder_channels, 4, 6), torch.randn(2, SMALL.autoencoder_channels, 4, 6)
+    condition, tokens = torch.randn(2, SMALL.condition_channels, 4, 6), torch.zeros(2, SMALL.tokens, dtype=torch.int64)
+    with torch.no_grad():
+        z_hat = model.denoise(z_c, condition, tokens, noise, torch.tensor([120.0, 300.0]), torch.full((2, 1, 1, 1), 0.6))
+    assert torch.allclose(z_hat, z_c, atol=1e-5)
+
+
+def test_a_tile_of_the_latent_decodes_as_the_picture_does(model):
+    z = torch.randn(1, SMALL.autoencoder_channels, 40, 40)
+    with torch.no_grad():
+        whole, tile = model.render(z), model.render(z[..., :32, :32])
+    assert torch.allclose(whole[..., : 16 * 20, : 16 * 20], tile[..., : 16 * 20, : 16 * 20], atol=1e-4)
+
+
+def test_tokens_index_the_nearest_code(model):
+    features, tokens = model.semantics(torch.rand(3, 3, 64, 64) * 2 - 1)
+    assert features.shape == (3, SMALL.tokens, SMALL.tower_width) and tokens.shape == (3, SMALL.tokens)
+    distance = (features[:, :, None] - model.semantics.codebook).square().sum(-1)
+    assert torch.equal(distance.argmin(-1), tokens)

@@ -1,0 +1,66 @@
+"""The two runtimes give the same pictures on the CPU, and the light one never touches torch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from osdcodec import image, weights
+from osdcodec.errors import WeightsError
+from osdcodec.evaluation.metrics import psnr
+from osdcodec.runtime import open_runtime
+from osdcodec.runtime.onnx import OnnxRuntime
+from osdcodec.runtime.torch import TorchRuntime
+
+
+@pytest.fixture(scope="module")
+def loaded() -> weights.Weights:
+    return weights.load("small")
+
+
+@pytest.fixture(scope="module")
+def runtimes(loaded) -> tuple[OnnxRuntime, TorchRuntime]:
+    return OnnxRuntime(loaded), TorchRuntime(loaded)
+
+
+@pytest.mark.parametrize("size", [(128, 96), (33, 161), (1, 1)])
+def test_verbs_agree(runtimes, loaded, photo, size):
+    profile, picture = loaded.profile, photo.crop((40, 40, 40 + size[0], 40 + size[1]))
+    inputs = image.to_array(picture, profile.stride), image.thumbnail(picture, profile.thumb)
+    (y, hyper, tokens), (y2, hyper2, tokens2) = (runtime.analyse(*inputs) for runtime in runtimes)
+    assert np.array_equal(tokens, tokens2)
+    assert np.abs(y - y2).max() < 1e-3 and np.abs(hyper - hyper2).max() < 1e-3
+    rows, columns = profile.grid(*size)
+    assert y.shape == (1, profile.latent_channels, rows, columns)
+    assert hyper.shape == (1, profile.hyper_channels, *profile.hyper_grid(rows, columns))
+
+    pictures = []
+    noise = np.random.Generator(np.random.Philox(key=1)).standard_normal(
+        (1, profile.autoencoder_channels, 2 * rows, 2 * columns), np.float32
+    )
+    for runtime in runtimes:
+        z_c, condition = runtime.synthesise(np.round(y), tokens)
+        z_hat = runtime.denoise(z_c, condition, tokens, noise, profile.noise_high)
+        assert z_hat.shape == z_c.shape and condition.shape[1] == profile.condition_channels
+        pictures.append(image.to_image(runtime.render(z_hat), *size))
+    assert psnr(*pictures) >= 50
+
+
+def test_cuda_is_refused_where_there_is_none(loaded):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("a CUDA device is at hand")
+    with pytest.raises(WeightsError, match="CUDA"):
+        open_runtime(loaded, "cuda")
+
+
+def test_encoding_and_decoding_on_the_cpu_import_no_torch(tmp_path, photo):
+    photo.crop((0, 0, 64, 64)).save(tmp_path / "in.png")
+    script = (
+        "import sys, osdcodec; from pathlib import Path\n"
+        f"data = osdcodec.encode({str(tmp_path / 'in.png')!r}, lmbda=1.0); osdcodec.decode(data)\n"
+        "assert 'onnxruntime' in sys.modules\n"
+        "heavy = {'torch', 'diffusers', 'open_clip', 'compressai'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,69 @@
+"""Three steps of every stage on the CPU, exported and used for a round trip."""
+
+import json
+
+import numpy as np
+import torch
+from conftest import CONFIG, EXAMPLES
+from PIL import Image
+
+from osdcodec.training.__main__ import main
+from osdcodec.training.codec import RateControl
+from osdcodec.training.losses import Discriminator, PerceptualDistance, hinge
+
+
+def test_every_stage_leaves_a_checkpoint(trained):
+    for stage in ("tower", "autoencoder", "codec", "prior"):
+        assert torch.load(trained / f"{stage}.pt", weights_only=True)["steps"] == 3
+    assert (trained / "small.safetensors").stat().st_size <= 24 * 2**20
+
+
+def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):
+    before = (trained / "codec.pt").read_bytes()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train").symlink_to(EXAMPLES)
+    (tmp_path / "config.toml").write_text(CONFIG.replace("perceptual = 1.0", "perceptual = 0.0"))
+    arguments = ["codec", "--data", str(data), "--out", str(trained), "--config", str(tmp_path / "config.toml")]
+    main([*arguments, "--steps", "3", "--cpu"])
+    assert torch.load(trained / "codec.pt", weights_only=True)["steps"] == 3
+    assert len((trained / "codec.pt").read_bytes()) == len(before)
+
+
+def test_rate_control_pushes_towards_its_target():
+    control = RateControl([0.02, 0.1], [10.0, 1.0], 0.01)
+    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    control.update(weights, torch.tensor([0.04, 0.05]))  # the first spends too much, the second too little
+    rates = control(weights)
+    assert rates[0] > 10 and rates[1] < 1
+
+
+def test_perceptual_distance_grows_with_blur(perceptual_weights):
+    distance = PerceptualDistance(perceptual_weights)
+    photo = next(EXAMPLES.glob("*.png"))
+    picture = Image.open(photo).convert("RGB").resize((128, 128))
+    views = [picture] + [picture.resize((128 // f, 128 // f)).resize((128, 128)) for f in (2, 4)]
+    x = torch.stack([torch.from_numpy(np.array(v)).permute(2, 0, 1).float() / 127.5 - 1 for v in views])
+    same, little, much = distance(x, x[:1].expand(3, -1, -1, -1)).tolist()
+    assert same == 0 and 0 < little < much
+
+
+def test_discriminator_judges_patches_and_learns():
+    torch.manual_seed(0)
+    judge = Discriminator(4, width=8)
+    real, fake, condition = torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64) * 0.1, torch.zeros(4, 4, 4, 4)
+    assert judge(real, condition).shape == (4, 1, 4, 4)
+    optimizer = torch.optim.Adam(judge.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        loss = hinge(judge(real, condition), judge(fake, condition))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_log_holds_json_lines(trained):
+    record = json.loads((trained / "tower.jsonl").read_text().splitlines()[-1])
+    assert 0 < record["codebook_cosine"] <= 1
