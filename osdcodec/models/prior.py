@@ -41,7 +41,7 @@ class IntegerConv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
         self.in_bits, self.out_bits, self.low, self.high = in_bits, out_bits, low, high
-        # Real value of one unit of each input, relative to 2**-in_bits: lets one layer read inputs on different grids.
+        # Real value of one integer unit of each input, in units of 2**-in_bits: one layer may read inputs on different grids.
         self.register_buffer("input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False)
 
         self.exact = True  # False: a float layer without rounding, to measure what the integers cost
@@ -55,11 +55,10 @@ class IntegerConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: integers / 2**in_bits -> integers / 2**out_bits"""
         if not self.exact:
-            return self.conv._conv_forward(x, self.conv.weight * self.input_scale, self.conv.bias).clamp(
-                self.low / 2**self.out_bits, self.high / 2**self.out_bits
-            )
+            return self.conv(x).clamp(self.low / 2**self.out_bits, self.high / 2**self.out_bits)
         weight, bias = self.integers()
-        out = F.conv2d(x, weight / 2**WEIGHT_BITS, bias / 2 ** (WEIGHT_BITS + self.in_bits), padding=self.conv.padding)
+        weight, bias = weight / 2**WEIGHT_BITS / self.input_scale, bias / 2 ** (WEIGHT_BITS + self.in_bits)
+        out = F.conv2d(x, weight, bias, padding=self.conv.padding)
         return round_through(out * 2**self.out_bits).clamp(self.low, self.high) / 2**self.out_bits
 
     def export(self) -> dict[str, np.ndarray]:
