@@ -1,0 +1,52 @@
+"""What an .osd file says of itself, from the container alone; pure Python, for `osdc info` must answer at once."""
+
+import os
+import tomllib
+from pathlib import Path
+
+from .container import MAX_PIXELS, layout, unpack
+from .profile import lambda_of
+
+
+def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
+    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes.
+
+    model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
+    section, checksum) sum to bytes. FormatError if the file is damaged.
+    """
+    osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
+    return {
+        "version": osd.version,
+        "width": osd.width,
+        "height": osd.height,
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (osd.width * osd.height),
+        "quality": osd.quality,
+        "lambda": lambda_of(osd.quality),
+        "model_id": osd.model_id.hex(),
+        "profile": profile_of(osd.model_id, weights_dir),
+        "header_bytes": counts["header"],
+        "payload_bytes": counts["payload"],
+        "section_bytes": sum(counts["sections"].values()),
+        "checksum_bytes": counts["checksum"],
+    }
+
+
+def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:
+    """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
+    for path in _catalogues(weights_dir):
+        try:
+            models = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):  # to describe a file needs no weights, so a bad list is no reason to refuse
+            continue
+        for profile, entry in models.items():
+            if isinstance(entry, dict) and entry.get("model_id") == model_id.hex():
+                return profile
+    return None
+
+
+def _catalogues(weights_dir: str | Path | None) -> list[Path]:
+    package = Path(__file__).parent
+    # An editable install has the list at the root of the source tree only.
+    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), package, package.parent]
+    return [Path(folder, "weights.toml") for folder in folders if folder]

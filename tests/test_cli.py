@@ -1,0 +1,246 @@
+"""The command line as a user meets it, in processes of its own; nothing here needs a trained model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from osdcodec.container import Osd, pack
+
+PLAIN = Osd(bytes.fromhex("deadbeef"), 768, 512, 196, bytes(range(1, 100)))
+OSD = pack(PLAIN)
+
+
+def osdc(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "osdcodec.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, env=environment(), **options)
+
+
+def environment() -> dict[str, str]:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    kept = {name: value for name, value in os.environ.items() if name != "OSDC_WEIGHTS"}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1"}
+
+
+def refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
+    """It left with this exit code, one line on stderr that has these words, and nothing on stdout."""
+    assert done.returncode == code, done
+    assert done.stdout == b""
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1, done.stderr.decode()
+    assert lines[0].startswith("osdc: ")
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with every kind of bad input, a good picture, and an .osd file of no known model."""
+    flipped = bytearray(OSD)
+    flipped[40] ^= 4
+    contents = {
+        "text.png": b"not a picture\n",
+        "empty.png": b"",
+        "text.osd": b"not an .osd file\n",
+        "empty.osd": b"",
+        "truncated.osd": OSD[:50],
+        "flipped.osd": bytes(flipped),
+        "newer.osd": OSD[:4] + b"\x20" + OSD[5:],
+        "unknown.osd": OSD,
+        "existing.osd": b"precious",
+        "existing.png": b"precious",
+    }
+    for name, data in contents.items():
+        (tmp_path / name).write_bytes(data)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "photo.png")
+    half = (tmp_path / "photo.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(half[: len(half) - 30])
+    return tmp_path
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+BAD_OSD = [
+    ("none.osd", 3, "no such file"),
+    ("text.osd", 3, "magic at byte 0"),
+    ("photo.png", 3, "magic at byte 0"),
+    ("empty.osd", 3, "empty"),
+    ("truncated.osd", 3, "checksum at byte 46"),
+    ("flipped.osd", 3, "checksum at byte 113"),
+    ("newer.osd", 3, "version at byte 4"),
+    (".", 3, "folder"),
+]
+
+
+@pytest.mark.parametrize(("name", "code", "word"), BAD_OSD)
+def test_info_of_bad_files(name, code, word, folder):
+    for options in ((), ("--json",), ("--parts",)):
+        refused(osdc("info", name, *options, cwd=folder), code, name, word)
+
+
+@pytest.mark.parametrize(("name", "code", "word"), BAD_OSD[:-1])
+def test_decode_of_bad_files(name, code, word, folder):
+    before = contents(folder)
+    refused(osdc("decode", name, "-o", "out.png", cwd=folder), code, name, word)
+    refused(osdc("decode", name, "-o", "existing.png", cwd=folder), code, name, word)
+    refused(osdc("decode", name, "-o", "-", cwd=folder), code, name, word)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("encode", "none.png"), 3, ("none.png", "no such file")),
+        (("encode", "text.png"), 3, ("text.png", "not a picture")),
+        (("encode", "empty.png"), 3, ("empty.png", "empty")),
+        (("encode", "half.png", "-o", "existing.osd"), 3, ("half.png", "damaged")),
+        (("encode", "unknown.osd", "-o", "out.osd"), 3, ("unknown.osd", "not a picture")),
+        (("encode", "photo.png", "--max-pixels", "1199"), 3, ("photo.png", "40x30", "--max-pixels")),
+        (("encode", "photo.png", "-o", "existing.osd", "--no-overwrite"), 5, ("existing.osd", "exists")),
+        (("encode", "photo.png", "-o", "none/photo.osd"), 5, ("none", "there is no folder")),
+        (("encode", "photo.png", "-o", "text.png/photo.osd"), 5, ("text.png", "there is no folder")),
+        (("encode", "photo.png", "-o", "photo.png"), 5, ("photo.png", "the input itself")),
+        (("encode", "photo.png", "--profile", "none"), 4, ("none",)),
+        (("decode", "unknown.osd", "-o", "out.xyz"), 5, ("out.xyz", ".png")),
+        (("decode", "unknown.osd", "-o", "out"), 5, ("out", ".png")),
+        (("decode", "unknown.osd", "-o", "existing.png", "--no-overwrite"), 5, ("existing.png", "exists")),
+        (("decode", "unknown.osd", "-o", "none/out.png"), 5, ("none", "there is no folder")),
+        (("decode", "unknown.osd", "-o", "out.png", "--max-pixels", "393215"), 3, ("768x512", "--max-pixels")),
+        (("decode", "unknown.osd", "-o", "out.png"), 4, ("deadbeef",)),
+        (("info", "unknown.osd", "--max-pixels", "393215"), 3, ("768x512", "--max-pixels")),
+        (("info", "unknown.osd", "--parts"), 4, ("deadbeef",)),
+    ],
+)
+def test_refusals(arguments, code, words, folder):
+    before = contents(folder)
+    refused(osdc(*arguments, cwd=folder), code, *words)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode",),
+        ("encode", "photo.png", "--lambda", "0.09"),
+        ("encode", "photo.png", "--lambda", "2.1"),
+        ("encode", "photo.png", "--lambda", "nan"),
+        ("encode", "photo.png", "--device", "tpu"),
+        ("decode", "unknown.osd", "--detail", "1.6"),
+        ("decode", "unknown.osd", "--detail", "nan"),
+        ("decode", "unknown.osd", "--seed", "-1"),
+        ("info", "unknown.osd", "--max-pixels", "0"),
+        ("compress", "photo.png"),
+    ],
+)
+def test_wrong_usage_is_typers_business(arguments, folder):
+    before = contents(folder)
+    done = osdc(*arguments, cwd=folder)
+    assert done.returncode == 2
+    assert b"Usage" in done.stderr and b"Traceback" not in done.stderr
+    assert done.stdout == b""
+    assert contents(folder) == before
+
+
+def test_a_bad_file_in_a_folder_costs_its_own_line(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes(b"not a picture")
+    done = osdc("encode", "in", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 3
+    assert [line.split(":")[1].strip() for line in done.stderr.decode().splitlines()] == ["in/a.png", "in/b.png"]
+    assert list((tmp_path / "out").iterdir()) == []
+    refused(osdc("decode", "in", cwd=tmp_path), 3, "no file in this folder")
+
+
+def test_info_as_json(folder):
+    for arguments, given in ((("unknown.osd",), None), (("-",), OSD)):
+        done = osdc("info", *arguments, "--json", cwd=folder, input=given)
+        assert (done.returncode, done.stderr) == (0, b"")
+        facts = json.loads(done.stdout)
+        assert facts == {
+            "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 196,
+            "lambda": pytest.approx(1, abs=0.001), "model_id": "deadbeef", "profile": None,
+            "header_bytes": 14, "payload_bytes": 99, "section_bytes": 0, "checksum_bytes": 4,
+        }  # fmt: skip
+
+
+def test_info_as_a_table(tmp_path):
+    (tmp_path / "x.osd").write_bytes(pack(Osd(b"\x01\x02\x03\x04", 1, 65535, 255, b"\x01" * 2000, (("x", b"<x/>"),))))
+    done = osdc("info", "x.osd", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
+    assert {name: value.strip() for name, value in rows.items()} == {
+        "version": "1", "size": "1 x 65535 pixels", "bytes": "2,026", "rate": "0.2473 bits per pixel",
+        "lambda": "2.000 (quality 255)", "model": "01020304 (not known here)",
+        "header": "16 bytes", "payload": "2,000 bytes", "section": "6 bytes", "checksum": "4 bytes",
+    }  # fmt: skip
+
+
+def test_info_knows_the_profile_of_listed_models(folder):
+    (folder / "weights.toml").write_text('[mine]\nmodel_id = "deadbeef"\n')
+    done = osdc("info", "unknown.osd", "--json", "--weights-dir", ".", cwd=folder)
+    assert json.loads(done.stdout)["profile"] == "mine"
+
+
+def test_info_and_rejections_import_nothing_heavy(folder):
+    script = (
+        "import sys; from osdcodec.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(code, *sorted({'numpy', 'torch', 'onnxruntime', 'PIL'} & set(sys.modules)))"
+    )
+
+    def heavy(*arguments: str) -> list[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, cwd=folder, capture_output=True, env=environment(), check=True, text=True)
+        return done.stdout.splitlines()[-1].split()
+
+    assert heavy("info", "unknown.osd") == ["0"]
+    assert heavy("info", "unknown.osd", "--json") == ["0"]
+    assert heavy("info", "flipped.osd") == ["3"]
+    assert heavy("--version") == ["0"]
+    assert not {"torch", "onnxruntime"} & set(heavy("decode", "flipped.osd", "-o", "out.png"))
+    assert not {"torch", "onnxruntime"} & set(heavy("encode", "text.png", "-o", "out.osd"))
+
+
+def test_version():
+    done = osdc("--version")
+    assert (done.returncode, done.stderr) == (0, b"")
+    name, version = done.stdout.decode().split()
+    assert name == "osdc" and version[0].isdigit()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout(folder):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "osdcodec.cli", "info", "unknown.osd"]
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60)
+    assert done.returncode == 5
+    assert len(done.stderr.splitlines()) == 1 and b"No space left" in done.stderr
+
+
+def test_a_closed_pipe_behind_stdout(folder):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "osdcodec.cli", "info", "unknown.osd"]
+    done = subprocess.run(command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, env=environment(), timeout=60)
+    os.close(writing)
+    assert done.returncode == 5
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(b"osdc: ")
+
+
+def test_interrupted(folder):
+    command = [sys.executable, "-m", "osdcodec.cli", "info", "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    time.sleep(2)  # by now it waits for its input
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
