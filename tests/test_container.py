@@ -1,7 +1,9 @@
 """The container against literal bytes, and every way to break it."""
 
+import re
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,14 @@ SECTIONED = bytes.fromhex(
 SECTIONED_FIELDS = Osd(bytes(range(4)), 1, 65535, 0, b"\x00\xff", (("i", bytes(3)), ("e", b"")))
 
 
+def examples_of_the_specification() -> list[bytes]:
+    text = Path(__file__).parents[1].joinpath("spec", "osd-1.md").read_text("utf-8")
+    return [
+        bytes.fromhex("".join(line[:12] for line in block.splitlines()))
+        for block in re.findall(r"^```\n(8f 4f.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
 def sealed(body: str) -> bytes:
     """Hex of all but the checksum -> a file whose checksum is right."""
     data = bytes.fromhex(body)
@@ -40,6 +50,13 @@ def sealed(body: str) -> bytes:
 def test_bytes_are_these(data, fields):
     assert pack(fields).hex(" ") == data.hex(" ")
     assert unpack(data) == fields
+
+
+def test_examples_of_the_specification():
+    plain, sectioned = examples_of_the_specification()
+    assert plain == PLAIN
+    assert unpack(sectioned) == replace(PLAIN_FIELDS, sections=(("x", b"<x/>"),))
+    assert pack(unpack(sectioned)) == sectioned
 
 
 def test_eighteen_bytes_around_the_payload():
