@@ -1,0 +1,81 @@
+"""Convolutions on integers, exact on every machine.
+
+A layer is `clamp(floor((conv(x, weight) + bias) * m / 2**s), low, high)`. All values are integers held in float64; as long
+as none can pass 2**53 every product and every partial sum is exact, whatever the order of sums, the number of threads or the
+BLAS. The worst case is asserted when a model is loaded, not hoped for (Ballé et al., "Integer networks", 2019).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+EXACT = 2**53  # float64 holds every integer up to here
+_BLOCK = 2**21  # values in the patch matrix of one block of rows: 16 MiB
+
+
+@dataclass
+class IntegerLayer:
+    """(in, h, w) -> (out, h, w), integers in float64; zero padding keeps the size.
+
+    weight: integers (out, in, k, k), k odd; bias: integers (out,); multiplier >= 1; shift 0 .. 62; low <= high.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    multiplier: int
+    shift: int
+    low: int
+    high: int
+    _matrix: np.ndarray = field(init=False, repr=False)  # (out, in * k * k)
+    _offset: np.ndarray = field(init=False, repr=False)  # (out, 1)
+
+    def __post_init__(self) -> None:
+        out, _, rows, columns = self.weight.shape
+        if rows != columns or rows % 2 == 0 or self.bias.shape != (out,):
+            raise ValueError(f"weight {self.weight.shape} and bias {self.bias.shape} do not make a layer")
+        if not (self.multiplier >= 1 and 0 <= self.shift <= 62 and self.low <= self.high):
+            raise ValueError(f"rescaling by {self.multiplier} / 2**{self.shift} to {self.low} .. {self.high} is not possible")
+        self._matrix = self.weight.reshape(out, -1).astype(np.float64)
+        self._offset = self.bias.astype(np.float64)[:, None]
+
+    @property
+    def reach(self) -> int:
+        """Largest magnitude of the outputs, from the clamp."""
+        return max(abs(self.low), abs(self.high))
+
+    def bound(self, inputs: int | np.ndarray) -> int:
+        """Largest magnitude of the inputs, one number or (in,) -> that of the outputs. ValueError if exactness may fail."""
+        weights = np.abs(self.weight.astype(np.int64)).sum((2, 3)).astype(object)  # Python integers cannot overflow
+        limits = np.broadcast_to(np.asarray(inputs, object), weights.shape[1:])
+        worst = max((weights * limits).sum(1) + np.abs(self.bias.astype(object)))
+        if worst * self.multiplier >= EXACT:
+            raise ValueError(f"a sum may reach {worst} * {self.multiplier}, beyond 2**53: not exact in float64")
+        return self.reach
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        size, (channels, height, width) = self.weight.shape[2], x.shape
+        pad = size // 2
+        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        y = np.empty((len(self._matrix), height, width))
+        step = max(1, _BLOCK // (channels * size * size * width))
+        for top in range(0, height, step):
+            rows = min(step, height - top)
+            patches = np.empty((channels, size, size, rows, width))
+            for i in range(size):
+                for j in range(size):
+                    patches[:, i, j] = padded[:, top + i : top + i + rows, j : j + width]
+            block = self._matrix @ patches.reshape(-1, rows * width)
+            block += self._offset
+            block *= self.multiplier
+            block *= 2.0**-self.shift  # exact: only the exponent changes
+            np.floor(block, out=block)
+            np.clip(block, self.low, self.high, out=block)
+            y[:, top : top + rows] = block.reshape(-1, rows, width)
+        return y
+
+
+def shuffle(x: np.ndarray, factor: int = 2) -> np.ndarray:
+    """(C * f * f, h, w) -> (C, h * f, w * f): channel c * f * f + i * f + j goes to position (i, j) of each cell of c."""
+    channels, height, width = x.shape
+    cells = x.reshape(channels // factor**2, factor, factor, height, width)
+    return cells.transpose(0, 3, 1, 4, 2).reshape(-1, height * factor, width * factor)

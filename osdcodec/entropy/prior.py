@@ -1,0 +1,211 @@
+"""The integer prior: which table of frequencies codes each symbol, from symbols already known.
+
+    quality ─ hyper_scale ─▶ rows of the hyper-latent          (C_h,)
+    hyper-latent, quality ─ hyper_synthesis ─▶ features        (C_f, h, w)
+    features, latents of groups before ─ context ─▶ means, rows (C_y, h, w)   four times
+
+Mean and scale hyperprior: Ballé et al., 2018, and Minnen et al., 2018. The four groups are the quadtree partition of
+DCVC-DC (Li et al., 2023). Everything between bytes and symbols is integers, so every machine decodes the same symbols;
+spec/osd-1.md is the normative text.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..profile import ANCHORS, Profile, quality_of
+from .integer_net import IntegerLayer, shuffle
+from .rans import PRECISION, TOTAL, Reader, Writer
+
+PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
+UNIT = 16  # means and reconstructed latents are in sixteenths
+_NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
+
+# (part, tables (R, V), rows (n,), means (n,), mask) -> columns (n,); means and mask are None but for the latent
+Code = Callable[[str, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Symbols:
+    """All that a payload says, int32: what the encoder reconstructs and what the decoder reads."""
+
+    tokens: np.ndarray  # (K,) indices into the codebook
+    hyper: np.ndarray  # (C_h, hh, hw)
+    latent: np.ndarray  # (C_y, h, w) what was coded: differences from the means
+    y16: np.ndarray  # (C_y, h, w) reconstructed latent in sixteenths
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.tokens, self.hyper, self.latent, self.y16
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Symbols) and all(map(np.array_equal, self._arrays(), other._arrays()))
+
+    __hash__ = None
+
+    def digest(self) -> str:
+        """SHA-256 over tokens, hyper, latent and y16 as little-endian int32, in hex: what conformance vectors list."""
+        return hashlib.sha256(b"".join(array.astype("<i4").tobytes() for array in self._arrays())).hexdigest()
+
+
+class Prior:
+    """Codes the symbols of a picture with the integer networks and tables of one model.
+
+    tensors: those of the weights file, by name. WeightsError if they do not fit the profile or might not be exact.
+    """
+
+    def __init__(self, tensors: dict[str, np.ndarray], profile: Profile) -> None:
+        self.profile = profile
+        try:
+            self._load(tensors)
+        except (KeyError, ValueError, IndexError) as error:
+            raise WeightsError(f"the prior in the weights is not usable: {error}") from error
+
+    def _load(self, tensors: dict[str, np.ndarray]) -> None:
+        def layer(name: str) -> IntegerLayer:
+            rescale = (int(value) for value in tensors[f"prior.{name}.rescale"])
+            return IntegerLayer(tensors[f"prior.{name}.weight"], tensors[f"prior.{name}.bias"], *rescale)
+
+        profile = self.profile
+        self.tables, self.token_tables = tensors["prior.tables"], tensors["prior.token_tables"]
+        self.hyper_scale = [layer(f"hyper_scale.{i}") for i in range(2)]
+        self.hyper_synthesis = [layer(f"hyper_synthesis.{i}") for i in range(3)]
+        self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
+        self._gains = {name: tensors[f"gains.{name}"] for name in ("latent", "inverse", "hyper")}
+        self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
+
+        for tables in (self.tables, self.token_tables):
+            if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
+                raise ValueError("a table is not one of frequencies that sum to 2**24")
+        shapes = [self.tables.shape[1] % 2, len(self.token_tables), self.hyper_scale[1].bias.size, *self._gains["latent"].shape]
+        heads = {group[head].bias.size for group in self.context for head in ("mean", "scale")}
+        if shapes != [1, profile.tokens, profile.hyper_channels, len(ANCHORS), profile.latent_channels]:
+            raise ValueError(f"its sizes are not those of profile {profile.name}")
+        if heads != {profile.latent_channels}:
+            raise ValueError(f"its context model has not the {profile.latent_channels} channels of {profile.name}")
+        self._check_exactness()
+
+    def _check_exactness(self) -> None:
+        """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows that no table has."""
+        hyper, latent = self.profile.hyper_channels, self.profile.latent_channels
+        self.hyper_scale[1].bound(self.hyper_scale[0].bound(255))
+        bound = np.array([self.limit] * hyper + [255])
+        for layer in self.hyper_synthesis:
+            bound = layer.bound(bound)
+        y16 = UNIT * self.limit + max(group["mean"].reach for group in self.context)
+        for group in self.context:
+            features = group["0"].weight.shape[1] - latent
+            hidden = group["1"].bound(group["0"].bound(np.array([bound] * features + [y16] * latent)))
+            for head in ("mean", "scale"):
+                group[head].bound(hidden)
+        for layer in [self.hyper_scale[1], *(group["scale"] for group in self.context)]:
+            if layer.low < 0 or layer.high >= len(self.tables):
+                raise ValueError(f"rows {layer.low} .. {layer.high} of {len(self.tables)} tables")
+
+    def encode(self, y: np.ndarray, hyper: np.ndarray, tokens: np.ndarray, quality: int) -> tuple[bytes, Symbols]:
+        """y (C_y, h, w) and hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
+
+        What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
+        """
+        if not (np.isfinite(y).all() and np.isfinite(hyper).all()):
+            raise ValueError("the latents hold values that are not finite")
+        writer = Writer()
+
+        def code(part, tables, rows, means, mask):
+            if part == "tokens":
+                columns = np.asarray(tokens)
+            else:
+                values = hyper.ravel().astype(np.float64) if part == "hyper" else y[mask].astype(np.float64) - means / UNIT
+                columns = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32) + self.limit
+            writer.push(columns, tables, rows)
+            return columns
+
+        symbols = self._walk(quality, *y.shape[1:], code)
+        return writer.to_bytes(), symbols
+
+    def decode(self, payload: bytes, quality: int, h: int, w: int) -> Symbols:
+        """The symbols of a payload for h x w positions of y. FormatError if it is damaged."""
+        reader = Reader(payload)
+        symbols = self._walk(quality, h, w, lambda part, tables, rows, means, mask: reader.pop(tables, rows))
+        reader.finish()
+        return symbols
+
+    def parts(self, symbols: Symbols, quality: int) -> dict[str, float]:
+        """Ideal code length in bits of tokens, hyper and latent; the payload is some 20 bits longer than their sum."""
+        bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
+
+        def code(part, tables, rows, means, mask):
+            if part == "tokens":
+                columns = symbols.tokens
+            else:
+                columns = (symbols.hyper.ravel() if part == "hyper" else symbols.latent[mask]) + self.limit
+            bits[part] += float((PRECISION - np.log2(tables[rows, columns])).sum())
+            return columns
+
+        self._walk(quality, *symbols.latent.shape[1:], code)
+        return bits
+
+    def gains(self, quality: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Factors of y (C_y,), of its reconstruction (C_y,) and of the hyper-latent (C_h,), float32.
+
+        The log of a gain is piecewise linear in the log of lambda, hence in the quality (Cui et al., 2021).
+        """
+        anchors = [quality_of(lmbda) for lmbda in reversed(ANCHORS)]  # ascending, as np.interp wants them
+        places = np.interp(quality, anchors, np.arange(len(anchors))[::-1])
+        below = min(int(places), len(anchors) - 2)
+        share = places - below
+        logs = (np.log(self._gains[name].astype(np.float64)) for name in ("latent", "inverse", "hyper"))
+        return tuple(np.exp((1 - share) * rows[below] + share * rows[below + 1]).astype(np.float32) for rows in logs)
+
+    def _walk(self, quality: int, h: int, w: int, code: Code) -> Symbols:
+        """Visits all symbols in the order of the stack; `code` reads, writes or counts them."""
+        if not (0 <= quality <= 255 and h >= 1 and w >= 1):
+            raise ValueError(f"quality {quality} or size {h}x{w} is out of range")
+        tokens = code("tokens", self.token_tables, np.arange(len(self.token_tables)), None, None)
+
+        plane = np.full((1, *self.profile.hyper_grid(h, w)), float(quality))
+        rows = plane[:, :1, :1]
+        for layer in self.hyper_scale:
+            rows = layer(rows)
+        rows = np.broadcast_to(rows, (len(rows), *plane.shape[1:])).astype(np.int32)
+        hyper = code("hyper", self.tables, rows.ravel(), None, None).reshape(rows.shape) - self.limit
+
+        features = np.concatenate([hyper, plane])
+        for layer in self.hyper_synthesis[:-1]:
+            features = shuffle(layer(features))
+        features = self.hyper_synthesis[-1](features)[:, :h, :w]
+
+        channels = self.profile.latent_channels
+        latent, y16 = np.zeros((channels, h, w), np.int32), np.zeros((channels, h, w), np.int32)
+        for group, mask in zip(self.context, masks(channels, h, w), strict=True):
+            hidden = group["1"](group["0"](np.concatenate([features, y16])))
+            means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
+            latent[mask] = code("latent", self.tables, rows, means, mask) - self.limit
+            y16[mask] = UNIT * latent[mask] + means
+        return Symbols(tokens.astype(np.int32), hyper, latent, y16)
+
+
+def masks(channels: int, h: int, w: int) -> list[np.ndarray]:
+    """Four boolean arrays (C_y, h, w), one per group: every symbol is in one of them, every 2x2 cell of a channel in all."""
+    quarter = (np.arange(channels) * 4 // channels)[:, None, None]
+    phase = 2 * (np.arange(h) % 2)[:, None] + np.arange(w) % 2
+    return [phase == (place ^ quarter) for place in PHASES]
+
+
+def model_id(tensors: dict[str, np.ndarray]) -> bytes:
+    """First 4 bytes of a SHA-256 over the tensors that fix the symbols and what they mean.
+
+    These are all `prior.*` and `gains.*` and, as "codebook" in half precision, `semantics.codebook`; sorted by name.
+    KeyError without a codebook.
+    """
+    normative = {name: array for name, array in tensors.items() if name.startswith(("prior.", "gains."))}
+    normative["codebook"] = tensors["semantics.codebook"].astype("<f2")  # lossless: it was stored so
+    digest = hashlib.sha256()
+    for name, array in sorted(normative.items()):
+        array = np.asarray(array, array.dtype.newbyteorder("<"))
+        head = f"{name}\0{_NAMES[array.dtype]}\0{','.join(map(str, array.shape))}\0"
+        digest.update(head.encode())
+        digest.update(array.tobytes())
+    return digest.digest()[:4]

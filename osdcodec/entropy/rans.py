@@ -1,0 +1,73 @@
+"""The rANS stack: 64-bit state, 32-bit words, 24-bit frequencies, one stack for all symbols of a file.
+
+A symbol is coded as its column in a row of a table of frequencies. Rows sum to 2**24, every frequency is at least 1.
+spec/reference.py holds the same coder in twenty lines of plain Python; the bytes are equal.
+
+Asymmetric numeral systems: Duda, 2013. The coder is that of constriction (Bamler, 2022).
+"""
+
+from collections.abc import Iterator
+
+import constriction
+import numpy as np
+
+from ..errors import FormatError
+
+PRECISION = 24
+TOTAL = 2**PRECISION
+_AnsCoder = constriction.stream.stack.AnsCoder
+# With `counts - 1` in float64 and a sum of 2**24 this model scales by exactly 1.0: no rounding, so a format can rest on
+# it. perfect=True would be 45 times slower, and leaving the argument out prints a warning to stdout.
+_CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
+_CHUNK = 2**18  # table entries handed to constriction at once: 2 MiB, which a cache still holds
+
+
+class Writer:
+    """Takes symbols in decoding order; the stack is filled at the end, last symbol first."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def push(self, columns: np.ndarray, tables: np.ndarray, rows: np.ndarray) -> None:
+        """columns (n,), rows (n,) integers, tables (R, V) frequencies. ValueError for a column outside its table."""
+        columns, rows = np.asarray(columns).astype(np.int32), np.asarray(rows)
+        if columns.size and not 0 <= columns.min() <= columns.max() < tables.shape[1]:
+            raise ValueError(f"symbols must lie in 0 .. {tables.shape[1] - 1}")
+        weights = (tables - 1).astype(np.float64)
+        self._chunks += [(columns[part], weights, rows[part]) for part in _parts(len(columns), tables.shape[1])]
+
+    def to_bytes(self) -> bytes:
+        """The words of the stack, little-endian, zero bytes at the end stripped."""
+        stack = _AnsCoder()
+        for columns, weights, rows in reversed(self._chunks):
+            stack.encode_reverse(columns, _CATEGORICAL, weights[rows])
+        return stack.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
+
+
+class Reader:
+    """Gives back what a Writer took, in the same order."""
+
+    def __init__(self, payload: bytes) -> None:
+        """FormatError if the payload ends in a zero byte: it would not be the only form of its symbols."""
+        if payload.endswith(b"\0"):
+            raise FormatError("ends in a zero byte, which a writer strips", "payload")
+        words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
+        self._stack = _AnsCoder(words)
+
+    def pop(self, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`."""
+        weights, columns = (tables - 1).astype(np.float64), np.empty(len(rows), np.int32)
+        for part in _parts(len(rows), tables.shape[1]):
+            columns[part] = self._stack.decode(_CATEGORICAL, weights[rows[part]])
+        return columns
+
+    def finish(self) -> None:
+        """FormatError unless the stack is empty, as it is after the last symbol of an undamaged payload."""
+        if not self._stack.is_empty():
+            raise FormatError("does not end with its last symbol: damaged, or made with other weights", "payload")
+
+
+def _parts(symbols: int, width: int) -> Iterator[slice]:
+    """Slices of `symbols` rows of `width` table entries that fit in a chunk."""
+    step = max(1, _CHUNK // width)
+    return (slice(start, start + step) for start in range(0, symbols, step))
