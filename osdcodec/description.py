@@ -36,12 +36,12 @@ def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | 
     """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
     for path in _catalogues(weights_dir):
         try:
-            models = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):  # to describe a file needs no weights, so a bad list is no reason to refuse
+            models = tomllib.loads(path.read_text("utf-8"))["model"]
+        except (OSError, ValueError, KeyError):  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
-        for profile, entry in models.items():
-            if isinstance(entry, dict) and entry.get("model_id") == model_id.hex():
-                return profile
+        for model in models:
+            if model["model_id"] == model_id.hex():
+                return model["profile"]
     return None
 
 

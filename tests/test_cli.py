@@ -184,7 +184,7 @@ def test_info_as_a_table(tmp_path):
 
 
 def test_info_knows_the_profile_of_listed_models(folder):
-    (folder / "weights.toml").write_text('[mine]\nmodel_id = "deadbeef"\n')
+    (folder / "weights.toml").write_text('[[model]]\nprofile = "mine"\nmodel_id = "deadbeef"\n')
     done = osdc("info", "unknown.osd", "--json", "--weights-dir", ".", cwd=folder)
     assert json.loads(done.stdout)["profile"] == "mine"
 
