@@ -1,8 +1,9 @@
 """Convolutions on integers, exact on every machine.
 
-A layer is `clamp(floor((conv(x, weight) + bias) * m / 2**s), low, high)`. All values are integers held in float64; as long
-as none can pass 2**53 every product and every partial sum is exact, whatever the order of sums, the number of threads or the
-BLAS. The worst case is asserted when a model is loaded, not hoped for (Ballé et al., "Integer networks", 2019).
+A layer is `clamp(floor((conv(x, weight) + bias) * m / 2**s), low, high)`. All values are integers held in float64; as
+long as none can pass 2**53 every product and every partial sum is exact, whatever the order of sums, the number of
+threads or the BLAS. The worst case is asserted when a model is loaded, not hoped for (Ballé et al., "Integer networks
+for data compression with latent-variable models", 2019).
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class IntegerLayer:
         if rows != columns or rows % 2 == 0 or self.bias.shape != (out,):
             raise ValueError(f"weight {self.weight.shape} and bias {self.bias.shape} do not make a layer")
         if not (self.multiplier >= 1 and 0 <= self.shift <= 62 and self.low <= self.high):
-            raise ValueError(f"rescaling by {self.multiplier} / 2**{self.shift} to {self.low} .. {self.high} is not possible")
+            raise ValueError(f"no rescaling: {self.multiplier} / 2**{self.shift} to {self.low} .. {self.high}")
         self._matrix = self.weight.reshape(out, -1).astype(np.float64)
         self._offset = self.bias.astype(np.float64)[:, None]
 
@@ -44,7 +45,7 @@ class IntegerLayer:
         return max(abs(self.low), abs(self.high))
 
     def bound(self, inputs: int | np.ndarray) -> int:
-        """Largest magnitude of the inputs, one number or (in,) -> that of the outputs. ValueError if exactness may fail."""
+        """Largest magnitude of the inputs, one or (in,) -> that of the outputs. ValueError if exactness may fail."""
         weights = np.abs(self.weight.astype(np.int64)).sum((2, 3)).astype(object)  # Python integers cannot overflow
         limits = np.broadcast_to(np.asarray(inputs, object), weights.shape[1:])
         worst = max((weights * limits).sum(1) + np.abs(self.bias.astype(object)))
@@ -75,7 +76,7 @@ class IntegerLayer:
 
 
 def shuffle(x: np.ndarray, factor: int = 2) -> np.ndarray:
-    """(C * f * f, h, w) -> (C, h * f, w * f): channel c * f * f + i * f + j goes to position (i, j) of each cell of c."""
+    """(C * f * f, h, w) -> (C, h * f, w * f): channel c * f * f + i * f + j fills position (i, j) of the cells of c."""
     channels, height, width = x.shape
     cells = x.reshape(channels // factor**2, factor, factor, height, width)
     return cells.transpose(0, 3, 1, 4, 2).reshape(-1, height * factor, width * factor)

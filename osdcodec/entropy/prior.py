@@ -79,16 +79,21 @@ class Prior:
         for tables in (self.tables, self.token_tables):
             if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
                 raise ValueError("a table is not one of frequencies that sum to 2**24")
-        shapes = [self.tables.shape[1] % 2, len(self.token_tables), self.hyper_scale[1].bias.size, *self._gains["latent"].shape]
+        latent, hyper = profile.latent_channels, profile.hyper_channels
         heads = {group[head].bias.size for group in self.context for head in ("mean", "scale")}
-        if shapes != [1, profile.tokens, profile.hyper_channels, len(ANCHORS), profile.latent_channels]:
+        gains = {name: (len(ANCHORS), hyper if name == "hyper" else latent) for name in self._gains}
+        if (
+            self.tables.shape[1] % 2 == 0
+            or self.token_tables.shape != (profile.tokens, profile.codebook_size)
+            or self.hyper_scale[1].bias.size != hyper
+            or heads != {latent}
+            or {name: rows.shape for name, rows in self._gains.items()} != gains
+        ):
             raise ValueError(f"its sizes are not those of profile {profile.name}")
-        if heads != {profile.latent_channels}:
-            raise ValueError(f"its context model has not the {profile.latent_channels} channels of {profile.name}")
         self._check_exactness()
 
     def _check_exactness(self) -> None:
-        """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows that no table has."""
+        """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows of no table."""
         hyper, latent = self.profile.hyper_channels, self.profile.latent_channels
         self.hyper_scale[1].bound(self.hyper_scale[0].bound(255))
         bound = np.array([self.limit] * hyper + [255])
@@ -105,7 +110,7 @@ class Prior:
                 raise ValueError(f"rows {layer.low} .. {layer.high} of {len(self.tables)} tables")
 
     def encode(self, y: np.ndarray, hyper: np.ndarray, tokens: np.ndarray, quality: int) -> tuple[bytes, Symbols]:
-        """y (C_y, h, w) and hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
+        """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
 
         What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
         """
@@ -117,7 +122,7 @@ class Prior:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                values = hyper.ravel().astype(np.float64) if part == "hyper" else y[mask].astype(np.float64) - means / UNIT
+                values = np.float64(hyper.ravel()) if part == "hyper" else np.float64(y[mask]) - means / UNIT
                 columns = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32) + self.limit
             writer.push(columns, tables, rows)
             return columns
@@ -188,7 +193,7 @@ class Prior:
 
 
 def masks(channels: int, h: int, w: int) -> list[np.ndarray]:
-    """Four boolean arrays (C_y, h, w), one per group: every symbol is in one of them, every 2x2 cell of a channel in all."""
+    """Four boolean arrays (C_y, h, w), one per group: every symbol is in one, every 2x2 cell of a channel in all."""
     quarter = (np.arange(channels) * 4 // channels)[:, None, None]
     phase = 2 * (np.arange(h) % 2)[:, None] + np.arange(w) % 2
     return [phase == (place ^ quarter) for place in PHASES]

@@ -1,0 +1,152 @@
+"""weights.toml -> verified tensors. No torch, and no pickle: safetensors only.
+
+    [[model]]
+    profile = "small"              whose sizes the tensors have
+    file = "small.safetensors"     in osdcodec/embedded/
+    model_id = "0a1b2c3d"          what .osd files call it
+    sha256 = "…"                   of the file
+    bytes = 24000000
+    revision = 1                   and terms, data, results: for people
+
+A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the files
+that ours lists.
+"""
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+
+from .entropy.prior import model_id
+from .errors import WeightsError
+from .profile import PROFILES, Profile
+
+REGISTRY = "weights.toml"
+SUFFIX = ".safetensors"
+VARIABLE = "OSDC_WEIGHTS"
+_PACKAGE = Path(__file__).parent
+_EMBEDDED = _PACKAGE / "embedded"
+_SCALE, _GRAPH = "|scale", "graph."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One model. Network tensors are float32, those of the prior and the gains as they are stored."""
+
+    profile: Profile
+    tensors: dict[str, np.ndarray]
+    graphs: dict[str, bytes]  # by name, without "graph."
+    model_id: bytes
+    path: Path
+
+
+def load(profile: str = "small", weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
+    """The model that encodes for a profile. WeightsError if there is none, or the file is not the one listed.
+
+    registry: another weights.toml in place of the installed one; files are then looked for beside it.
+    """
+    if profile not in PROFILES:
+        raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
+    for model, path in _models(weights_dir, registry):
+        if model["profile"] == profile:
+            return _open(model, path)
+    raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
+
+
+def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
+    """The model that an .osd file names by its id. WeightsError if it is not at hand or not the one listed."""
+    for model, path in _models(weights_dir, registry):
+        if model["model_id"] == wanted.hex():
+            return _open(model, path)
+    raise WeightsError(f"model {wanted.hex()} is not at hand: update osdc, or name its folder by --weights-dir")
+
+
+def entry(path: str | Path, profile: str) -> dict:
+    """What weights.toml has to say of a file: profile, file, model_id, sha256, bytes."""
+    data = Path(path).read_bytes()
+    return {
+        "profile": profile,
+        "file": Path(path).name,
+        "model_id": model_id(parse(data)).hex(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+    }
+
+
+def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:
+    """Every listed model and where its file should be, in order of precedence."""
+    named = weights_dir or os.environ.get(VARIABLE)
+    folder, own = Path(named or "."), []
+    if named:
+        if not folder.is_dir():
+            raise WeightsError(f"the weights folder {folder} is not there: correct --weights-dir or {VARIABLE}")
+        if (folder / REGISTRY).is_file():
+            own = _read(folder / REGISTRY)
+        yield from ((model, folder / model["file"]) for model in own)
+    # An editable install has the list at the root of the source tree only.
+    ours = [Path(registry)] if registry else [_PACKAGE / REGISTRY, _PACKAGE.parent / REGISTRY]
+    found = next((path for path in ours if path.is_file()), None)
+    if found is None:
+        raise WeightsError(f"{ours[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir")
+    home, taken = found.parent if registry else _EMBEDDED, {model["file"] for model in own}
+    for model in _read(found):
+        copy = folder / model["file"]
+        there = named and copy.is_file() and model["file"] not in taken
+        yield model, copy if there else home / model["file"]
+
+
+def _read(path: Path) -> list[dict]:
+    try:
+        models = tomllib.loads(path.read_text("utf-8"))["model"]
+        for model in models:
+            for key in ("profile", "file", "model_id", "sha256"):
+                if not isinstance(model[key], str):
+                    raise TypeError(f"{key} is not a text")
+        return models
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is not a list of models: {error}") from error
+
+
+def _open(model: dict, path: Path) -> Weights:
+    """Reads the file once, compares its hash, and only then looks inside."""
+    if path.suffix != SUFFIX:
+        raise WeightsError(f"{path} is refused: weights are {SUFFIX} files, which cannot run code")
+    if model["profile"] not in PROFILES:
+        raise WeightsError(f"{path} is of profile {model['profile']}, which is not known here: update osdc")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir") from error
+    if hashlib.sha256(data).hexdigest() != model["sha256"]:
+        raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
+    try:
+        stored = parse(data)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    try:
+        identity = model_id(stored)
+    except KeyError as error:
+        raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
+    if identity.hex() != model["model_id"]:
+        raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
+    graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
+    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path)
+
+
+def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """int8 (out, …) times its scale (out,), and half precision, become float32."""
+    tensors = {}
+    for name, array in stored.items():
+        if name.startswith(_GRAPH) or name.endswith(_SCALE):
+            continue
+        scale = stored.get(name + _SCALE)
+        if scale is not None:
+            array = array * scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+        tensors[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+    return tensors
