@@ -12,7 +12,7 @@ import typer
 
 from . import files
 from .container import MAX_PIXELS
-from .errors import FormatError, InputError, OsdError
+from .errors import FileError, FormatError, InputError, OsdError
 
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
@@ -29,6 +29,10 @@ def _reporting(source: str = files.STREAM) -> Iterator[None]:
         yield
     except OsdError as error:
         raise typer.Exit(_complain(error, source)) from error
+    except OSError as error:  # a folder that must not be listed, a name too long to look up, …
+        raise typer.Exit(
+            _complain(FileError(f"{error.filename or source}: {error.strerror or error}"), source)
+        ) from error
     except MemoryError as error:
         raise typer.Exit(_complain(InputError("the picture is too large for this machine's memory"), source)) from error
     except KeyboardInterrupt as error:

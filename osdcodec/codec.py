@@ -8,9 +8,10 @@ from PIL import Image
 
 from . import container, image, weights
 from .container import Osd
+from .description import describe
 from .entropy.prior import Prior, Symbols
-from .errors import FormatError, InputError, OsdError
-from .profile import lambda_of, quality_of
+from .errors import OsdError
+from .profile import quality_of
 from .runtime import open_runtime
 
 
@@ -41,7 +42,9 @@ class Encoder:
             y[0] * gain[:, None, None], hyper[0] * hyper_gain[:, None, None], tokens[0], quality
         )
         if self.prior.decode(payload, quality, *y.shape[2:]) != symbols:
-            raise OsdError("the file would not decode to what was encoded; nothing was written: please report this picture")
+            raise OsdError(
+                "the file would not decode to what was encoded; nothing was written: please report this picture"
+            )
         return container.pack(Osd(self.weights.model_id, picture.width, picture.height, quality, payload))
 
 
@@ -96,6 +99,26 @@ def encode(picture: Image.Image | str | Path, lmbda: float = 1.0) -> bytes:
 def decode(data: bytes) -> Image.Image:
     """The bytes of an .osd file -> RGB picture; models stay loaded."""
     return _decoder().decode(data)
+
+
+def info(
+    data: bytes,
+    parts: bool = False,
+    weights_dir: str | Path | None = None,
+    max_pixels: int = container.MAX_PIXELS,
+) -> dict:
+    """What a file says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
+
+    For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
+    """
+    facts = describe(data, max_pixels, weights_dir)
+    if parts:
+        osd = container.unpack(data, max_pixels)
+        model = weights.for_model(osd.model_id, weights_dir)
+        prior = Prior(model.tensors, model.profile)
+        bits = prior.parts(decode_symbols(osd, prior, model.profile), osd.quality)
+        facts |= {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
+    return facts
 
 
 @cache

@@ -37,7 +37,11 @@ def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | 
     for path in _catalogues(weights_dir):
         try:
             models = tomllib.loads(path.read_text("utf-8"))["model"]
-        except (OSError, ValueError, KeyError):  # to describe a file needs no weights, so a bad list is no reason to refuse
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+        ):  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
         for model in models:
             if model["model_id"] == model_id.hex():

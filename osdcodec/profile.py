@@ -1,7 +1,7 @@
 """All that fixes a model: strides, channels, tokens, noise levels. No torch, no numpy.
 
-    picture (W, H)  ──32──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
-                    ──16──▶  autoencoder latent z (C_z, 2h, 2w)
+picture (W, H)  ──32──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
+                ──16──▶  autoencoder latent z (C_z, 2h, 2w)
 """
 
 import math

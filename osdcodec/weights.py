@@ -8,8 +8,8 @@
     bytes = 24000000
     revision = 1                   and terms, data, results: for people
 
-A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the files
-that ours lists.
+A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the
+files that ours lists.
 """
 
 import hashlib

@@ -80,7 +80,9 @@ def trained(tmp_path_factory, perceptual_weights) -> Path:
     random = np.random.default_rng(0)
     with zipfile.ZipFile(thumbnails / "thumbnails.zip", "w") as archive:
         for n in range(16):
-            picture = random.integers(0, 99, (64, 64, 3), np.uint8) + np.array([[0, 50, 150], [0, 150, 50]], np.uint8)[n % 2]
+            picture = (
+                random.integers(0, 99, (64, 64, 3), np.uint8) + np.array([[0, 50, 150], [0, 150, 50]], np.uint8)[n % 2]
+            )
             with archive.open(f"{n % 2:03}/{n:03}.webp", "w") as file:
                 Image.fromarray(picture).save(file, "WEBP")
     (data / "config.toml").write_text(CONFIG)

@@ -107,6 +107,8 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("encode", "photo.png", "-o", "none/photo.osd"), 5, ("none", "there is no folder")),
         (("encode", "photo.png", "-o", "text.png/photo.osd"), 5, ("text.png", "there is no folder")),
         (("encode", "photo.png", "-o", "photo.png"), 5, ("photo.png", "the input itself")),
+        (("encode", "x" * 300), 5, ("too long",)),
+        (("encode", "photo.png", "-o", "x" * 300), 5, ("too long",)),
         (("encode", "photo.png", "--profile", "none"), 4, ("none",)),
         (("decode", "unknown.osd", "-o", "out.xyz"), 5, ("out.xyz", ".png")),
         (("decode", "unknown.osd", "-o", "out"), 5, ("out", ".png")),

@@ -77,7 +77,9 @@ def test_untrained_denoiser_leaves_the_coarse_latent(model):
     z_c, noise = torch.randn(2, SMALL.autoencoder_channels, 4, 6), torch.randn(2, SMALL.autoencoder_channels, 4, 6)
     condition, tokens = torch.randn(2, SMALL.condition_channels, 4, 6), torch.zeros(2, SMALL.tokens, dtype=torch.int64)
     with torch.no_grad():
-        z_hat = model.denoise(z_c, condition, tokens, noise, torch.tensor([120.0, 300.0]), torch.full((2, 1, 1, 1), 0.6))
+        z_hat = model.denoise(
+            z_c, condition, tokens, noise, torch.tensor([120.0, 300.0]), torch.full((2, 1, 1, 1), 0.6)
+        )
     assert torch.allclose(z_hat, z_c, atol=1e-5)
 
 

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,7 +26,11 @@ def rendered(width: int, height: int) -> Image.Image:
     layers = np.zeros((height, width, 3))
     for cells, strength in ((4, 60), (16, 30), (64, 15)):
         noise = random.integers(0, 256, (cells, cells * width // height + 1, 3), np.uint8)
-        layers += strength / 128 * (np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC), float) - 128)
+        layers += (
+            strength
+            / 128
+            * (np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC), float) - 128)
+        )
     return Image.fromarray((layers + 128 + random.normal(0, 4, layers.shape)).clip(0, 255).astype(np.uint8))
 
 
@@ -77,7 +80,9 @@ def measure() -> list[tuple[str, float, float, str]]:
             rows.append((f"{name} 768x512, whole process", statistics.median(r[0] for r in runs), budget, "s"))
             rows.append((f"{name} 768x512, peak memory", max(r[1] for r in runs), 1024, "MiB"))
         process("encode", large, "-o", f"{folder}/large.osd")
-        rows.append(("osdc decode 3840x2160, peak memory", process("decode", f"{folder}/large.osd")[1], 3 * 1024, "MiB"))
+        rows.append(
+            ("osdc decode 3840x2160, peak memory", process("decode", f"{folder}/large.osd")[1], 3 * 1024, "MiB")
+        )
     rows.append(("embedded weights", weights.load("small").path.stat().st_size / MIB, 24, "MiB"))
     return rows
 

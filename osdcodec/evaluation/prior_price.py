@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
             _, bits = model.prior(y, hyper, torch.tensor([float(quality)]), hard=True)
             counts = loaded.tensors["prior.token_tables"][np.arange(model.profile.tokens), tokens[0].numpy()]
             written, ideal = written + len(payload), ideal + (bits.sum().item() + (24 - np.log2(counts)).sum()) / 8
-        print(f"lambda {lmbda:g}: {written:.0f} bytes written, {ideal:.0f} by the float prior, {written / ideal - 1:+.2%}")
+        print(
+            f"lambda {lmbda:g}: {written:.0f} bytes written, {ideal:.0f} by the float prior, {written / ideal - 1:+.2%}"
+        )
 
 
 if __name__ == "__main__":

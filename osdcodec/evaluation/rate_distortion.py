@@ -61,12 +61,16 @@ def table(rows: list[dict]) -> Table:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.rate_distortion", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--lambda", dest="lambdas", type=float, action="append", help="repeatable (default: 2 1 0.5 0.25 0.1)")
+    parser.add_argument(
+        "--lambda", dest="lambdas", type=float, action="append", help="repeatable (default: 2 1 0.5 0.25 0.1)"
+    )
     parser.add_argument("--weights-dir")
     parser.add_argument("--detail", type=float, default=1.0)
     parser.add_argument("--json", type=Path, help="write every record here")
     options = parser.parse_args(arguments)
-    paths = sorted(p for p in options.folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+    paths = sorted(
+        p for p in options.folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+    )
     if not paths:
         sys.exit(f"no pictures in {options.folder}")
     records = measure(paths, options.lambdas or list(ANCHORS), options.weights_dir, options.detail)

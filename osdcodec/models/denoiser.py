@@ -44,4 +44,3 @@ class Denoiser(nn.Module):
         # The noisy latent goes in beside what is known of it without noise (SPRDiff's pixel condition).
         relay = self.unet(torch.cat([z_n, z_c, condition], 1), level, embeddings).sample
         return (z_n - deviation * (noise + relay)) / signal
-

@@ -42,7 +42,9 @@ class IntegerConv(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
         self.in_bits, self.out_bits, self.low, self.high = in_bits, out_bits, low, high
         # Real value of one integer unit of each input, in units of 2**-in_bits: one layer may read inputs on different grids.
-        self.register_buffer("input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False)
+        self.register_buffer(
+            "input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False
+        )
 
         self.exact = True  # False: a float layer without rounding, to measure what the integers cost
 

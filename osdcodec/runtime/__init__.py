@@ -1,9 +1,9 @@
 """How the float networks run. Both runtimes have the same four verbs, on NumPy arrays:
 
-    analyse(x (1, 3, H, W), thumb (1, 3, 64, 64))    -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
-    synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)
-    denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, 2h, 2w)
-    render(z (1, C_z, 2h, 2w))                       -> x (1, 3, H, W)
+analyse(x (1, 3, H, W), thumb (1, 3, 64, 64))    -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
+synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)
+denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, 2h, 2w)
+render(z (1, C_z, 2h, 2w))                       -> x (1, 3, H, W)
 """
 
 from typing import Protocol

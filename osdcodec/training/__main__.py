@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    accelerator = Accelerator(cpu=options.cpu, mixed_precision="no" if options.cpu or not torch.cuda.is_available() else "bf16")
+    accelerator = Accelerator(
+        cpu=options.cpu, mixed_precision="no" if options.cpu or not torch.cuda.is_available() else "bf16"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
         minutes = config[stage].get("minutes", 0) if options.minutes is None else options.minutes

@@ -22,9 +22,17 @@ def train_autoencoder(
     model = Autoencoder(profile).to(accelerator.device, memory_format=torch.channels_last).train()
     perceptual = None
     if config["perceptual"]:
-        perceptual = PerceptualDistance(next((data / "perceptual").glob("*.safetensors")), stages=3).to(accelerator.device)
+        perceptual = PerceptualDistance(next((data / "perceptual").glob("*.safetensors")), stages=3).to(
+            accelerator.device
+        )
     trainer = Trainer(
-        "autoencoder", out, model, list(model.parameters()), accelerator, config["learning_rate"], config["weight_decay"]
+        "autoencoder",
+        out,
+        model,
+        list(model.parameters()),
+        accelerator,
+        config["learning_rate"],
+        config["weight_decay"],
     )
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:

@@ -100,7 +100,11 @@ def train_codec(
 
         mse = F.mse_loss(x_hat, x)
         loss = config["mse"] * mse + (extra.control(weights) * bpp).mean()
-        loss = loss + config["coarse"] * F.mse_loss(coarse.float(), x[part]) + config["relay"] * F.mse_loss(out.z_hat, out.z)
+        loss = (
+            loss
+            + config["coarse"] * F.mse_loss(coarse.float(), x[part])
+            + config["relay"] * F.mse_loss(out.z_hat, out.z)
+        )
         record = {
             "psnr": (-10 * torch.log10((x_hat - x).detach().square().mean((1, 2, 3)) / 4)).mean().item(),
             "bpp": bpp.mean().item(),

@@ -85,7 +85,9 @@ class Thumbnails:
         for picture in self.pictures[index]:
             window = self.random.integers(40, 65)
             top, left = self.random.integers(0, 65 - window, 2)
-            crop = Image.fromarray(picture).resize((64, 64), Image.Resampling.BILINEAR, (left, top, left + window, top + window))
+            crop = Image.fromarray(picture).resize(
+                (64, 64), Image.Resampling.BILINEAR, (left, top, left + window, top + window)
+            )
             crops.append(np.asarray(crop)[:, :: self.random.choice([-1, 1])])
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1, self.labels[index]
 

@@ -1,6 +1,7 @@
 """A trained model -> one safetensors file: integer prior, gains, codebook, networks in 8 bits, four ONNX graphs."""
 
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -16,9 +17,13 @@ from ..image import thumbnail
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import Profile
+from ..weights import entry
 from .data import Photos
 
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
+REGISTRY_HEADER = """# The released models. The file of a profile lies in osdcodec/embedded/; an .osd file names its model by model_id.
+# results: bits per pixel of whole files, PSNR in dB and MS-SSIM, means over the 24 Kodak photographs.
+"""
 
 
 class Verb(nn.Module):
@@ -40,7 +45,10 @@ def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list
     fine, coarse = {2: "2h", 3: "2w"}, {2: "h", 3: "w"}
     return {
         "analyse": (
-            {"x": torch.zeros(1, 3, rows * size, columns * size), "thumb": torch.zeros(1, 3, profile.thumb, profile.thumb)},
+            {
+                "x": torch.zeros(1, 3, rows * size, columns * size),
+                "thumb": torch.zeros(1, 3, profile.thumb, profile.thumb),
+            },
             {"x": picture, "y": coarse, "hyper": {2: "hh", 3: "hw"}},
             ["y", "hyper", "tokens"],
         ),
@@ -78,7 +86,9 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
     proto = onnx.load_from_string(buffer.getvalue())
     for node in proto.graph.node:
         node.input[:] = [name.removeprefix("model.") for name in node.input]
-        node.output[:] = [name.removeprefix("model.") for name in node.output]  # equal tensors become an Identity of one
+        node.output[:] = [
+            name.removeprefix("model.") for name in node.output
+        ]  # equal tensors become an Identity of one
         node.doc_string = ""
         for attribute in node.attribute:
             if node.op_type == "Transpose" and attribute.name == "perm":  # ONNX Runtime refuses negative axes
@@ -118,7 +128,10 @@ def networks(model: CodecModel) -> dict[str, np.ndarray]:
 
 def normative(model: CodecModel, token_counts: np.ndarray) -> dict[str, np.ndarray]:
     """The tensors that fix the symbols: integer prior, tables, gains. token_counts (K, V): how often each token was seen."""
-    gains = {f"gains.{n}": getattr(model.gains, n).detach().exp().float().cpu().numpy() for n in ("latent", "inverse", "hyper")}
+    gains = {
+        f"gains.{n}": getattr(model.gains, n).detach().exp().float().cpu().numpy()
+        for n in ("latent", "inverse", "hyper")
+    }
     # Half a count for what was never seen: every token must remain codable.
     token_tables = np.stack([frequencies(row + 0.5) for row in token_counts])
     return model.prior.export() | gains | {"prior.token_tables": token_tables}
@@ -154,11 +167,28 @@ def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray
 def export_profile(
     profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
 ) -> Path:
-    """Stage `export`: out/model.pt -> out/<profile>.safetensors."""
+    """Stage `export`: out/model.pt -> out/<profile>.safetensors, listed by a weights.toml beside it: `--weights-dir out`."""
     model = CodecModel(profile)
     model.load_state_dict(torch.load(out / "model.pt", map_location="cpu", weights_only=True))
     counts = count_tokens(model.eval(), Photos(data / "train", seed=4), config["pictures"] if steps is None else 5)
     path = out / f"{profile.name}.safetensors"
     size = export(model, counts, path, {"profile": profile.name})
+    told = {"revision": 0, "terms": "not released", "data": str(data), "results": []}
+    (out / "weights.toml").write_text(registry_text([entry(path, profile.name) | told]), "utf-8")
     print(f"{path}: {size / 2**20:.2f} MiB")
     return path
+
+
+def registry_text(models: list[dict]) -> str:
+    """The text of weights.toml."""
+    lines = [REGISTRY_HEADER]
+    for model in models:
+        lines.append("[[model]]")
+        lines += [
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in model.items() if key != "results"
+        ]
+        rows = [
+            "    { " + ", ".join(f"{key} = {value}" for key, value in row.items()) + " }," for row in model["results"]
+        ]
+        lines += ["results = [", *rows, "]", ""]
+    return "\n".join(lines)

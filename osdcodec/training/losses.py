@@ -35,7 +35,9 @@ class PerceptualDistance(nn.Module):
             )
             inputs = channels
         tensors = {key.removeprefix("st."): value.float() for key, value in load_file(path).items()}
-        self.stages.load_state_dict({key: tensors[key] for key in self.stages.state_dict() if key in tensors}, strict=False)
+        self.stages.load_state_dict(
+            {key: tensors[key] for key in self.stages.state_dict() if key in tensors}, strict=False
+        )
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "PerceptualDistance":
@@ -65,7 +67,9 @@ class Discriminator(nn.Module):
         super().__init__()
 
         def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
-            return nn.utils.parametrizations.spectral_norm(nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2))
+            return nn.utils.parametrizations.spectral_norm(
+                nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2)
+            )
 
         self.picture = nn.Sequential(
             nn.PixelUnshuffle(2),

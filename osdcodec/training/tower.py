@@ -31,7 +31,14 @@ def train_tower(
     thumbnails = Thumbnails(data / "thumbnails")
     model = contrastive_model(profile).to(accelerator.device)
     trainer = Trainer(
-        "tower", out, model, list(model.parameters()), accelerator, config["learning_rate"], config["weight_decay"], 0.995
+        "tower",
+        out,
+        model,
+        list(model.parameters()),
+        accelerator,
+        config["learning_rate"],
+        config["weight_decay"],
+        0.995,
     )
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
 
@@ -50,9 +57,13 @@ def train_tower(
 
     trained = trainer.run(step, minutes, steps)
     semantics = Semantics(profile).to(accelerator.device).eval()
-    semantics.tower.load_state_dict(trained.visual.state_dict(), strict=False)  # all but the projection to the text side
+    semantics.tower.load_state_dict(
+        trained.visual.state_dict(), strict=False
+    )  # all but the projection to the text side
     photos = Photos(data / "train")
-    with torch.no_grad():  # the codebook is fitted to crops as the codec will see them: small scenes, not single objects
+    with (
+        torch.no_grad()
+    ):  # the codebook is fitted to crops as the codec will see them: small scenes, not single objects
         enough = steps is None
         crops = [F.interpolate(photos.batch(64, 256), profile.thumb, mode="area") for _ in range(150 if enough else 5)]
         features = torch.cat([semantics.features(c.to(accelerator.device)).flatten(0, 1) for c in crops])

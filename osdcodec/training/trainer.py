@@ -71,12 +71,16 @@ class Trainer:
         with open(self.out / f"{self.stage}.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def run(self, step: Step, minutes: float, steps: int | None = None, every: int = 50, save_seconds: float = 240) -> nn.Module:
+    def run(
+        self, step: Step, minutes: float, steps: int | None = None, every: int = 50, save_seconds: float = 240
+    ) -> nn.Module:
         """Returns the averaged model."""
         budget, saved, since = minutes * 60, self.seconds, time.monotonic() - self.seconds
         values: dict[str, list[float]] = {}
         while (self.steps < steps) if steps is not None else (self.seconds < budget):
-            self.done = self.steps / steps if steps is not None else self.seconds / budget  # share of the stage behind us
+            self.done = (
+                self.steps / steps if steps is not None else self.seconds / budget
+            )  # share of the stage behind us
             rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * self.done)))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate

@@ -1,0 +1,5 @@
+"""`python -m osdcodec` is the command `osdc`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS --results RECORDS.json --data "…"`.
+
+Copies RUNS/<profile>.safetensors into the package and writes its entry of weights.toml, with the means of the records that
+`osdcodec.evaluation.rate_distortion --json` measured with that file.
+"""
+
+import argparse
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+from ..evaluation.rate_distortion import summary
+from ..weights import entry
+from .export import registry_text
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.training.release", description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--profile", default="small")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="records of osdcodec.evaluation.rate_distortion --json"
+    )
+    parser.add_argument("--terms", required=True)
+    parser.add_argument("--data", required=True)
+    options = parser.parse_args(arguments)
+
+    registry = PACKAGE.parent / "weights.toml"
+    models = tomllib.loads(registry.read_text("utf-8"))["model"] if registry.exists() else []
+    previous = [model for model in models if model["profile"] == options.profile]
+    name = f"{options.profile}.safetensors"
+    (PACKAGE / "embedded").mkdir(exist_ok=True)
+    shutil.copyfile(options.runs / name, PACKAGE / "embedded" / name)
+    digits = {"lambda": None, "bpp": 4, "psnr": 2, "ms_ssim": 4}
+    results = [
+        {key: row[key] if places is None else round(row[key], places) for key, places in digits.items()}
+        for row in summary(json.loads(options.results.read_text("utf-8")))
+    ]
+    model = entry(PACKAGE / "embedded" / name, options.profile) | {
+        "revision": max((model["revision"] for model in previous), default=0) + 1,
+        "terms": options.terms,
+        "data": options.data,
+        "results": results,
+    }
+    # Until the first release a profile has one model: the new one takes the place of the old.
+    models = [other for other in models if other["profile"] != options.profile] + [model]
+    registry.write_text(registry_text(models), "utf-8")
+    print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")
+
+
+if __name__ == "__main__":
+    main()

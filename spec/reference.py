@@ -1,0 +1,245 @@
+"""From the bytes of an .osd file to its symbols, in plain Python: the text of osd-1.md as a program.
+
+    python spec/reference.py weights.safetensors file.osd
+
+prints the shapes of the symbols and their SHA-256. It needs the standard library only, knows nothing of the package, and
+takes integers of any size for granted. Slow: half a minute for a picture of 768x512. Any defect is a ValueError.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from operator import mul
+
+# ---------------------------------------------------------------------------------------------------------------- file
+
+
+def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
+    """The bytes of a file -> model id, width, height, quality, payload."""
+    require(len(data) >= 16 and data[:4] == b"\x8fOSD", "magic")
+    require(data[4] >> 4 == 1 and data[4] & 0x0E == 0, "version or flags")
+    require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "checksum")
+    body = data[:-4]
+    width, at = leb128(body, 9)
+    height, at = leb128(body, at)
+    require(1 <= width <= 65535 and 1 <= height <= 65535 and at < len(body), "size")
+    quality, at = body[at], at + 1
+    payload = body[at:]
+    if data[4] & 1:
+        length, at = leb128(body, at)
+        payload, sections = take(body, at, length), at + length
+        require(sections < len(body), "no section")
+        seen = set()
+        while sections < len(body):
+            kind = body[sections : sections + 1]
+            require(kind.isalpha() and kind.islower() and kind not in seen, "section type")
+            seen.add(kind)
+            length, at = leb128(body, sections + 1)
+            take(body, at, length)
+            sections = at + length
+    require(not payload.endswith(b"\0"), "payload ends in a zero byte")
+    return data[5:9], width, height, quality, payload
+
+
+def leb128(data: bytes, at: int) -> tuple[int, int]:
+    """The number at offset `at`, and the offset behind it."""
+    value = 0
+    for i in range(5):
+        require(at + i < len(data), "number cut short")
+        byte = data[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            require(byte > 0 or i == 0, "number not in the shortest form")
+            return value, at + i + 1
+    raise ValueError("number too long")
+
+
+def take(data: bytes, at: int, length: int) -> bytes:
+    require(at + length <= len(data), "cut short")
+    return data[at : at + length]
+
+
+def require(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(what)
+
+
+# ---------------------------------------------------------------------------------------------------------------- rANS
+
+
+class Stack:
+    """A stack of symbols: 64-bit state, 32-bit words, frequencies that sum to 2**24."""
+
+    def __init__(self, payload: bytes = b"") -> None:
+        payload += bytes(-len(payload) % 4)
+        self.words = [word for (word,) in struct.iter_unpack("<I", payload)]
+        self.state = 0
+        for _ in range(min(2, len(self.words))):
+            self.state = self.state << 32 | self.words.pop()
+
+    def pop(self, counts: list[int]) -> int:
+        quantile, start, symbol = self.state & 0xFFFFFF, 0, 0
+        while start + counts[symbol] <= quantile:
+            start += counts[symbol]
+            symbol += 1
+        self.state = (self.state >> 24) * counts[symbol] + quantile - start
+        if self.state < 2**32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+        return symbol
+
+    def push(self, symbol: int, counts: list[int]) -> None:
+        if self.state >> 40 >= counts[symbol]:
+            self.words.append(self.state & 0xFFFFFFFF)
+            self.state >>= 32
+        self.state = (self.state // counts[symbol] << 24) + sum(counts[:symbol]) + self.state % counts[symbol]
+
+    def to_bytes(self) -> bytes:
+        return (struct.pack(f"<{len(self.words)}I", *self.words) + self.state.to_bytes(8, "little")).rstrip(b"\0")
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+FORMATS = {"I16": "h", "I32": "i"}
+
+
+def read_safetensors(data: bytes) -> dict[str, tuple[str, list[int], bytes]]:
+    """The bytes of a safetensors file -> name: (type, shape, bytes)."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            tensors[name] = entry["dtype"], entry["shape"], data[start + begin : start + end]
+    return tensors
+
+
+def integers(tensors: dict, name: str) -> list:
+    """A tensor of integers as nested lists."""
+    kind, shape, data = tensors[name]
+    values = list(struct.unpack(f"<{len(data) // struct.calcsize(FORMATS[kind])}{FORMATS[kind]}", data))
+    for size in reversed(shape[1:]):
+        values = [values[i : i + size] for i in range(0, len(values), size)]
+    return values
+
+
+def model_id(tensors: dict) -> bytes:
+    """First 4 bytes of a SHA-256 over the tensors that fix the symbols."""
+    normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains."))}
+    normative["codebook"] = tensors["semantics.codebook"]
+    digest = hashlib.sha256()
+    for name, (kind, shape, data) in sorted(normative.items()):
+        digest.update(f"{name}\0{kind}\0{','.join(map(str, shape))}\0".encode() + data)
+    return digest.digest()[:4]
+
+
+# -------------------------------------------------------------------------------------------- integer prior: one layer
+
+# A grid is a list of channels, a channel a list of rows, a row a list of integers.
+
+
+def layer(tensors: dict, name: str, grid: list) -> list:
+    """clamp(floor((conv(grid) + bias) * m / 2**s), low, high), with zeros around the grid"""
+    weight, bias = integers(tensors, f"prior.{name}.weight"), integers(tensors, f"prior.{name}.bias")
+    m, s, low, high = integers(tensors, f"prior.{name}.rescale")
+    kernels = [[w for channel in kernel for row in channel for w in row] for kernel in weight]
+    reach = len(weight[0][0]) // 2
+    height, width = len(grid[0]), len(grid[0][0])
+    beside, above = [0] * reach, [[0] * (width + 2 * reach)] * reach
+    padded = [above + [beside + row + beside for row in channel] + above for channel in grid]
+    result = [[[0] * width for _ in range(height)] for _ in kernels]
+    for i in range(height):
+        for j in range(width):
+            patch = [
+                x for channel in padded for row in channel[i : i + 2 * reach + 1] for x in row[j : j + 2 * reach + 1]
+            ]
+            for out, (kernel, b) in enumerate(zip(kernels, bias, strict=True)):
+                total = sum(map(mul, kernel, patch)) + b
+                result[out][i][j] = min(max(total * m >> s, low), high)  # >> rounds down, below zero too
+    return result
+
+
+def shuffle(grid: list) -> list:
+    """Four channels become one of twice the height and width: channel 4 c + 2 i + j fills rows 2 n + i, columns 2 n + j."""
+    result = []
+    for c in range(0, len(grid), 4):
+        channel = []
+        for i in range(2):
+            left, right = grid[c + 2 * i], grid[c + 2 * i + 1]
+            channel.append(
+                [[x for pair in zip(*rows, strict=True) for x in pair] for rows in zip(left, right, strict=True)]
+            )
+        result.append([row for pair in zip(*channel, strict=True) for row in pair])
+    return result
+
+
+# ------------------------------------------------------------------------------------------------ integer prior: walk
+
+
+def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tuple[list, list, list, list]:
+    """A payload -> tokens [K], hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]"""
+    stack = Stack(payload)
+    tables = integers(tensors, "prior.tables")
+    limit = len(tables[0]) // 2
+
+    tokens = [stack.pop(counts) for counts in integers(tensors, "prior.token_tables")]
+
+    hh, hw = -(-h // 4), -(-w // 4)
+    rows = layer(tensors, "hyper_scale.1", layer(tensors, "hyper_scale.0", [[[quality]]]))
+    hyper = [[[stack.pop(tables[row]) - limit for _ in range(hw)] for _ in range(hh)] for ((row,),) in rows]
+
+    features = hyper + [[[quality] * hw for _ in range(hh)]]
+    features = shuffle(layer(tensors, "hyper_synthesis.0", features))
+    features = shuffle(layer(tensors, "hyper_synthesis.1", features))
+    features = layer(tensors, "hyper_synthesis.2", features)
+    features = [[row[:w] for row in channel[:h]] for channel in features]
+
+    channels = len(integers(tensors, "prior.context.0.mean.bias"))
+    latent = [[[0] * w for _ in range(h)] for _ in range(channels)]
+    y16 = [[[0] * w for _ in range(h)] for _ in range(channels)]
+    for group, place in enumerate((0, 3, 1, 2)):
+        hidden = layer(tensors, f"context.{group}.0", features + y16)
+        hidden = layer(tensors, f"context.{group}.1", hidden)
+        mean = layer(tensors, f"context.{group}.mean", hidden)
+        rows = layer(tensors, f"context.{group}.scale", hidden)
+        for c in range(channels):
+            for i in range(h):
+                for j in range(w):
+                    if 2 * (i % 2) + j % 2 == place ^ (c * 4 // channels):
+                        latent[c][i][j] = stack.pop(tables[rows[c][i][j]]) - limit
+                        y16[c][i][j] = 16 * latent[c][i][j] + mean[c][i][j]
+    require(stack.state == 0 and not stack.words, "the stack is not empty after the last symbol")
+    return tokens, hyper, latent, y16
+
+
+def flatten(values: list) -> list[int]:
+    return [x for value in values for x in flatten(value)] if isinstance(values[0], list) else values
+
+
+def digest(arrays: tuple) -> str:
+    """SHA-256 over tokens, hyper, latent and y16 as little-endian 32-bit integers."""
+    flat = [x for array in arrays for x in flatten(array)]
+    return hashlib.sha256(struct.pack(f"<{len(flat)}i", *flat)).hexdigest()
+
+
+def main(weights: str, file: str) -> None:
+    with open(weights, "rb") as source:
+        tensors = read_safetensors(source.read())
+    with open(file, "rb") as source:
+        name, width, height, quality, payload = unpack(source.read())
+    require(
+        name == model_id(tensors), f"the file is of model {name.hex()}, the weights are of {model_id(tensors).hex()}"
+    )
+    arrays = symbols(tensors, payload, quality, -(-height // 32), -(-width // 32))
+    for part, array in zip(("tokens", "hyper", "latent", "y16"), arrays, strict=True):
+        shape = []
+        while isinstance(array, list):
+            shape.append(len(array))
+            array = array[0]
+        print(part, "x".join(map(str, shape)))
+    print("sha256", digest(arrays))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
