@@ -30,9 +30,8 @@ def _reporting(source: str = files.STREAM) -> Iterator[None]:
     except OsdError as error:
         raise typer.Exit(_complain(error, source)) from error
     except OSError as error:  # a folder that must not be listed, a name too long to look up, …
-        raise typer.Exit(
-            _complain(FileError(f"{error.filename or source}: {error.strerror or error}"), source)
-        ) from error
+        refused = FileError(f"{error.filename or source}: {error.strerror or error}; choose another file")
+        raise typer.Exit(_complain(refused, source)) from error
     except MemoryError as error:
         raise typer.Exit(_complain(InputError("the picture is too large for this machine's memory"), source)) from error
     except KeyboardInterrupt as error:
