@@ -70,7 +70,7 @@ class Decoder:
         profile = model.profile
         symbols = decode_symbols(osd, prior, profile)
         _, inverse, _ = prior.gains(osd.quality)
-        y_hat = (symbols.y16 * np.float32(1 / 16) * inverse[:, None, None])[None]
+        y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
         z_c, condition = runtime.synthesise(y_hat, symbols.tokens[None])
         z = z_c
         if detail > 0:
