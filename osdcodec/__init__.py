@@ -7,23 +7,24 @@
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
-from .errors import FormatError, InputError, OsdError, OutputError, TargetError, WeightsError
+from .errors import FileError, FormatError, InputError, OsdError, OutputError, TargetError, WeightsError
 
 __all__ = [
-    "Decoder", "Encoder", "FormatError", "InputError", "OsdError", "OutputError", "TargetError", "WeightsError",
+    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OutputError", "TargetError", "WeightsError",
     "decode", "encode", "info",
 ]  # fmt: skip
 
-try:
-    __version__ = version("osdc")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str):
-    """encode, decode, info, Encoder and Decoder are imported when first used: `osdc info` must start at once."""
+    """encode, decode, info, Encoder, Decoder and __version__ are found when first used: `osdc info` must start at once."""
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("osdc")
+        except PackageNotFoundError:  # run from a source tree that was never installed
+            return "0+unknown"
     if name in __all__:
         return getattr(import_module(".codec", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -126,5 +126,8 @@ def test_the_embedded_file_is_inside_the_package():
 
 
 def test_public_names():
-    assert set(osdcodec.__all__) >= {"encode", "decode", "info", "Encoder", "Decoder", "OsdError"}
+    functions = {"encode", "decode", "info", "Encoder", "Decoder"}
+    raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
+    assert set(osdcodec.__all__) == functions | raised
+    assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])
     assert isinstance(osdcodec.decode(osdcodec.encode(Image.new("RGB", (20, 10), "teal"))), Image.Image)

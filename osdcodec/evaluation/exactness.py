@@ -1,0 +1,67 @@
+"""Do files decode to the encoder's symbols, whatever the threads? `python -m osdcodec.evaluation.exactness DIR`.
+
+Every picture is encoded here at each lambda; processes with 1 and with 2 threads then decode the files' symbols, and their
+digests are compared with those that the encoder held.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .. import container, image, weights
+from ..codec import Encoder, decode_symbols
+from ..entropy.prior import Prior
+from ..profile import ANCHORS, quality_of
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def encoded(encoder: Encoder, path: Path, lmbda: float) -> tuple[bytes, str]:
+    """The bytes of a picture's file and the digest of the symbols that the encoder held."""
+    picture, quality = image.open_image(path), quality_of(lmbda)
+    x, thumb = image.to_array(picture, encoder.profile.stride), image.thumbnail(picture, encoder.profile.thumb)
+    y, hyper, tokens = encoder.runtime.analyse(x, thumb)
+    gain, _, hyper_gain = (vector[:, None, None] for vector in encoder.prior.gains(quality))
+    payload, symbols = encoder.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
+    osd = container.Osd(encoder.weights.model_id, picture.width, picture.height, quality, payload)
+    return container.pack(osd), symbols.digest()
+
+
+def digests(folder: Path) -> None:
+    """Prints the digest of each .osd file's symbols, in order of names."""
+    model = None
+    for path in sorted(folder.glob("*.osd")):
+        osd = container.unpack(path.read_bytes())
+        model = model or weights.for_model(osd.model_id)
+        print(decode_symbols(osd, Prior(model.tensors, model.profile), model.profile).digest())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.exactness", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--decode", action="store_true", help="print the digests of the .osd files of the folder")
+    options = parser.parse_args(arguments)
+    if options.decode:
+        return digests(options.folder)
+    encoder, expected = Encoder(device="cpu"), []
+    with tempfile.TemporaryDirectory() as coded:
+        for path in sorted(options.folder.glob("*.png")):
+            for lmbda in ANCHORS:
+                data, digest = encoded(encoder, path, lmbda)
+                Path(coded, f"{len(expected):05}.osd").write_bytes(data)
+                expected.append(digest)
+        for threads in ("1", "2"):
+            command = [sys.executable, "-m", "osdcodec.evaluation.exactness", coded, "--decode"]
+            environment = os.environ | dict.fromkeys(THREADS, threads)
+            found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+            equal = sum(a == b for a, b in zip(expected, found, strict=True))
+            print(f"{threads} thread(s): symbols of {equal} of {len(expected)} files are the encoder's")
+            if equal < len(expected):
+                sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
