@@ -32,20 +32,22 @@ class Encoder:
 
         InputError if the picture cannot be used, ValueError if lambda is out of range.
         """
+        osd, symbols = self.code(picture, lmbda)
+        if decode_symbols(osd, self.prior, self.profile) != symbols:
+            raise OsdError(
+                "the file would not decode to what was encoded, so there is none: please report this picture"
+            )
+        return container.pack(osd)
+
+    def code(self, picture: Image.Image | str | Path, lmbda: float) -> tuple[Osd, Symbols]:
+        """The fields of the file, and the symbols that its payload was made of."""
         quality = quality_of(lmbda)
         picture = image.open_image(picture)
-        x = image.to_array(picture, self.profile.stride)
-        thumb = image.thumbnail(picture, self.profile.thumb)
+        x, thumb = image.to_array(picture, self.profile.stride), image.thumbnail(picture, self.profile.thumb)
         y, hyper, tokens = self.runtime.analyse(x, thumb)
-        gain, _, hyper_gain = self.prior.gains(quality)
-        payload, symbols = self.prior.encode(
-            y[0] * gain[:, None, None], hyper[0] * hyper_gain[:, None, None], tokens[0], quality
-        )
-        if self.prior.decode(payload, quality, *y.shape[2:]) != symbols:
-            raise OsdError(
-                "the file would not decode to what was encoded; nothing was written: please report this picture"
-            )
-        return container.pack(Osd(self.weights.model_id, picture.width, picture.height, quality, payload))
+        gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
+        payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
+        return Osd(self.weights.model_id, picture.width, picture.height, quality, payload), symbols
 
 
 class Decoder:

@@ -11,23 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .. import container, image, weights
+from .. import container, weights
 from ..codec import Encoder, decode_symbols
 from ..entropy.prior import Prior
-from ..profile import ANCHORS, quality_of
+from ..profile import ANCHORS
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def encoded(encoder: Encoder, path: Path, lmbda: float) -> tuple[bytes, str]:
-    """The bytes of a picture's file and the digest of the symbols that the encoder held."""
-    picture, quality = image.open_image(path), quality_of(lmbda)
-    x, thumb = image.to_array(picture, encoder.profile.stride), image.thumbnail(picture, encoder.profile.thumb)
-    y, hyper, tokens = encoder.runtime.analyse(x, thumb)
-    gain, _, hyper_gain = (vector[:, None, None] for vector in encoder.prior.gains(quality))
-    payload, symbols = encoder.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
-    osd = container.Osd(encoder.weights.model_id, picture.width, picture.height, quality, payload)
-    return container.pack(osd), symbols.digest()
 
 
 def digests(folder: Path) -> None:
@@ -50,9 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as coded:
         for path in sorted(options.folder.glob("*.png")):
             for lmbda in ANCHORS:
-                data, digest = encoded(encoder, path, lmbda)
-                Path(coded, f"{len(expected):05}.osd").write_bytes(data)
-                expected.append(digest)
+                osd, symbols = encoder.code(path, lmbda)
+                Path(coded, f"{len(expected):05}.osd").write_bytes(container.pack(osd))
+                expected.append(symbols.digest())
         for threads in ("1", "2"):
             command = [sys.executable, "-m", "osdcodec.evaluation.exactness", coded, "--decode"]
             environment = os.environ | dict.fromkeys(THREADS, threads)
