@@ -10,9 +10,20 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 Step = Callable[[int], tuple[Tensor, dict[str, float]]]  # step number -> loss, things to log
+
+
+def warm_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average whose decay rises from 0.1 to `decay`: the first steps must not linger in it."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
+        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        torch._foreach_lerp_(averages, currents, share)
+
+    return update
 
 
 class Trainer:
@@ -37,7 +48,7 @@ class Trainer:
         self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, learning_rate
         self.model, self.parameters, self.extra = model, parameters, extra
         self.optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self.average = AveragedModel(model, multi_avg_fn=warm_average(decay), use_buffers=True)
         self.steps, self.seconds, self.done = 0, 0.0, 0.0
         if self.path.exists():
             state = torch.load(self.path, map_location=accelerator.device, weights_only=True)
