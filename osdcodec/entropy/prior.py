@@ -138,7 +138,7 @@ class Prior:
         return symbols
 
     def parts(self, symbols: Symbols, quality: int) -> dict[str, float]:
-        """Ideal code length in bits of tokens, hyper and latent; the payload is some 20 bits longer than their sum."""
+        """Ideal code length in bits of tokens, hyper and latent; the payload has a few bytes more or less."""
         bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
 
         def code(part, tables, rows, means, mask):

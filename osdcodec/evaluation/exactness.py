@@ -21,17 +21,17 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def digests(folder: Path) -> None:
     """Prints the digest of each .osd file's symbols, in order of names."""
-    model = None
-    for path in sorted(folder.glob("*.osd")):
-        osd = container.unpack(path.read_bytes())
-        model = model or weights.for_model(osd.model_id)
-        print(decode_symbols(osd, Prior(model.tensors, model.profile), model.profile).digest())
+    files = [container.unpack(path.read_bytes()) for path in sorted(folder.glob("*.osd"))]
+    model = weights.for_model(files[0].model_id)
+    prior = Prior(model.tensors, model.profile)
+    for osd in files:
+        print(decode_symbols(osd, prior, model.profile).digest())
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.exactness", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--decode", action="store_true", help="print the digests of the .osd files of the folder")
+    parser.add_argument("--decode", action="store_true", help="print the digests of the .osd files of the folder, all of one model")
     options = parser.parse_args(arguments)
     if options.decode:
         return digests(options.folder)
