@@ -1,0 +1,262 @@
+"""The prior: round trips of every shape, exactness, damage, and what a model must be to be loaded."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+
+from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
+from osdcodec.errors import FormatError, WeightsError
+from osdcodec.profile import ANCHORS, SMALL, quality_of
+
+SHAPES = [(1, 1), (1, 2), (2, 1), (1, 9), (3, 3), (4, 4), (5, 2), (8, 13), (17, 4)]
+GOLDEN = (
+    "cfffffb3ccfdff81d6ffffc0f7ffff9ef0ffff4eb6f1ff2298d3ff1f0e00006ae401006311000052ceffff88340000492000"
+    "005697000045ccffffa1c48cff30240000bf77ffff801400002db1ffffd90c0000b1e9fffff3bdffff368fffff88eaffffc7"
+    "3c0000aaa3ffff86750000540f0000457d6911"
+)
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return Prior(tiny.tensors(), tiny.TINY)
+
+
+@pytest.mark.parametrize("quality", [0, 130, 255])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_round_trip(prior, shape, quality):
+    y, hyper, tokens = tiny.latents(f"{quality}", *shape)
+    payload, symbols = prior.encode(y, hyper, tokens, quality)
+    assert prior.decode(payload, quality, *shape) == symbols
+    assert np.array_equal(symbols.tokens, tokens)
+    assert np.array_equal(symbols.hyper, np.floor(hyper + 0.5))
+    assert all(array.dtype == np.int32 for array in symbols._arrays())
+    within = np.abs(symbols.latent) < tiny.LIMIT
+    assert within.mean() >= 0.5
+    assert np.abs(symbols.y16 / 16 - y)[within].max() <= 0.5
+
+
+def test_bytes_and_symbols_are_these(prior):
+    payload, symbols = prior.encode(*tiny.latents("golden", 2, 3), 100)
+    assert payload.hex() == GOLDEN
+    assert symbols.digest() == "051377091894f33f2efc95f5ccf5d0a90c660b01b8d911a30ea4a26d4f8f5f1d"
+
+
+def test_the_tiny_prior_uses_its_tables(prior):
+    """Else the other tests would prove little."""
+    used, means = set(), set()
+
+    def code(part, tables, rows, mean, mask):
+        if part == "latent":
+            used.update(rows.tolist())
+            means.update(mean.tolist())
+        return np.full(len(rows), tiny.LIMIT, np.int32) if part != "tokens" else np.zeros(len(rows), np.int32)
+
+    prior._walk(100, 8, 13, code)
+    assert len(used) >= 6 and len(means) >= 20
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [8, 7, 96])
+def test_groups_share_out_all_symbols(shape, channels):
+    groups = masks(channels, *shape)
+    assert np.array_equal(np.sum(groups, axis=0), np.ones((channels, *shape)))
+
+
+def test_every_cell_of_a_channel_is_in_all_groups():
+    for mask in masks(8, 6, 4):
+        cells = mask.reshape(8, 3, 2, 2, 2).sum((2, 4))
+        assert (cells == 1).all()
+
+
+def test_order_of_the_groups():
+    order = sum(t * mask for t, mask in enumerate(masks(4, 2, 2)))
+    assert order.tolist() == [[[0, 2], [3, 1]], [[2, 0], [1, 3]], [[3, 1], [0, 2]], [[1, 3], [2, 0]]]
+
+
+@pytest.mark.parametrize("value", [1e9, -1e9, 40.0, -40.0])
+def test_what_no_table_holds_is_clamped_and_known(prior, value):
+    y, hyper, tokens = tiny.latents("clamp", 3, 5)
+    payload, symbols = prior.encode(np.full_like(y, value), np.full_like(hyper, value), tokens, 9)
+    limit = int(np.sign(value)) * tiny.LIMIT
+    assert (symbols.latent == limit).all() and (symbols.hyper == limit).all()
+    assert prior.decode(payload, 9, 3, 5) == symbols
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_latents_that_are_not_finite_are_refused(prior, bad):
+    y, hyper, tokens = tiny.latents("", 2, 2)
+    for at in (y, hyper):
+        kept = at[0, 0, 0]
+        at[0, 0, 0] = bad
+        with pytest.raises(ValueError, match="finite"):
+            prior.encode(y, hyper, tokens, 9)
+        at[0, 0, 0] = kept
+
+
+def test_quality_and_tokens_out_of_range_are_refused(prior):
+    y, hyper, tokens = tiny.latents("", 2, 2)
+    for quality in (-1, 256):
+        with pytest.raises(ValueError, match="quality"):
+            prior.encode(y, hyper, tokens, quality)
+    with pytest.raises(ValueError, match="symbols"):
+        prior.encode(y, hyper, tokens + tiny.TINY.codebook_size, 9)
+
+
+def test_damage_is_noticed(prior):
+    payload, symbols = prior.encode(*tiny.latents("damage", 5, 4), 77)
+    damaged = [payload[:n] for n in range(0, len(payload), 5)]
+    for bit in range(0, 8 * len(payload), 7):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    damaged += [payload + b"\x01", payload + b"\0", b"\xff" * 99]
+    missed = 0
+    for data in damaged:
+        try:
+            assert prior.decode(data, 77, 5, 4) != symbols
+            missed += 1
+        except FormatError as error:
+            assert error.field == "payload"
+    assert missed <= 0.01 * len(damaged)
+
+
+def test_wrong_size_or_quality_is_noticed(prior):
+    payload, _ = prior.encode(*tiny.latents("size", 5, 4), 20)
+    for quality, *shape in ((20, 4, 5), (20, 5, 5), (20, 4, 4), (220, 5, 4)):
+        with pytest.raises(FormatError):
+            prior.decode(payload, quality, *shape)
+
+
+def test_parts_add_up_to_the_payload(prior):
+    y, hyper, tokens = tiny.latents("parts", 8, 13)
+    payload, symbols = prior.encode(y, hyper, tokens, 50)
+    parts = prior.parts(symbols, 50)
+    counts = prior.token_tables[np.arange(len(tokens)), tokens]
+    assert parts["tokens"] == pytest.approx(-np.log2(counts / 2**24).sum())
+    assert min(parts.values()) > 0
+    assert sum(parts.values()) == pytest.approx(8 * len(payload), abs=48)
+
+
+def test_symbols_compare_by_value(prior):
+    _, symbols = prior.encode(*tiny.latents("compare", 2, 2), 50)
+    copy = Symbols(*(array.copy() for array in symbols._arrays()))
+    assert copy == symbols and copy.digest() == symbols.digest()
+    for array in copy._arrays():
+        array.flat[-1] += 1
+        assert copy != symbols and copy.digest() != symbols.digest()
+        array.flat[-1] -= 1
+    assert copy != "symbols"
+
+
+def test_gains_meet_the_anchors_and_lie_between_them(prior):
+    stored = [prior._gains[name] for name in ("latent", "inverse", "hyper")]
+    for row, lmbda in enumerate(ANCHORS):
+        for found, rows in zip(prior.gains(quality_of(lmbda)), stored, strict=True):
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, rows[row], rtol=1e-6)
+    first, second = quality_of(0.25), quality_of(0.1)
+    share = (first - 30) / (first - second)
+    expected = stored[0][3] ** (1 - share) * stored[0][4] ** share
+    np.testing.assert_allclose(prior.gains(30)[0], expected, rtol=1e-6)
+
+
+def test_gains_are_those_of_training():
+    torch = pytest.importorskip("torch")
+    from osdcodec.models.transforms import Gains
+
+    twin = Gains(tiny.TINY, [quality_of(lmbda) for lmbda in ANCHORS])
+    tensors = tiny.tensors()
+    with torch.no_grad():
+        for name in ("latent", "inverse", "hyper"):
+            getattr(twin, name).copy_(torch.from_numpy(np.log(tensors[f"gains.{name}"])))
+        prior = Prior(tensors, tiny.TINY)
+        for quality in range(0, 256, 15):
+            for ours, theirs in zip(prior.gains(quality), twin(torch.tensor([float(quality)])), strict=True):
+                np.testing.assert_allclose(ours, theirs[0, :, 0, 0].numpy(), rtol=1e-5)
+
+
+THREADS = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+import tiny
+from osdcodec.entropy.prior import Prior
+from osdcodec.profile import SMALL
+prior = Prior(tiny.tensors(SMALL, 64, 64), SMALL)
+payload, symbols = prior.encode(*tiny.latents("threads", 16, 24, SMALL), 100)
+assert prior.decode(payload, 100, 16, 24) == symbols
+print(hashlib.sha256(payload).hexdigest(), symbols.digest())
+heavy = {"torch", "onnxruntime", "PIL", "diffusers"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_one_and_two_threads_agree_and_nothing_heavy_is_imported():
+    found = []
+    for threads in "12":
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-c", THREADS, os.path.dirname(__file__)]
+        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert found[0] == found[1] and len(found[0].split()) == 2
+
+
+def change(tensors: dict[str, np.ndarray], name: str, at: tuple[int, ...], value: int) -> dict[str, np.ndarray]:
+    changed = tensors[name].copy()
+    changed[at] = value
+    return tensors | {name: changed}
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value", "match"),
+    [
+        ("prior.tables", (3, 5), 12345, "sum"),
+        ("prior.token_tables", (1, 0), 12345, "sum"),
+        ("prior.context.2.scale.rescale", (3,), 16, "rows"),
+        ("prior.hyper_scale.1.rescale", (2,), -1, "rows"),
+        ("prior.context.1.0.rescale", (0,), 2**31 - 1, "2\\*\\*53"),
+        ("prior.hyper_synthesis.1.rescale", (0,), 2**31 - 1, "2\\*\\*53"),
+        ("prior.hyper_scale.0.rescale", (1,), 63, "rescaling"),
+    ],
+)
+def test_unusable_numbers_are_refused(name, at, value, match):
+    with pytest.raises(WeightsError, match=match):
+        Prior(change(tiny.tensors(), name, at, value), tiny.TINY)
+
+
+def test_a_table_with_a_zero_is_refused():
+    tables = tiny.tensors()["prior.tables"].copy()
+    tables[0, 8] += tables[0, 0]
+    tables[0, 0] = 0
+    with pytest.raises(WeightsError, match="sum"):
+        Prior(tiny.tensors() | {"prior.tables": tables}, tiny.TINY)
+
+
+@pytest.mark.parametrize("name", [name for name in tiny.tensors() if name != "semantics.codebook"])
+def test_a_missing_tensor_is_named(name):
+    tensors = tiny.tensors()
+    del tensors[name]
+    with pytest.raises(WeightsError, match=name):
+        Prior(tensors, tiny.TINY)
+
+
+@pytest.mark.parametrize("field", ["latent_channels", "hyper_channels", "tokens", "codebook_size"])
+def test_sizes_of_another_profile_are_refused(field):
+    with pytest.raises(WeightsError, match="profile"):
+        Prior(tiny.tensors(), replace(tiny.TINY, **{field: getattr(SMALL, field)}))
+
+
+def test_model_id():
+    tensors = tiny.tensors()
+    assert model_id(tensors).hex() == "a1b2f71a"
+    assert model_id(dict(reversed(tensors.items()))) == model_id(tensors)
+    as_loaded = tensors | {"semantics.codebook": tensors["semantics.codebook"].astype(np.float32)}
+    assert model_id(as_loaded | {"denoiser.weight": np.ones(3, np.float32)}) == model_id(tensors)
+    for name, array in tensors.items():
+        other = array.copy()
+        other.flat[-1] += 1
+        assert model_id(tensors | {name: other}) != model_id(tensors), name
+        assert model_id(tensors | {name: array.reshape(-1, 1, 1, 1, 1)}) != model_id(tensors), name

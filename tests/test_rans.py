@@ -1,0 +1,154 @@
+"""The stack against literal bytes, against the reference's twenty lines, and every way to break its bytes."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osdcodec.entropy import rans
+from osdcodec.entropy.rans import TOTAL, Reader, Writer
+from osdcodec.errors import FormatError
+
+sys.path.append(str(Path(__file__).parents[1] / "spec"))
+from reference import Stack
+
+TABLES = np.array([[1, 2**24 - 2, 1], [2**23, 2**22, 2**22], [3, 5, 2**24 - 8]], np.int32)
+COLUMNS = np.array([1, 0, 2, 1, 1, 0, 2, 2, 0, 1], np.int32)
+ROWS = np.array([0, 1, 1, 1, 0, 2, 2, 0, 0, 1])
+PAYLOAD = bytes.fromhex("00000000625583c055116c5505")
+
+
+def random_case(seed: int, symbols: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """columns, tables, rows: any tables, from nearly flat to nearly certain, and any symbols, however unlikely."""
+    random = np.random.default_rng(seed)
+    count, width = random.integers(1, 9), random.choice([2, 3, 129, 1024])
+    weights = random.random((count, width)) ** random.choice([1, 30, 300], (count, 1))
+    tables = 1 + np.floor(weights / weights.sum(1, keepdims=True) * (TOTAL - width)).astype(np.int64)
+    tables[np.arange(count), weights.argmax(1)] += TOTAL - tables.sum(1)
+    rows = random.integers(0, count, symbols)
+    likely = (tables[rows].cumsum(1) > random.integers(0, TOTAL, symbols)[:, None]).argmax(1)
+    columns = np.where(random.random(symbols) < 0.1, random.integers(0, width, symbols), likely)
+    return columns.astype(np.int32), tables.astype(np.int32), rows
+
+
+def encoded(columns: np.ndarray, tables: np.ndarray, rows: np.ndarray) -> bytes:
+    writer = Writer()
+    writer.push(columns, tables, rows)
+    return writer.to_bytes()
+
+
+def decoded(payload: bytes, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    reader = Reader(payload)
+    columns = reader.pop(tables, rows)
+    reader.finish()
+    return columns
+
+
+def test_bytes_are_these():
+    assert encoded(COLUMNS, TABLES, ROWS).hex() == PAYLOAD.hex()
+    assert decoded(PAYLOAD, TABLES, ROWS).tolist() == COLUMNS.tolist()
+
+
+@pytest.mark.parametrize("symbols", [0, 1, 2, 7, 300])
+@pytest.mark.parametrize("seed", range(8))
+def test_bytes_are_those_of_the_reference(seed, symbols):
+    columns, tables, rows = random_case(seed, symbols)
+    payload = encoded(columns, tables, rows)
+    stack, counts = Stack(), tables.tolist()
+    for column, row in zip(columns[::-1].tolist(), rows[::-1].tolist(), strict=True):
+        stack.push(column, counts[row])
+    assert payload == stack.to_bytes()
+    assert decoded(payload, tables, rows).tolist() == columns.tolist()
+    stack = Stack(payload)
+    assert [stack.pop(counts[row]) for row in rows] == columns.tolist()
+    assert stack.state == 0 and not stack.words
+
+
+@pytest.mark.parametrize("entries", [1, 1000, 10_000])
+def test_chunks_leave_no_trace_in_the_bytes(monkeypatch, entries):
+    columns, tables, rows = random_case(7, 500)
+    whole = encoded(columns, tables, rows)
+    monkeypatch.setattr(rans, "_CHUNK", entries)
+    assert encoded(columns, tables, rows) == whole
+    assert np.array_equal(decoded(whole, tables, rows), columns)
+
+
+def test_several_tables_share_one_stack():
+    cases = [random_case(seed, n) for seed, n in ((1, 30), (2, 0), (3, 1), (4, 200))]
+    writer = Writer()
+    for case in cases:
+        writer.push(*case)
+    payload = writer.to_bytes()
+    assert writer.to_bytes() == payload
+    reader = Reader(payload)
+    for columns, tables, rows in cases:
+        assert np.array_equal(reader.pop(tables, rows), columns)
+    reader.finish()
+
+
+def test_size_is_the_ideal_one():
+    random = np.random.default_rng(0)
+    columns, rows = random.choice(3, 10_000, p=[0.5, 0.25, 0.25]), np.ones(10_000, np.int64)
+    ideal = np.array([1, 2, 2])[columns].sum() / 8
+    assert abs(len(encoded(columns, TABLES, rows)) - ideal) < 8
+
+
+def test_nothing_makes_no_bytes():
+    assert Writer().to_bytes() == b""
+    Reader(b"").finish()
+
+
+def test_first_symbols_of_their_tables_cost_nothing():
+    assert encoded(np.zeros(50, np.int32), TABLES, np.ones(50, np.int64)) == b""
+    assert decoded(b"", TABLES, np.ones(50, np.int64)).tolist() == [0] * 50
+
+
+@pytest.mark.parametrize("column", [-1, 3])
+def test_symbols_outside_the_table_are_refused(column):
+    with pytest.raises(ValueError, match=r"0 \.\. 2"):
+        Writer().push(np.array([column]), TABLES, np.array([0]))
+
+
+@pytest.mark.parametrize("payload", [b"\0", bytes(8), PAYLOAD + b"\0", PAYLOAD + bytes(5)])
+def test_a_zero_byte_at_the_end_is_refused(payload):
+    with pytest.raises(FormatError) as caught:
+        Reader(payload)
+    assert caught.value.field == "payload"
+
+
+def damage(payload: bytes, tables: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> bool:
+    """Whether damage is noticed; if it is not, the symbols at least differ: no two payloads say the same."""
+    try:
+        found = decoded(payload, tables, rows)
+    except FormatError as error:
+        assert error.field == "payload"
+        return True
+    assert not np.array_equal(found, columns)
+    return False
+
+
+def test_damaged_payloads_are_noticed():
+    columns, tables, rows = random_case(11, 400)
+    payload = encoded(columns, tables, rows)
+    damaged = [payload[:n] for n in range(len(payload))]
+    damaged += [payload + bytes([byte]) * n for byte in (1, 0x80, 0xFF) for n in range(1, 9)]
+    for bit in range(8 * len(payload)):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    noticed = sum(damage(data, tables, rows, columns) for data in damaged)
+    assert noticed >= 0.99 * len(damaged)
+
+
+def test_garbage_gives_format_errors_and_nothing_else():
+    columns, tables, rows = random_case(12, 200)
+    random = np.random.default_rng(1)
+    garbage = [random.bytes(n).rstrip(b"\0") for n in range(1, 80) for _ in range(5)]
+    noticed = sum(damage(data, tables, rows, columns) for data in garbage)
+    assert noticed >= 0.95 * len(garbage)
+
+
+def test_nothing_is_printed(capfd):
+    decoded(encoded(COLUMNS, TABLES, ROWS), TABLES, ROWS)
+    assert capfd.readouterr() == ("", "")
