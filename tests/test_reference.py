@@ -1,0 +1,130 @@
+"""The reference of spec/, plain Python from file to symbols, agrees with the package bit for bit."""
+
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import save
+
+from osdcodec.container import Osd, pack, unpack
+from osdcodec.entropy.prior import Prior, model_id
+from osdcodec.errors import FormatError
+
+sys.path.append(str(Path(__file__).parents[1] / "spec"))
+import reference
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    """A weights file as training writes it: with tensors that the symbols do not depend on, and with metadata."""
+    others = {"denoiser.weight": np.ones((2, 3), np.int8), "denoiser.weight|scale": np.ones(2, np.float16)}
+    return save(tiny.tensors() | others | {"graph.render": np.arange(7, dtype=np.uint8)}, {"profile": "tiny"})
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return Prior(tiny.tensors(), tiny.TINY)
+
+
+@pytest.mark.parametrize("quality", [0, 99, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 3), (3, 1), (5, 9), (8, 4), (9, 17)])
+def test_symbols_agree(weights, prior, shape, quality):
+    payload, symbols = prior.encode(*tiny.latents("reference", *shape), quality)
+    found = reference.symbols(reference.read_safetensors(weights), payload, quality, *shape)
+    assert np.array_equal(found[0], symbols.tokens) and np.array_equal(found[1], symbols.hyper)
+    assert np.array_equal(found[2], symbols.latent) and np.array_equal(found[3], symbols.y16)
+    assert reference.digest(found) == symbols.digest()
+
+
+def test_model_id_agrees(weights):
+    assert reference.model_id(reference.read_safetensors(weights)) == model_id(tiny.tensors())
+
+
+@pytest.mark.parametrize("sections", [(), (("x", b"<x/>"), ("e", b""))])
+def test_from_file_to_digest_with_the_standard_library_alone(weights, prior, tmp_path, sections):
+    payload, symbols = prior.encode(*tiny.latents("file", 3, 4), 180)
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    (tmp_path / "file.osd").write_bytes(pack(Osd(model_id(tiny.tensors()), 100, 96, 180, payload, sections)))
+    # -I -S: neither site-packages nor the package of this tree can be imported.
+    command = [sys.executable, "-I", "-S", reference.__file__, "weights.safetensors", "file.osd"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == [
+        "tokens 2",
+        "hyper 3x1x1",
+        "latent 8x3x4",
+        "y16 8x3x4",
+        f"sha256 {symbols.digest()}",
+        "",
+    ]
+
+
+def test_other_weights_are_refused(weights, prior, tmp_path):
+    payload, _ = prior.encode(*tiny.latents("file", 1, 1), 180)
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    (tmp_path / "file.osd").write_bytes(pack(Osd(b"\xde\xad\xbe\xef", 32, 32, 180, payload)))
+    with pytest.raises(ValueError, match="deadbeef"):
+        reference.main(str(tmp_path / "weights.safetensors"), str(tmp_path / "file.osd"))
+
+
+def test_damaged_payloads_are_refused_by_both(weights, prior):
+    payload, _ = prior.encode(*tiny.latents("damage", 3, 3), 40)
+    tensors = reference.read_safetensors(weights)
+    both = 0
+    for bit in range(0, 8 * len(payload), 23):
+        damaged = bytearray(payload)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            ours = prior.decode(bytes(damaged), 40, 3, 3).digest()
+        except FormatError:
+            with pytest.raises(ValueError):
+                reference.symbols(tensors, bytes(damaged), 40, 3, 3)
+            both += 1
+        else:
+            assert reference.digest(reference.symbols(tensors, bytes(damaged), 40, 3, 3)) == ours
+    assert both > 20
+
+
+def test_containers_are_judged_alike():
+    """Mutations with a right checksum: what the package reads the reference reads alike, what it refuses is refused."""
+    random = np.random.default_rng(5)
+    files = [
+        pack(Osd(b"abcd", 768, 512, 196, b"\x01\x02\x03")),
+        pack(Osd(b"abcd", 1, 65535, 0, b"\x00\xff", (("i", bytes(3)), ("e", b""), ("x", b"<x/>")))),
+    ]
+    read = 0
+    for trial in range(4000):
+        body = bytearray(files[trial % 2][:-4])
+        for _ in range(random.integers(1, 4)):
+            at = int(random.integers(4, max(5, len(body))))
+            match random.integers(4):
+                case _ if at >= len(body):
+                    body.append(0)
+                case 0:
+                    body[at] ^= 1 << int(random.integers(8))
+                case 1:
+                    body[at] = int(random.choice([0, 1, 0x7F, 0x80, 0xFF, 0x61, 0x41]))
+                case 2:
+                    body.insert(at, int(random.choice([0, 1, 0x80])))
+                case 3:
+                    del body[at:]
+        data = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
+        try:
+            osd = unpack(data, max_pixels=65535**2)
+        except FormatError:
+            with pytest.raises(ValueError):
+                reference.unpack(data)
+        else:
+            assert reference.unpack(data) == (osd.model_id, osd.width, osd.height, osd.quality, osd.payload)
+            read += 1
+    assert 500 < read < 3500
+
+
+@pytest.mark.parametrize("length", range(24))
+def test_every_truncation_is_refused(length):
+    data = pack(Osd(b"abcd", 300, 5, 0, b"123456", (("x", b""),)))
+    with pytest.raises(ValueError):
+        reference.unpack(data[:length])
