@@ -50,6 +50,15 @@ def test_bytes_are_these():
     assert decoded(PAYLOAD, TABLES, ROWS).tolist() == COLUMNS.tolist()
 
 
+def test_the_example_of_the_specification_is_that():
+    text = (Path(__file__).parents[1] / "spec" / "osd-1.md").read_text("utf-8")
+    assert f"payload   {PAYLOAD.hex(' ')}\n" in text
+    assert "columns   " + " ".join(map(str, COLUMNS)) in text
+    assert "tables    " + " ".join("ABC"[row] for row in ROWS) in text
+    for name, counts in zip("ABC", TABLES, strict=True):
+        assert f"{name} = {' '.join(map(str, counts))}" in text
+
+
 @pytest.mark.parametrize("symbols", [0, 1, 2, 7, 300])
 @pytest.mark.parametrize("seed", range(8))
 def test_bytes_are_those_of_the_reference(seed, symbols):
