@@ -69,10 +69,13 @@ def require(condition: bool, what: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------- rANS
 
 
+START = 2**16
+
+
 class Stack:
     """A stack of symbols: 64-bit state, 32-bit words, frequencies that sum to 2**24."""
 
-    def __init__(self, payload: bytes = b"") -> None:
+    def __init__(self, payload: bytes = START.to_bytes(4, "little")) -> None:
         payload += bytes(-len(payload) % 4)
         self.words = [word for (word,) in struct.iter_unpack("<I", payload)]
         self.state = 0
@@ -201,7 +204,7 @@ def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tupl
                     if 2 * (i % 2) + j % 2 == place ^ (c * 4 // channels):
                         latent[c][i][j] = stack.pop(tables[rows[c][i][j]]) - limit
                         y16[c][i][j] = 16 * latent[c][i][j] + mean[c][i][j]
-    require(stack.state == 0 and not stack.words, "the stack is not empty after the last symbol")
+    require(stack.state == START and not stack.words, "the stack does not end with the last symbol")
     return tokens, hyper, latent, y16
 
 

@@ -15,9 +15,9 @@ from osdcodec.profile import ANCHORS, SMALL, quality_of
 
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 9), (3, 3), (4, 4), (5, 2), (8, 13), (17, 4)]
 GOLDEN = (
-    "cfffffb3ccfdff81d6ffffc0f7ffff9ef0ffff4eb6f1ff2298d3ff1f0e00006ae401006311000052ceffff88340000492000"
-    "005697000045ccffffa1c48cff30240000bf77ffff801400002db1ffffd90c0000b1e9fffff3bdffff368fffff88eaffffc7"
-    "3c0000aaa3ffff86750000540f0000457d6911"
+    "5aeeffc976ffffa3dfffff460a00000cecfffffebaf1fff74dddff9988ffffdc690000b88f01002ab2fbff543a0000370d00"
+    "00b191000044caffff6242000040d6fdff836effffde16000027e8ffff9391385b70e7ffff010e0000ee8affffee0500004a"
+    "070000ffbaffffb8ceaa0829190000aedbd293eb"
 )
 
 

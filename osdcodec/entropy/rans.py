@@ -15,6 +15,10 @@ from ..errors import FormatError
 
 PRECISION = 24
 TOTAL = 2**PRECISION
+# The stack begins with this state and must end with it. Not with 0, constriction's own start: a stack that runs dry too
+# early, cut short or read with wrong tables, falls to 0 and stays there. Measured on payloads of 122 bytes, end at 0 / at
+# 2**16: truncations noticed 10 % / 100 %, flipped bits 94 % / all but those that just change a flat token; size: equal.
+START = 2**16
 _AnsCoder = constriction.stream.stack.AnsCoder
 # With `counts - 1` in float64 and a sum of 2**24 this model scales by exactly 1.0: no rounding, so a format can rest on
 # it. perfect=True would be 45 times slower, and leaving the argument out prints a warning to stdout.
@@ -38,7 +42,7 @@ class Writer:
 
     def to_bytes(self) -> bytes:
         """The words of the stack, little-endian, zero bytes at the end stripped."""
-        stack = _AnsCoder()
+        stack = _AnsCoder(np.array([START], np.uint32))
         for columns, weights, rows in reversed(self._chunks):
             stack.encode_reverse(columns, _CATEGORICAL, weights[rows])
         return stack.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
@@ -62,8 +66,8 @@ class Reader:
         return columns
 
     def finish(self) -> None:
-        """FormatError unless the stack is empty, as it is after the last symbol of an undamaged payload."""
-        if not self._stack.is_empty():
+        """FormatError unless the stack is as it began, as it is after the last symbol of an undamaged payload."""
+        if self._stack.get_compressed().tolist() != [START]:
             raise FormatError("does not end with its last symbol: damaged, or made with other weights", "payload")
 
 
