@@ -7,6 +7,9 @@ import torch
 from conftest import CONFIG, EXAMPLES
 from PIL import Image
 
+from osdcodec import weights
+from osdcodec.models import CodecModel
+from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.codec import RateControl
 from osdcodec.training.losses import Discriminator, PerceptualDistance, hinge
@@ -67,3 +70,12 @@ def test_discriminator_judges_patches_and_learns():
 def test_log_holds_json_lines(trained):
     record = json.loads((trained / "tower.jsonl").read_text().splitlines()[-1])
     assert 0 < record["codebook_cosine"] <= 1
+
+
+def test_unpacked_weights_export_to_the_same_integers(tmp_path):
+    main(["unpack", "--data", str(tmp_path), "--out", str(tmp_path), "--cpu"])
+    model = CodecModel(SMALL)
+    model.load_state_dict(torch.load(tmp_path / "start.pt", weights_only=True))
+    released = weights.load("small").tensors
+    for name, tensor in model.prior.export().items():
+        assert np.array_equal(tensor, released[name]), name

@@ -10,11 +10,12 @@ from accelerate import Accelerator
 from ..profile import PROFILES
 from .autoencoder import train_autoencoder
 from .codec import train_codec
-from .export import export_profile
+from .export import export_profile, unpack_weights
 from .prior import train_prior
 from .tower import train_tower
 
 STAGES = {
+    "unpack": unpack_weights,
     "tower": train_tower,
     "autoencoder": train_autoencoder,
     "codec": train_codec,
@@ -25,7 +26,8 @@ STAGES = {
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training", description=__doc__)
-    parser.add_argument("stages", nargs="*", default=list(STAGES), help=f"of {', '.join(STAGES)} (default: all)")
+    stages = f"of {', '.join(STAGES)} (default: all but unpack, which makes the codec start from the released weights)"
+    parser.add_argument("stages", nargs="*", default=[stage for stage in STAGES if stage != "unpack"], help=stages)
     parser.add_argument("--profile", default="small", choices=PROFILES)
     parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
     parser.add_argument("--data", type=Path, required=True, help="folder with train/, thumbnails/ and perceptual/")
@@ -48,8 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options.out.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
-        minutes = config[stage].get("minutes", 0) if options.minutes is None else options.minutes
-        STAGES[stage](profile, config[stage], options.data, options.out, accelerator, minutes, options.steps)
+        minutes = config.get(stage, {}).get("minutes", 0) if options.minutes is None else options.minutes
+        STAGES[stage](profile, config.get(stage, {}), options.data, options.out, accelerator, minutes, options.steps)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,11 @@ class Extra(nn.Module):
         self.discriminator = Discriminator(profile.autoencoder_channels)
 
 
-def load_stages(model: CodecModel, out: Path) -> None:
-    """Takes the results of the earlier stages into the whole model."""
+def load_start(model: CodecModel, out: Path) -> None:
+    """What the codec starts from: released weights, if stage `unpack` laid them there, else the earlier stages."""
+    if (out / "start.pt").exists():
+        model.load_state_dict(torch.load(out / "start.pt", map_location="cpu", weights_only=True))
+        return
     for part, name in ((model.semantics, "semantics"), (model.autoencoder, "autoencoder-calibrated")):
         path = out / f"{name}.pt"
         if not path.exists():
@@ -64,7 +67,7 @@ def train_codec(
     photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
     model = CodecModel(profile)
     if not (out / "codec.pt").exists():
-        load_stages(model, out)
+        load_start(model, out)
     model.to(device, memory_format=torch.channels_last).train()
     model.semantics.requires_grad_(False).eval()
     model.autoencoder.dc.encoder.requires_grad_(False)

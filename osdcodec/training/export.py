@@ -17,7 +17,8 @@ from ..image import thumbnail
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import Profile
-from ..weights import entry
+from ..runtime.torch import load_model
+from ..weights import entry, load
 from .data import Photos
 
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
@@ -177,6 +178,15 @@ def export_profile(
     (out / "weights.toml").write_text(registry_text([entry(path, profile.name) | told]), "utf-8")
     print(f"{path}: {size / 2**20:.2f} MiB")
     return path
+
+
+def unpack_weights(
+    profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
+) -> CodecModel:
+    """Stage `unpack`: the released weights -> out/start.pt, from which stage `codec` goes on."""
+    model = load_model(load(profile.name))
+    torch.save(model.state_dict(), out / "start.pt")
+    return model
 
 
 def registry_text(models: list[dict]) -> str:
