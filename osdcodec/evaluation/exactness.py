@@ -31,7 +31,9 @@ def digests(folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.exactness", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--decode", action="store_true", help="print the digests of the .osd files of the folder, all of one model")
+    parser.add_argument(
+        "--decode", action="store_true", help="print the digests of the .osd files of the folder, all of one model"
+    )
     options = parser.parse_args(arguments)
     if options.decode:
         return digests(options.folder)
