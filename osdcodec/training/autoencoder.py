@@ -38,9 +38,10 @@ def train_autoencoder(
     def step(_: int) -> tuple[Tensor, dict[str, float]]:
         x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)
         with accelerator.autocast():
-            z = model.dc.encoder(x)
-            spread = z.detach().float().std((0, 2, 3), keepdim=True)
-            x_hat = model.dc.decoder(z + config["latent_noise"] * spread * torch.randn_like(z))
+            raw = model.dc.encoder(x)
+            model.calibrate(raw.float(), share=0.02)
+            z = (raw - model.mean) / model.std
+            x_hat = model.decode(z + config["latent_noise"] * torch.randn_like(z))
         mse = F.mse_loss(x_hat.float(), x)
         loss, record = config["mse"] * mse, {"psnr": (-10 * torch.log10(mse.detach() / 4)).item()}
         if perceptual is not None:
