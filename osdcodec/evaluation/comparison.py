@@ -55,7 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
         [
             ("original", picture),
             (f"JPEG 2000, {len(other)} bytes, {psnr(picture, rival):.1f} dB", rival),
-            (f"osdc lambda {options.lmbda:g}, {len(data)} bytes, {bpp:.3f} bpp, {psnr(picture, decoded):.1f} dB", decoded),
+            (
+                f"osdc lambda {options.lmbda:g}, {len(data)} bytes, {bpp:.3f} bpp, {psnr(picture, decoded):.1f} dB",
+                decoded,
+            ),
         ]
     )
     sheet.save(options.output, quality=90)
