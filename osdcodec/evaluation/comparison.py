@@ -14,7 +14,7 @@ from .metrics import psnr
 def jpeg2000(picture: Image.Image, size: int) -> bytes:
     """The best JPEG 2000 file of at most `size` bytes (bisection over the compression ratio; bare codestream)."""
     low, high, best = 1.0, 4000.0, b""
-    for _ in range(24):
+    for _ in range(12):
         ratio = (low * high) ** 0.5
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG2000", quality_mode="rates", quality_layers=[ratio], irreversible=True, no_jp2=True)
@@ -25,6 +25,11 @@ def jpeg2000(picture: Image.Image, size: int) -> bytes:
     if not best:
         raise ValueError(f"JPEG 2000 cannot go down to {size} bytes")
     return best
+
+
+def open_rival(data: bytes) -> Image.Image:
+    """The bytes of a picture file -> RGB picture."""
+    return Image.open(io.BytesIO(data)).convert("RGB")
 
 
 def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 8) -> Image.Image:
@@ -49,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = Encoder(device="cpu", weights_dir=options.weights_dir).encode(picture, options.lmbda)
     decoded = Decoder(device="cpu", weights_dir=options.weights_dir).decode(data)
     other = jpeg2000(picture, len(data))
-    rival = Image.open(io.BytesIO(other)).convert("RGB")
+    rival = open_rival(other)
     bpp = 8 * len(data) / (picture.width * picture.height)
     sheet = side_by_side(
         [

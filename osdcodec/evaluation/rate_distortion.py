@@ -13,11 +13,17 @@ from rich.table import Table
 from ..codec import Decoder, Encoder
 from ..image import open_image
 from ..profile import ANCHORS
+from .comparison import jpeg2000, open_rival
 from .metrics import ms_ssim, psnr
 
 
-def measure(paths: list[Path], lambdas: list[float], weights_dir: str | None = None, detail: float = 1.0) -> list[dict]:
-    """One record per picture and lambda: name, lambda, bytes, bpp, psnr (dB), ms_ssim; bpp counts every byte of the file."""
+def measure(
+    paths: list[Path], lambdas: list[float], weights_dir: str | None = None, detail: float = 1.0, rival: bool = False
+) -> list[dict]:
+    """One record per picture and lambda: name, lambda, bytes, bpp, psnr (dB), ms_ssim; bpp counts every byte of the file.
+
+    rival adds jpeg2000_psnr and jpeg2000_ms_ssim: those of the best JPEG 2000 file of no more bytes.
+    """
     encoder, decoder = Encoder(device="cpu", weights_dir=weights_dir), Decoder(device="cpu", weights_dir=weights_dir)
     records = []
     for path in track(paths, "measuring", console=Console(stderr=True)):
@@ -25,16 +31,13 @@ def measure(paths: list[Path], lambdas: list[float], weights_dir: str | None = N
         for lmbda in lambdas:
             data = encoder.encode(picture, lmbda)
             decoded = decoder.decode(data, detail=detail)
-            records.append(
-                {
-                    "name": path.name,
-                    "lambda": lmbda,
-                    "bytes": len(data),
-                    "bpp": 8 * len(data) / (picture.width * picture.height),
-                    "psnr": psnr(picture, decoded),
-                    "ms_ssim": ms_ssim(picture, decoded),
-                }
-            )
+            record = {"name": path.name, "lambda": lmbda, "bytes": len(data)}
+            record |= {"bpp": 8 * len(data) / (picture.width * picture.height)}
+            record |= {"psnr": psnr(picture, decoded), "ms_ssim": ms_ssim(picture, decoded)}
+            if rival:
+                other = open_rival(jpeg2000(picture, len(data)))
+                record |= {"jpeg2000_psnr": psnr(picture, other), "jpeg2000_ms_ssim": ms_ssim(picture, other)}
+            records.append(record)
     return records
 
 
@@ -43,18 +46,28 @@ def summary(records: list[dict]) -> list[dict]:
     rows = []
     for lmbda in dict.fromkeys(record["lambda"] for record in records):
         chosen = [record for record in records if record["lambda"] == lmbda]
-        means = {key: statistics.fmean(r[key] for r in chosen) for key in ("bytes", "bpp", "psnr", "ms_ssim")}
+        keys = [key for key in chosen[0] if key not in ("name", "lambda")]
+        means = {key: statistics.fmean(record[key] for record in chosen) for key in keys}
         rows.append({"lambda": lmbda, "pictures": len(chosen)} | means)
     return rows
 
 
+FORMATS = {
+    "lambda": ("λ", "{:g}"),
+    "pictures": ("pictures", "{}"),
+    "bytes": ("bytes", "{:.0f}"),
+    "bpp": ("bpp", "{:.4f}"),
+    "psnr": ("PSNR / dB", "{:.2f}"),
+    "ms_ssim": ("MS-SSIM", "{:.4f}"),
+    "jpeg2000_psnr": ("JPEG 2000 PSNR / dB", "{:.2f}"),
+    "jpeg2000_ms_ssim": ("JPEG 2000 MS-SSIM", "{:.4f}"),
+}
+
+
 def table(rows: list[dict]) -> Table:
-    view = Table("λ", "pictures", "bytes", "bpp", "PSNR / dB", "MS-SSIM")
+    view = Table(*(FORMATS[key][0] for key in rows[0]))
     for row in rows:
-        view.add_row(
-            f"{row['lambda']:g}", str(row["pictures"]), f"{row['bytes']:.0f}", f"{row['bpp']:.4f}",
-            f"{row['psnr']:.2f}", f"{row['ms_ssim']:.4f}",
-        )  # fmt: skip
+        view.add_row(*(FORMATS[key][1].format(value) for key, value in row.items()))
     return view
 
 
@@ -66,6 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--weights-dir")
     parser.add_argument("--detail", type=float, default=1.0)
+    parser.add_argument("--jpeg2000", action="store_true", help="measure JPEG 2000 at the same bytes as well")
     parser.add_argument("--json", type=Path, help="write every record here")
     options = parser.parse_args(arguments)
     paths = sorted(
@@ -73,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if not paths:
         sys.exit(f"no pictures in {options.folder}")
-    records = measure(paths, options.lambdas or list(ANCHORS), options.weights_dir, options.detail)
+    records = measure(paths, options.lambdas or list(ANCHORS), options.weights_dir, options.detail, options.jpeg2000)
     if options.json:
         options.json.write_text(json.dumps(records, indent=1), "utf-8")
     Console().print(table(summary(records)))
