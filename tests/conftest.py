@@ -39,6 +39,7 @@ steer = 0.005
 batch = 1
 crop = 128
 learning_rate = 3e-4
+weight_decay = 0.0
 bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
 [export]
 pictures = 3

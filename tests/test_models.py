@@ -64,7 +64,7 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     twin = model.prior.double()
     try:
         with torch.no_grad():
-            y_hat, bits = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64), hard=True)
+            y_hat, bits = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64))
     finally:
         model.prior.float()
     payload, symbols = integer.encode(y[0].numpy(), hyper[0].numpy(), np.arange(SMALL.tokens), 100)

@@ -66,7 +66,7 @@ class CodecModel(nn.Module):
         low, high = self.profile.noise_low, self.profile.noise_high
         return torch.round(low + (high - low) * quality / 255)
 
-    def forward(self, x: Tensor, quality: Tensor, hard: bool = False) -> Reconstruction:
+    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
         """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
         with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
             thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
@@ -74,7 +74,7 @@ class CodecModel(nn.Module):
             z = self.autoencoder.encode(x)
         y = self.analysis(z, x, features)
         gain, inverse, hyper_gain = self.gains(quality)
-        y_hat, bits = self.prior(y * gain, self.hyper_analysis(y) * hyper_gain, quality, hard)
+        y_hat, bits = self.prior(y * gain, self.hyper_analysis(y) * hyper_gain, quality)
         z_c, condition = self.synthesise(y_hat * inverse, tokens)
         level = self.levels(quality)
         alpha_bar = self.alpha_bars[level.long()][:, None, None, None]

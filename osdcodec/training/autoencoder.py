@@ -25,15 +25,7 @@ def train_autoencoder(
         perceptual = PerceptualDistance(next((data / "perceptual").glob("*.safetensors")), stages=3).to(
             accelerator.device
         )
-    trainer = Trainer(
-        "autoencoder",
-        out,
-        model,
-        list(model.parameters()),
-        accelerator,
-        config["learning_rate"],
-        config["weight_decay"],
-    )
+    trainer = Trainer("autoencoder", out, model, accelerator, config)
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:
         x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)

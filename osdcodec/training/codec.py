@@ -72,10 +72,7 @@ def train_codec(
     model.semantics.requires_grad_(False).eval()
     model.autoencoder.dc.encoder.requires_grad_(False)
     extra = Extra(profile, config).to(device)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    trainer = Trainer(
-        "codec", out, model, parameters, accelerator, config["learning_rate"], config["weight_decay"], extra=extra
-    )
+    trainer = Trainer("codec", out, model, accelerator, config, extra=extra)
     judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)
     perceptual = None
     if config["perceptual"]:
@@ -95,9 +92,7 @@ def train_codec(
         quality = qualities(len(x))
         weights = model.gains.weights(quality)
         with accelerator.autocast():
-            # Rounded symbols: with uniform noise in their place each of the many zeros would seem to cost 0.1 bit, which
-            # at 0.03 bit per pixel is a third of the file.
-            out = model(x, quality, hard=True)
+            out = model(x, quality)
             part = slice(0, max(1, len(x) // 4))
             coarse = model.render(out.z_c[part])
         x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()

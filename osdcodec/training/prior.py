@@ -28,7 +28,7 @@ class Coded(nn.Module):
         with torch.no_grad():
             y, hyper, _ = model.analyse(x, F.interpolate(x, (model.profile.thumb,) * 2, mode="bicubic", antialias=True))
             gain, _, hyper_gain = model.gains(quality)
-        return self.prior(y * gain, hyper * hyper_gain, quality, hard=True)[1]
+        return self.prior(y * gain, hyper * hyper_gain, quality)[1]
 
 
 def averaged(profile: Profile, path: Path) -> CodecModel:
@@ -48,7 +48,7 @@ def train_prior(
     model.requires_grad_(False).eval()
     model.prior.requires_grad_(True).train()
     coded = Coded(model)
-    trainer = Trainer("prior", out, coded, list(coded.parameters()), accelerator, config["learning_rate"], 0.0)
+    trainer = Trainer("prior", out, coded, accelerator, config)
     target = RateControl(config["bpp"], config["bpp"], 0.0).to(accelerator.device)  # expected bpp of a quality
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:

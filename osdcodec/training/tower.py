@@ -30,16 +30,7 @@ def train_tower(
     """Trains tower and codebook; returns them and leaves out/semantics.pt."""
     thumbnails = Thumbnails(data / "thumbnails")
     model = contrastive_model(profile).to(accelerator.device)
-    trainer = Trainer(
-        "tower",
-        out,
-        model,
-        list(model.parameters()),
-        accelerator,
-        config["learning_rate"],
-        config["weight_decay"],
-        0.995,
-    )
+    trainer = Trainer("tower", out, model, accelerator, config, decay=0.995)
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:

@@ -38,16 +38,17 @@ class Trainer:
         stage: str,
         out: Path,
         model: nn.Module,
-        parameters: list[nn.Parameter],
         accelerator: Accelerator,
-        learning_rate: float,
-        weight_decay: float,
+        config: dict,
         decay: float = 0.999,
         extra: nn.Module | None = None,
     ) -> None:
-        self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, learning_rate
-        self.model, self.parameters, self.extra = model, parameters, extra
-        self.optimizer = torch.optim.AdamW(parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay)
+        self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, config["learning_rate"]
+        self.model, self.extra = model, extra
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"]
+        )
         self.average = AveragedModel(model, multi_avg_fn=warm_average(decay), use_buffers=True)
         self.steps, self.seconds, self.done = 0, 0.0, 0.0
         if self.path.exists():
