@@ -17,14 +17,15 @@ class Profile:
 
     name: str = "small"
     stride: int = 32  # pixels per position of y; pictures are padded to a multiple of it
-    latent_channels: int = 96  # C_y
+    latent_channels: int = 160  # C_y
     hyper_channels: int = 32  # C_h
     hyper_factor: int = 4  # positions of y per position of the hyper-latent
     feature_channels: int = 64  # C_f, what the hyperprior tells the context model
     context_channels: int = 128  # C_m, width of the context model
+    dead_zone: float = 0.1  # the encoder rounds the latent up from 0.6 on: fewer bits than the error it makes is worth
 
     autoencoder_factor: int = 16  # f
-    autoencoder_channels: int = 32  # C_z
+    autoencoder_channels: int = 48  # C_z
     autoencoder_widths: tuple[int, ...] = (24, 24, 48, 96, 192)  # the first is unused: no stage runs at full resolution
     encoder_layers: tuple[int, ...] = (0, 1, 1, 2, 2)
     decoder_layers: tuple[int, ...] = (0, 1, 2, 2, 2)

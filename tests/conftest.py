@@ -12,6 +12,7 @@ batch = 8
 learning_rate = 1e-3
 weight_decay = 0.1
 [autoencoder]
+pictures = 5
 batch = 2
 crop = 64
 learning_rate = 1e-3
@@ -20,6 +21,8 @@ mse = 38.0
 perceptual = 0.0
 latent_noise = 0.1
 [codec]
+pictures = 6
+rate_factors = { prior = 3.0 }
 crops = [[2, 64], [1, 128]]
 learning_rate = 5e-4
 weight_decay = 0.0

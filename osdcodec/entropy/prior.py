@@ -122,8 +122,12 @@ class Prior:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                values = np.float64(hyper.ravel()) if part == "hyper" else np.float64(y[mask]) - means / UNIT
-                columns = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32) + self.limit
+                if part == "hyper":
+                    values = np.floor(np.float64(hyper.ravel()) + 0.5)
+                else:
+                    values = np.float64(y[mask]) - means / UNIT
+                    values = np.sign(values) * np.floor(np.abs(values) + 0.5 - self.profile.dead_zone)
+                columns = values.clip(-self.limit, self.limit).astype(np.int32) + self.limit
             writer.push(columns, tables, rows)
             return columns
 

@@ -5,6 +5,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ..profile import Profile
+from .blocks import norm_free, zeroed
 
 
 class Denoiser(nn.Module):
@@ -19,7 +20,7 @@ class Denoiser(nn.Module):
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         latent, condition = profile.autoencoder_channels, profile.condition_channels
-        self.unet = UNet2DConditionModel(
+        unet = UNet2DConditionModel(
             in_channels=2 * latent + condition,
             out_channels=latent,
             block_out_channels=profile.denoiser_widths,
@@ -32,8 +33,8 @@ class Denoiser(nn.Module):
             cross_attention_dim=profile.tower_width,
             attention_head_dim=profile.denoiser_widths[-1] // 32,  # diffusers reads this as the number of heads
         )
-        nn.init.zeros_(self.unet.conv_out.weight)
-        nn.init.zeros_(self.unet.conv_out.bias)
+        self.unet = norm_free(unet)
+        zeroed(self.unet.conv_out)
 
     def forward(
         self, z_c: Tensor, condition: Tensor, embeddings: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor

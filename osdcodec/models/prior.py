@@ -31,6 +31,11 @@ def round_through(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
+def quantise_through(x: Tensor, dead_zone: float) -> Tensor:
+    """Rounds as the encoder does, with a dead zone around zero; the gradient passes straight through."""
+    return x + (x.sign() * torch.floor(x.abs() + 0.5 - dead_zone) - x).detach()
+
+
 class IntegerConv(nn.Module):
     """One layer of the integer prior: convolution with zero padding, then rounding to `out_bits` and clamping."""
 
@@ -177,7 +182,7 @@ class Prior(nn.Module):
         for group, mask in zip(self.context, self.masks(y), strict=True):
             hidden = group["1"](group["0"](torch.cat([features, y_hat], 1)))
             mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
-            symbols = round_through(y - mean).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = quantise_through(y - mean, self.profile.dead_zone).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             bits = bits + mask * self.bits(symbols, row)
             y_hat = y_hat + mask * (symbols + mean)
         return y_hat, torch.stack([bits_hyper, bits.sum((1, 2, 3))], 1)

@@ -1,4 +1,4 @@
-"""Analysis, synthesis and hyper-analysis transforms: residual blocks of DC-AE around one change of scale."""
+"""Analysis, synthesis and hyper-analysis: a linear transform of blocks, and what residual networks add to it."""
 
 import torch
 from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d, DCUpBlock2d, ResBlock
@@ -6,22 +6,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
+from .autoencoder import Autoencoder
+from .blocks import norm_free, principal_components, zeroed
+
+COARSEST_STEP = (
+    3.6  # quantisation step of the principal components at lambda 2, in units of [-1, 1]: 0.025 bpp on Kodak
+)
 
 
 def residual_blocks(channels: int, count: int) -> list[nn.Module]:
-    return [ResBlock(channels, channels, norm_type="rms_norm", act_fn="silu") for _ in range(count)]
+    return [norm_free(ResBlock(channels, channels, norm_type="rms_norm", act_fn="silu")) for _ in range(count)]
 
 
 class Analysis(nn.Module):
     """z (B, C_z, 2h, 2w), x (B, 3, H, W), features (B, K, d) -> y (B, C_y, h, w)
 
-    Three complementary encoders, fused (SPRDiff): the autoencoder's latent, a pixel branch trained for distortion, and
-    the semantic features.
+    The principal components of 32x32 blocks, and three complementary encoders, fused, on top (SPRDiff): the
+    autoencoder's latent, a pixel branch trained for distortion, and the semantic features.
     """
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         fine, coarse = profile.transform_widths
+        self.linear = nn.Conv2d(3, profile.latent_channels, profile.stride, profile.stride)
         self.latent = nn.Conv2d(profile.autoencoder_channels, fine, 3, padding=1)
         self.pixel = nn.Sequential(
             nn.PixelUnshuffle(4),
@@ -34,12 +41,12 @@ class Analysis(nn.Module):
             *residual_blocks(fine, profile.transform_layers[0]),
             DCDownBlock2d(fine, coarse),  # 1/32
             *residual_blocks(coarse, profile.transform_layers[1]),
-            nn.Conv2d(coarse, profile.latent_channels, 3, padding=1),
+            zeroed(nn.Conv2d(coarse, profile.latent_channels, 3, padding=1)),
         )
 
     def forward(self, z: Tensor, x: Tensor, features: Tensor) -> Tensor:
         semantic = self.semantic(features.mean(1))[:, :, None, None]
-        return self.fuse(self.latent(z) + self.pixel(x) + semantic)
+        return self.linear(x) + self.fuse(self.latent(z) + self.pixel(x) + semantic)
 
 
 class Synthesis(nn.Module):
@@ -49,19 +56,37 @@ class Synthesis(nn.Module):
         super().__init__()
         fine, coarse = profile.transform_widths
         self.channels = profile.autoencoder_channels, profile.condition_channels
+        self.linear = nn.Sequential(
+            nn.Conv2d(profile.latent_channels, 4 * profile.autoencoder_channels, 1), nn.PixelShuffle(2)
+        )
         self.latent = nn.Conv2d(profile.latent_channels, coarse, 3, padding=1)
         self.semantic = nn.Linear(profile.tower_width, coarse)
         self.blocks = nn.Sequential(
             *residual_blocks(coarse, profile.transform_layers[1]),
             DCUpBlock2d(coarse, fine),  # 1/16
             *residual_blocks(fine, profile.transform_layers[0]),
-            nn.Conv2d(fine, sum(self.channels), 3, padding=1),
+            zeroed(nn.Conv2d(fine, sum(self.channels), 3, padding=1)),
         )
 
     def forward(self, y_hat: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         semantic = self.semantic(embeddings.mean(1))[:, :, None, None]
         z_c, condition = self.blocks(self.latent(y_hat) + semantic).split(self.channels, 1)
-        return z_c, condition
+        return self.linear(y_hat) + z_c, condition
+
+
+@torch.no_grad()
+def start_linear(analysis: Analysis, synthesis: Synthesis, autoencoder: Autoencoder, pictures: Tensor) -> None:
+    """Sets the linear parts from pictures (N, 3, H, W): y their principal components, z_c the latent of what these show."""
+    down, side = analysis.linear, analysis.linear.kernel_size[0]
+    mean, basis, _ = principal_components(pictures, side, down.out_channels)
+    down.weight.copy_((basis / COARSEST_STEP).unflatten(1, (3, side, side)))
+    down.bias.copy_(-(basis @ mean) / COARSEST_STEP)
+    shown = torch.cat([mean[None], COARSEST_STEP * basis]).unflatten(1, (3, side, side))
+    z = F.pixel_unshuffle((autoencoder.down(shown) - autoencoder.mean) / autoencoder.std, 2).flatten(1)
+    nothing = F.pixel_unshuffle((autoencoder.down(torch.zeros_like(shown[:1])) - autoencoder.mean) / autoencoder.std, 2)
+    up = synthesis.linear[0]
+    up.weight.copy_((z[1:] - nothing.flatten(1)).T[:, :, None, None])
+    up.bias.copy_(z[0])
 
 
 class HyperAnalysis(nn.Module):
@@ -91,7 +116,7 @@ class Gains(nn.Module):
     def __init__(self, profile: Profile, anchors: list[int]) -> None:
         super().__init__()
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32), persistent=False)  # descending
-        start = torch.linspace(0.0, 1.2, len(anchors))[:, None]  # lambda 2 starts at gain 1, lambda 0.1 at 3.3
+        start = torch.linspace(0.0, 1.33, len(anchors))[:, None]  # lambda 2 starts at gain 1, lambda 0.1 at 3.8
         self.latent = nn.Parameter(start.repeat(1, profile.latent_channels))
         self.inverse = nn.Parameter(-start.repeat(1, profile.latent_channels))
         self.hyper = nn.Parameter(torch.zeros(len(anchors), profile.hyper_channels))

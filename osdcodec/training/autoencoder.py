@@ -19,7 +19,11 @@ def train_autoencoder(
 ) -> Autoencoder:
     """Trains and calibrates the autoencoder; returns it and leaves it in out/autoencoder-calibrated.pt."""
     photos = Photos(data / "train", seed=1)
-    model = Autoencoder(profile).to(accelerator.device, memory_format=torch.channels_last).train()
+    model = Autoencoder(profile)
+    if not (out / "autoencoder.pt").exists():
+        model.start(photos.batch(config["pictures"], 256))
+    model.down.requires_grad_(False), model.up.requires_grad_(False)  # as they are, they are optimal
+    model.to(accelerator.device, memory_format=torch.channels_last).train()
     perceptual = None
     if config["perceptual"]:
         perceptual = PerceptualDistance(next((data / "perceptual").glob("*.safetensors")), stages=3).to(
@@ -30,7 +34,7 @@ def train_autoencoder(
     def step(_: int) -> tuple[Tensor, dict[str, float]]:
         x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)
         with accelerator.autocast():
-            raw = model.dc.encoder(x)
+            raw = model.raw(x)
             model.calibrate(raw.float(), share=0.02)
             z = (raw - model.mean) / model.std
             x_hat = model.decode(z + config["latent_noise"] * torch.randn_like(z))
@@ -44,6 +48,6 @@ def train_autoencoder(
     trained = trainer.run(step, minutes, steps)
     with torch.no_grad():
         crops = [photos.batch(8, 256).to(accelerator.device) for _ in range(16 if steps is None else 1)]
-        trained.calibrate(torch.cat([trained.dc.encoder(x) for x in crops]).float())
+        trained.calibrate(torch.cat([trained.raw(x) for x in crops]).float())
     torch.save(trained.state_dict(), out / "autoencoder-calibrated.pt")
     return trained

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models import CodecModel
+from ..models.transforms import start_linear
 from ..profile import Profile, quality_of
 from .data import Photos
 from .losses import Discriminator, PerceptualDistance, hinge
@@ -47,7 +48,7 @@ class Extra(nn.Module):
         self.discriminator = Discriminator(profile.autoencoder_channels)
 
 
-def load_start(model: CodecModel, out: Path) -> None:
+def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> None:
     """What the codec starts from: released weights, if stage `unpack` laid them there, else the earlier stages."""
     if (out / "start.pt").exists():
         model.load_state_dict(torch.load(out / "start.pt", map_location="cpu", weights_only=True))
@@ -57,6 +58,7 @@ def load_start(model: CodecModel, out: Path) -> None:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run the earlier stages first")
         part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    start_linear(model.analysis, model.synthesis, model.autoencoder, photos.batch(pictures, 256))
 
 
 def train_codec(
@@ -67,10 +69,12 @@ def train_codec(
     photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
     model = CodecModel(profile)
     if not (out / "codec.pt").exists():
-        load_start(model, out)
+        load_start(model, out, photos, config["pictures"])
     model.to(device, memory_format=torch.channels_last).train()
     model.semantics.requires_grad_(False).eval()
-    model.autoencoder.dc.encoder.requires_grad_(False)
+    fixed = model.autoencoder.dc.encoder, model.autoencoder.down, model.autoencoder.up, model.analysis.linear
+    for part in fixed:
+        part.requires_grad_(False)
     extra = Extra(profile, config).to(device)
     trainer = Trainer("codec", out, model, accelerator, config, extra=extra)
     judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)

@@ -46,9 +46,15 @@ class Trainer:
         self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, config["learning_rate"]
         self.model, self.extra = model, extra
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                factors = [f for part, f in config.get("rate_factors", {}).items() if name.startswith(f"{part}.")]
+                groups.setdefault(factors[0] if factors else 1.0, []).append(parameter)
         self.optimizer = torch.optim.AdamW(
-            self.parameters, self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"]
-        )
+            [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
+            self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"],
+        )  # fmt: skip
         self.average = AveragedModel(model, multi_avg_fn=warm_average(decay), use_buffers=True)
         self.steps, self.seconds, self.done = 0, 0.0, 0.0
         if self.path.exists():
@@ -95,7 +101,7 @@ class Trainer:
             )  # share of the stage behind us
             rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * self.done)))
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             loss, record = step(self.steps)
             self.optimizer.zero_grad(set_to_none=True)
             self.accelerator.backward(loss)
