@@ -13,6 +13,7 @@ from .entropy.prior import Prior, Symbols
 from .errors import OsdError
 from .profile import quality_of
 from .runtime import open_runtime
+from .tiles import Progress, TiledRuntime
 
 
 class Encoder:
@@ -27,24 +28,25 @@ class Encoder:
         self.runtime = open_runtime(self.weights, device)
         self.prior = Prior(self.weights.tensors, self.profile)
 
-    def encode(self, picture: Image.Image | str | Path, lmbda: float = 1.0) -> bytes:
+    def encode(self, picture: Image.Image | str | Path, lmbda: float = 1.0, progress: Progress | None = None) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
-        InputError if the picture cannot be used, ValueError if lambda is out of range.
+        progress hears, after each tile of a large picture, which share of the work is done. InputError if the picture cannot be used, ValueError if lambda is out of range.
         """
-        osd, symbols = self.code(picture, lmbda)
+        osd, symbols = self.code(picture, lmbda, progress)
         if decode_symbols(osd, self.prior, self.profile) != symbols:
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
             )
         return container.pack(osd)
 
-    def code(self, picture: Image.Image | str | Path, lmbda: float) -> tuple[Osd, Symbols]:
+    def code(
+        self, picture: Image.Image | str | Path, lmbda: float, progress: Progress | None = None
+    ) -> tuple[Osd, Symbols]:
         """The fields of the file, and the symbols that its payload was made of."""
         quality = quality_of(lmbda)
         picture = image.open_image(picture)
-        x, thumb = image.to_array(picture, self.profile.stride), image.thumbnail(picture, self.profile.thumb)
-        y, hyper, tokens = self.runtime.analyse(x, thumb)
+        y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(picture)
         gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
         payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
         return Osd(self.weights.model_id, picture.width, picture.height, quality, payload), symbols
@@ -58,7 +60,12 @@ class Decoder:
         self.models: dict[bytes, tuple] = {}
 
     def decode(
-        self, data: bytes, seed: int = 0, detail: float = 1.0, max_pixels: int = container.MAX_PIXELS
+        self,
+        data: bytes,
+        seed: int = 0,
+        detail: float = 1.0,
+        max_pixels: int = container.MAX_PIXELS,
+        progress: Progress | None = None,
     ) -> Image.Image:
         """Bytes of an .osd file -> RGB picture.
 
@@ -73,13 +80,14 @@ class Decoder:
         symbols = decode_symbols(osd, prior, profile)
         _, inverse, _ = prior.gains(osd.quality)
         y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
+        runtime = TiledRuntime(runtime, profile, progress)
         z_c, condition = runtime.synthesise(y_hat, symbols.tokens[None])
         z = z_c
         if detail > 0:
             noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
             z_hat = runtime.denoise(z_c, condition, symbols.tokens[None], noise, profile.level(osd.quality))
             z = z_c + np.float32(detail) * (z_hat - z_c)
-        return image.to_image(runtime.render(z), osd.width, osd.height)
+        return runtime.render(z, osd.width, osd.height)
 
     def _model(self, model_id: bytes) -> tuple:
         if model_id not in self.models:

@@ -1,0 +1,159 @@
+"""Large pictures by tiles: the four verbs of a runtime on parts of a picture, which fit together as if they were the whole.
+
+No network has a norm or an attention over the picture (models/blocks.py); what goes in from all of it, the tokens, comes
+from the thumbnail. So an output depends on the inputs within its receptive field only, and a tile cut with a margin as
+wide as that holds the same numbers as the whole, up to the rounding of floats. Memory is that of one tile and of the latents;
+work is linear in the pixels.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from . import image
+from .profile import Profile
+from .runtime import Runtime
+
+CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
+# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 15 (of
+# which 12 for y), 7.5, 13.5 and 5.1. A multiple of 4 for the analysis, so that hyper-latents begin where those of the whole do.
+MARGINS = {"analyse": 16, "synthesise": 8, "denoise": 14, "render": 6}
+SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
+
+Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows or columns of a tile, in positions of y: the core start .. stop, and low .. high with the margins."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Slices of a (B, C, h, w) array that has `scale` values per position of y."""
+
+    rows: Span
+    columns: Span
+
+    def outer(self, scale: float) -> tuple:
+        """Of the whole: what the tile sees."""
+        return self._slices(lambda span: (span.low, span.high), scale)
+
+    def core(self, scale: float) -> tuple:
+        """Of the whole: what the tile answers for."""
+        return self._slices(lambda span: (span.start, span.stop), scale)
+
+    def inner(self, scale: float) -> tuple:
+        """Of the tile: its core."""
+        return self._slices(lambda span: (span.start - span.low, span.stop - span.low), scale)
+
+    def _slices(self, ends: Callable[[Span], tuple[int, int]], scale: float) -> tuple:
+        edges = (ends(span) for span in (self.rows, self.columns))
+        return ..., *(slice(int(first * scale), math.ceil(last * scale)) for first, last in edges)
+
+
+def spans(length: int, margin: int, core: int = CORE, step: int = 4) -> list[Span]:
+    """0 .. length in parts of nearly the same size, at most `core` long, that begin at multiples of `step`."""
+    size = math.ceil(length / math.ceil(length / core) / step) * step
+    return [
+        Span(start, stop, max(0, start - margin), min(length, stop + margin))
+        for start in range(0, length, size)
+        for stop in [min(start + size, length)]
+    ]
+
+
+class TiledRuntime:
+    """The verbs of a runtime for pictures of any size; `progress` hears after each tile how much is done."""
+
+    def __init__(self, runtime: Runtime, profile: Profile, progress: Progress | None = None, core: int = CORE) -> None:
+        self.runtime, self.profile, self.progress, self.core = runtime, profile, progress, core
+        self.done = 0.0
+
+    def analyse(self, picture: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """RGB picture -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)"""
+        stride, thumb = self.profile.stride, image.thumbnail(picture, self.profile.thumb)
+        tokens: list[np.ndarray] = []  # of the thumbnail, so the same for every tile
+
+        def work(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+            edges = (tile.columns.low, tile.rows.low, tile.columns.high, tile.rows.high)
+            box = [min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)]
+            part = picture if box == [0, 0, *picture.size] else picture.crop(box)
+            y, hyper, found = self.runtime.analyse(image.to_array(part, stride), thumb)
+            tokens[:] = [found]
+            return y, hyper
+
+        rows, columns = self.profile.grid(*picture.size)
+        y, hyper = self._assemble("analyse", rows, columns, work, (1, 1 / self.profile.hyper_factor))
+        return y, hyper, tokens[0]
+
+    def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """y_hat (1, C_y, h, w), tokens (1, K) -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)"""
+        fine = self._fine
+
+        def work(tile: Tile) -> tuple[np.ndarray, ...]:
+            return self.runtime.synthesise(np.ascontiguousarray(y_hat[tile.outer(1)]), tokens)
+
+        z_c, condition = self._assemble("synthesise", *y_hat.shape[2:], work, (fine, fine))
+        return z_c, condition
+
+    def denoise(
+        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+    ) -> np.ndarray:
+        """z_c, condition, noise for the whole picture -> z_hat (1, C_z, 2h, 2w)"""
+        fine = self._fine
+
+        def work(tile: Tile) -> tuple[np.ndarray]:
+            parts = (np.ascontiguousarray(array[tile.outer(fine)]) for array in (z_c, condition, noise))
+            start, context, random = parts
+            return (self.runtime.denoise(start, context, tokens, random, level),)
+
+        (z_hat,) = self._assemble("denoise", *(side // fine for side in z_c.shape[2:]), work, (fine,))
+        return z_hat
+
+    def render(self, z: np.ndarray, width: int, height: int) -> Image.Image:
+        """z (1, C_z, 2h, 2w) -> RGB picture of width x height"""
+        fine, stride, picture = self._fine, self.profile.stride, Image.new("RGB", (width, height))
+        for tile in self._tiles("render", *(side // fine for side in z.shape[2:])):
+            x = self.runtime.render(np.ascontiguousarray(z[tile.outer(fine)]))
+            left, top = stride * tile.columns.start, stride * tile.rows.start
+            picture.paste(image.to_image(x[tile.inner(stride)], width - left, height - top), (left, top))
+        return picture
+
+    @property
+    def _fine(self) -> int:
+        """Positions of z per position of y, on a side."""
+        return self.profile.stride // self.profile.autoencoder_factor
+
+    def _tiles(self, verb: str, rows: int, columns: int) -> Iterator[Tile]:
+        sides = (spans(length, MARGINS[verb], self.core, self.profile.hyper_factor) for length in (rows, columns))
+        vertical, horizontal = sides
+        for row in vertical:
+            for column in horizontal:
+                yield Tile(row, column)
+                self.done += SHARES[verb] / len(vertical) / len(horizontal)
+                if self.progress:
+                    self.progress(min(self.done, 1.0))
+
+    def _assemble(
+        self, verb: str, rows: int, columns: int, work: Callable[[Tile], tuple], scales: tuple[float, ...]
+    ) -> list[np.ndarray]:
+        """The outputs of work(tile) put together, each with so many values per position of y."""
+        wholes: list[np.ndarray] = []
+        for tile in self._tiles(verb, rows, columns):
+            parts = work(tile)
+            if not wholes:
+                sizes = [(math.ceil(rows * scale), math.ceil(columns * scale)) for scale in scales]
+                wholes = [
+                    np.empty((*part.shape[:2], *size), part.dtype) for part, size in zip(parts, sizes, strict=True)
+                ]
+            for whole, part, scale in zip(wholes, parts, scales, strict=True):
+                whole[tile.core(scale)] = part[tile.inner(scale)]
+        return wholes

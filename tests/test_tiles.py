@@ -1,0 +1,107 @@
+"""Tiles fit together as if they were the whole picture."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from osdcodec import image, weights
+from osdcodec.tiles import MARGINS, SHARES, TiledRuntime, spans
+
+torch = pytest.importorskip("torch")
+from osdcodec.runtime.torch import TorchRuntime  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def runtime() -> TorchRuntime:
+    """The embedded networks, and random numbers wherever they hold zeros: every layer says something."""
+    runtime = TorchRuntime(weights.load("small"))
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in runtime.model.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.03)
+    return runtime
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    across, down = np.linspace(60, 200, width), np.linspace(0, 40, height)[:, None]
+    return Image.fromarray(
+        np.stack([across + down, across - down, 250 - across + down], 2).clip(0, 255).astype(np.uint8)
+    )
+
+
+def texture(width: int, height: int) -> Image.Image:
+    random = np.random.default_rng(4)
+    return Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
+
+
+def test_spans_cover_everything_once():
+    for length in (1, 3, 4, 5, 63, 64, 65, 129, 375):
+        parts = spans(length, margin=6)
+        assert [place for span in parts for place in range(span.start, span.stop)] == list(range(length))
+        for span in parts:
+            assert span.start % 4 == 0 and span.stop - span.start <= 64
+            assert span.low == max(0, span.start - 6) and span.high == min(length, span.stop + 6)
+
+
+def test_no_receptive_field_is_wider_than_its_margin(runtime):
+    """Whatever depends on an input that is not a number is none itself."""
+    profile, side, at = runtime.profile, 48, 24
+    unit, nothing = profile.stride, float("nan")
+    tokens = np.zeros((1, profile.tokens), np.int64)
+
+    def reach(output: np.ndarray, scale: float) -> float:
+        """From the edges of position `at` to the farthest output that the NaNs there have spoilt, in positions of y."""
+        assert output.shape[2] == side * scale
+        (spoilt,) = np.isnan(output[0]).any((0, 2)).nonzero()
+        return max(at - spoilt.min() / scale, (spoilt.max() + 1) / scale - (at + 1))
+
+    x, fine = np.zeros((1, 3, unit * side, unit * 8), np.float32), 2
+    x[:, :, unit * at : unit * (at + 1)] = nothing
+    y, hyper, _ = runtime.analyse(x, np.zeros((1, 3, profile.thumb, profile.thumb), np.float32))
+    # A hyper-latent spans four positions: what it needs beyond those is what its margin has to hold.
+    assert max(reach(y, 1), reach(hyper, 1 / 4)) <= MARGINS["analyse"]
+
+    y_hat = np.zeros((1, profile.latent_channels, side, 8), np.float32)
+    y_hat[:, :, at] = nothing
+    z_c, condition = runtime.synthesise(y_hat, tokens)
+    assert max(reach(z_c, fine), reach(condition, fine)) <= MARGINS["synthesise"]
+
+    z = np.zeros((1, profile.autoencoder_channels, fine * side, fine * 8), np.float32)
+    spoilt = z.copy()
+    spoilt[:, :, fine * at : fine * (at + 1)] = nothing
+    condition = np.zeros((1, profile.condition_channels, *z.shape[2:]), np.float32)
+    assert reach(runtime.denoise(spoilt, condition, tokens, z, 200), fine) <= MARGINS["denoise"]
+    assert reach(runtime.render(spoilt), unit) <= MARGINS["render"]
+
+
+@pytest.mark.parametrize("make", [gradient, texture])
+@pytest.mark.parametrize("size", [(1900, 70), (70, 1900), (500, 500)])
+def test_tiles_make_the_whole(runtime, make, size):
+    profile, picture = runtime.profile, make(*size)
+    heard: list[float] = []
+    whole = TiledRuntime(runtime, profile, core=100)
+    tiled = TiledRuntime(runtime, profile, progress=heard.append, core=12)
+    (y, hyper, tokens), (y2, hyper2, tokens2) = whole.analyse(picture), tiled.analyse(picture)
+    assert np.array_equal(tokens, tokens2)
+    assert np.allclose(y, y2, atol=1e-3) and np.allclose(hyper, hyper2, atol=1e-3)
+    assert np.std(y) > 0.01 and heard[-1] == pytest.approx(SHARES["analyse"])
+
+    tiled.done = 0.0
+    (z_c, condition), (z_c2, condition2) = (verbs.synthesise(np.round(4 * y), tokens) for verbs in (whole, tiled))
+    assert np.allclose(z_c, z_c2, atol=1e-3) and np.allclose(condition, condition2, atol=1e-3)
+    noise = np.random.default_rng(3).standard_normal(z_c.shape, np.float32)
+    z, z2 = (verbs.denoise(z_c, condition, tokens, noise, 200) for verbs in (whole, tiled))
+    assert np.allclose(z, z2, atol=1e-3) and not np.allclose(z, z_c, atol=1e-2)
+    out, out2 = (np.asarray(verbs.render(z, *size), int) for verbs in (whole, tiled))
+    assert out.shape == (size[1], size[0], 3)
+    assert np.abs(out - out2).max() <= 1  # a value on the edge between two integers may fall to either side
+    assert len(heard) > 12 and heard[-1] == pytest.approx(1) and max(heard) <= 1
+
+
+def test_a_picture_of_one_tile_is_not_cut(runtime):
+    picture, profile = texture(70, 33), runtime.profile
+    y, _, _ = TiledRuntime(runtime, profile).analyse(picture)
+    assert np.array_equal(
+        y, runtime.analyse(image.to_array(picture, profile.stride), image.thumbnail(picture, profile.thumb))[0]
+    )
