@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,12 +12,12 @@ import typer
 
 from . import files
 from .container import MAX_PIXELS
-from .errors import FileError, FormatError, InputError, OsdError
+from .errors import FileError, InputError, OsdError, complaint
 
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
@@ -38,23 +38,21 @@ def _reporting(source: str = files.STREAM) -> Iterator[None]:
         raise typer.Exit(130) from error
 
 
-def _each(jobs: list[tuple[str, str]], work: Callable[[str, str], None]) -> None:
-    """work(input, output) for each job. A bad input costs its own line, any other error the rest of the jobs."""
-    code = 0
-    for source, target in jobs:
-        try:
-            work(source, target)
-        except InputError as error:
-            code = _complain(error, source)
-    if code:
-        raise typer.Exit(code)
-
-
 def _complain(error: OsdError, source: str) -> int:
-    # An error of format knows the bytes only, not whose they are.
-    text = f"{source}: {error}" if isinstance(error, FormatError) else str(error)
-    print("osdc:", " ".join(text.split()), file=sys.stderr)
+    print(complaint(error, source), file=sys.stderr)
     return error.exit_code
+
+
+def _sources(sources: list[str] | None, files_from: str | None, nul: bool) -> list[str]:
+    """What was named, and what a list names."""
+    named = list(sources or [])
+    if files_from is not None:
+        named += files.names(files.read_input(files_from), nul)
+        if not named:
+            raise InputError(f"{files_from}: names no files; nothing to do")
+    if not named:
+        raise typer.BadParameter("name an input, or a list of inputs by --files-from")
+    return named
 
 
 def _number(value: float) -> float:
@@ -76,6 +74,14 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the 
 Overwrite = Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist.")]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
+FilesFrom = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
+]
+Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files in work at the same time.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
 
 
 @app.callback()
@@ -87,64 +93,100 @@ def _options(
 
 @app.command()
 def encode(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="Picture, folder of pictures, or - for stdin.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Pictures, folders of them, or - for stdin.")
+    ] = None,
     output: Output = None,
     lmbda: Annotated[
         float, typer.Option("--lambda", min=0.1, max=2, callback=_number, help="0.1: best picture, 2: smallest file.")
     ] = 1.0,
+    files_from: FilesFrom = None,
+    nul: Nul = False,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+    as_json: Json = False,
     device: Device = "auto",
     profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     overwrite: Overwrite = True,
 ) -> None:
-    """Encode a picture, or each picture of a folder, into an .osd file."""
-    with _reporting(source):
-        from . import image
+    """Encode pictures, and all below folders, into .osd files."""
+    with _reporting(files.STREAM if not sources else sources[0]):
+        from . import batch, image
+        from .description import describe
 
-        encoder = None
+        named = _sources(sources, files_from, nul)
 
-        def work(origin: str, target: str) -> None:
-            nonlocal encoder
+        @batch.once
+        def encoder():
+            from .codec import Encoder
+
+            return Encoder(profile, device=device, weights_dir=weights_dir)
+
+        def work(origin: str, target: str, progress: batch.Progress) -> dict:
             files.check_output(target, overwrite, origin)
             picture = image.open_image(origin, max_pixels)
-            if encoder is None:
-                from .codec import Encoder
+            data = encoder().encode(picture, lmbda=lmbda, progress=progress)
+            files.write_output(target, data, overwrite)
+            return describe(data, max_pixels, weights_dir)
 
-                encoder = Encoder(profile, device=device, weights_dir=weights_dir)
-            files.write_output(target, encoder.encode(picture, lmbda=lmbda), overwrite)
-
-        _each(files.jobs(source, output, image.SUFFIXES, ".osd"), work)
+        many = files_from is not None
+        pairs = files.jobs(named, output, image.SUFFIXES, ".osd", many)
+        _finish(batch.run(pairs, work, jobs, _style(quiet, as_json), skip_existing, many or None))
 
 
 @app.command()
 def decode(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, folder of them, or - for stdin.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help=".osd files, folders of them, or - for stdin.")
+    ] = None,
     output: Output = None,
-    device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Draws the noise that diffusion starts from.")] = 0,
     detail: Annotated[
         float, typer.Option(min=0, max=1.5, callback=_number, help="0: the coarse picture, 1: denoised, above: more.")
     ] = 1.0,
+    files_from: FilesFrom = None,
+    nul: Nul = False,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = 2,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    device: Device = "auto",
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     overwrite: Overwrite = True,
 ) -> None:
-    """Decode an .osd file, or each in a folder, into a picture in the format of the output's suffix (PNG to stdout)."""
-    with _reporting(source):
-        from . import image
+    """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
+    with _reporting(files.STREAM if not sources else sources[0]):
+        from . import batch, image
         from .codec import Decoder
+        from .description import describe
 
+        named = _sources(sources, files_from, nul)
         decoder = Decoder(device=device, weights_dir=weights_dir)
 
-        def work(origin: str, target: str) -> None:
+        def work(origin: str, target: str, progress: batch.Progress) -> dict:
             image.output_format(target)
             files.check_output(target, overwrite, origin)
             data = files.read_input(origin)
-            picture = decoder.decode(data, seed=seed, detail=detail, max_pixels=max_pixels)
+            picture = decoder.decode(data, seed=seed, detail=detail, max_pixels=max_pixels, progress=progress)
             image.save_image(picture, target, overwrite)
+            return describe(data, max_pixels, weights_dir)
 
-        _each(files.jobs(source, output, (".osd",), ".png"), work)
+        many = files_from is not None
+        pairs = files.jobs(named, output, (".osd",), ".png", many)
+        _finish(batch.run(pairs, work, jobs, _style(quiet, as_json), skip_existing, many or None))
+
+
+def _style(quiet: bool, as_json: bool) -> Literal["plain", "quiet", "json"]:
+    return "json" if as_json else "quiet" if quiet else "plain"
+
+
+def _finish(code: int) -> None:
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -58,6 +59,7 @@ class Decoder:
     def __init__(self, device: str = "auto", weights_dir: str | Path | None = None) -> None:
         self.device, self.weights_dir = device, weights_dir
         self.models: dict[bytes, tuple] = {}
+        self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
     def decode(
         self,
@@ -90,9 +92,10 @@ class Decoder:
         return runtime.render(z, osd.width, osd.height)
 
     def _model(self, model_id: bytes) -> tuple:
-        if model_id not in self.models:
-            found = weights.for_model(model_id, self.weights_dir)
-            self.models[model_id] = found, open_runtime(found, self.device), Prior(found.tensors, found.profile)
+        with self.lock:
+            if model_id not in self.models:
+                found = weights.for_model(model_id, self.weights_dir)
+                self.models[model_id] = found, open_runtime(found, self.device), Prior(found.tensors, found.profile)
         return self.models[model_id]
 
 

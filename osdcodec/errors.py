@@ -55,3 +55,9 @@ class FileError(OsdError):
 
 class OutputError(FileError):
     """The output could not be written, or exists and must not be overwritten."""
+
+
+def complaint(error: OsdError, source: str) -> str:
+    """The one line on stderr; an error of format knows the bytes only, so the line begins with whose they are."""
+    text = f"{source}: {error}" if isinstance(error, FormatError) else str(error)
+    return "osdc: " + " ".join(text.split())

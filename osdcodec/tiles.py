@@ -71,7 +71,7 @@ def spans(length: int, margin: int, core: int = CORE, step: int = 4) -> list[Spa
 
 
 class TiledRuntime:
-    """The verbs of a runtime for pictures of any size; `progress` hears after each tile how much is done."""
+    """The verbs of a runtime for pictures of any size; `progress` hears after each of several tiles how much is done."""
 
     def __init__(self, runtime: Runtime, profile: Profile, progress: Progress | None = None, core: int = CORE) -> None:
         self.runtime, self.profile, self.progress, self.core = runtime, profile, progress, core
@@ -139,7 +139,7 @@ class TiledRuntime:
             for column in horizontal:
                 yield Tile(row, column)
                 self.done += SHARES[verb] / len(vertical) / len(horizontal)
-                if self.progress:
+                if self.progress and len(vertical) * len(horizontal) > 1:
                     self.progress(min(self.done, 1.0))
 
     def _assemble(

@@ -98,7 +98,7 @@ def test_a_folder_goes_past_a_bad_picture(folder, photo):
     for name in ("a", "c"):
         photo.crop((0, 0, 40, 30)).save(pictures / f"{name}.png")
     (pictures / "b.png").write_bytes(b"not a picture")
-    done = osdc("encode", "pictures", "-o", "coded", cwd=folder)
+    done = osdc("encode", "pictures", "-o", "coded", "--quiet", cwd=folder)
     assert done.returncode == 3 and done.stderr.count(b"\n") == 1 and b"b.png" in done.stderr
     assert sorted(path.name for path in (folder / "coded").iterdir()) == ["a.osd", "c.osd"]
     assert osdc("decode", "coded", "-o", "back", cwd=folder).returncode == 0

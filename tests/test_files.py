@@ -76,31 +76,77 @@ def test_outputs_that_are_bound_to_fail(target, message, tmp_path):
 
 def test_jobs_of_one_file(tmp_path):
     source = str(tmp_path / "a.b.png")
-    assert files.jobs(source, None, (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
-    assert files.jobs(source, "x.y", (".png",), ".osd") == [(source, "x.y")]
-    assert files.jobs(source, "-", (".png",), ".osd") == [(source, "-")]
-    assert files.jobs(source, str(tmp_path), (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
-    assert files.jobs("-", None, (".png",), ".osd") == [("-", "-")]
-    assert files.jobs("-", "x", (".png",), ".osd") == [("-", "x")]
+    assert files.jobs([source], None, (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
+    assert files.jobs([source], "x.y", (".png",), ".osd") == [(source, "x.y")]
+    assert files.jobs([source], "-", (".png",), ".osd") == [(source, "-")]
+    assert files.jobs([source], str(tmp_path), (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
+    assert files.jobs(["-"], None, (".png",), ".osd") == [("-", "-")]
+    assert files.jobs(["-"], "x", (".png",), ".osd") == [("-", "x")]
 
 
 def test_jobs_of_a_folder(tmp_path):
     folder, out = tmp_path / "in", tmp_path / "out" / "deep"
     folder.mkdir()
     with pytest.raises(InputError, match="no file in this folder"):
-        files.jobs(str(folder), str(out), (".png", ".jpg"), ".osd")
+        files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd")
     assert not out.exists()
     for name in ("b.PNG", "a.jpg", "notes.txt"):
         (folder / name).touch()
     (folder / "folder.png").mkdir()
     pairs = [(str(folder / name), str(out / f"{name[0]}.osd")) for name in ("a.jpg", "b.PNG")]
-    assert files.jobs(str(folder), str(out), (".png", ".jpg"), ".osd") == pairs
+    assert files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd") == pairs
     assert out.is_dir()
-    assert files.jobs(str(folder), None, (".png",), ".osd") == [(str(folder / "b.PNG"), str(folder / "b.osd"))]
+    assert files.jobs([str(folder)], None, (".png",), ".osd") == [(str(folder / "b.PNG"), str(folder / "b.osd"))]
     with pytest.raises(OutputError):
-        files.jobs(str(folder), "-", (".png",), ".osd")
+        files.jobs([str(folder)], "-", (".png",), ".osd")
     with pytest.raises(OutputError, match="cannot be made"):
-        files.jobs(str(folder), str(folder / "notes.txt"), (".png",), ".osd")
+        files.jobs([str(folder)], str(folder / "notes.txt"), (".png",), ".osd")
     (folder / "b.jpg").touch()
     with pytest.raises(OutputError, match="would both become"):
-        files.jobs(str(folder), str(out), (".png", ".jpg"), ".osd")
+        files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd")
+
+
+def test_jobs_of_several_inputs_keep_the_tree_below_each_folder(tmp_path):
+    for name in ("one/deep/er/a.png", "one/b.png", "two/a.png", "c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    sources = [str(tmp_path / name) for name in ("c.jpg", "one", "two")]
+    pairs = files.jobs(sources, str(tmp_path / "out"), (".png",), ".osd")
+    told = [tuple(os.path.relpath(name, tmp_path) for name in pair) for pair in pairs]
+    assert told == [
+        ("c.jpg", "out/c.osd"),
+        ("one/b.png", "out/b.osd"),
+        ("one/deep/er/a.png", "out/deep/er/a.osd"),
+        ("two/a.png", "out/a.osd"),
+    ]
+    assert (tmp_path / "out/deep/er").is_dir()
+    beside = files.jobs(sources, None, (".png",), ".osd")
+    assert [target for _, target in beside] == [os.path.splitext(source)[0] + ".osd" for source, _ in pairs]
+    with pytest.raises(OutputError, match="only one picture"):
+        files.jobs(sources, "-", (".png",), ".osd")
+    with pytest.raises(InputError, match="only input"):
+        files.jobs([*sources, "-"], str(tmp_path / "out"), (".png",), ".osd")
+
+
+def test_two_inputs_for_one_output_stop_everything(tmp_path):
+    for name in ("a.png", "a.jpg", "deep/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for names in (("a.png", "a.jpg"), ("a.png", "deep"), ("a.png", "deep/a.png")):
+        with pytest.raises(OutputError, match="would both become"):
+            files.jobs([str(tmp_path / name) for name in names], str(tmp_path / "out"), (".png",), ".osd")
+        assert not (tmp_path / "out").exists()
+    twice = [str(tmp_path / "a.png"), str(tmp_path / "deep" / ".." / "a.png"), f"{tmp_path}/./a.png"]
+    assert len(files.jobs([twice[0], twice[2]], str(tmp_path / "out"), (".png",), ".osd")) == 1
+
+
+def test_one_file_into_a_folder_to_be_made(tmp_path):
+    pairs = files.jobs([str(tmp_path / "a.png")], f"{tmp_path}/new/", (".png",), ".osd")
+    assert pairs == [(str(tmp_path / "a.png"), str(tmp_path / "new" / "a.osd"))] and (tmp_path / "new").is_dir()
+    pairs = files.jobs([str(tmp_path / "a.png")], str(tmp_path / "other"), (".png",), ".osd", many=True)
+    assert pairs[0][1] == str(tmp_path / "other" / "a.osd") and (tmp_path / "other").is_dir()
+
+
+def test_names_in_lists():
+    assert files.names(b"a b.png\n\n c.png\r\n") == ["a b.png", " c.png"]
+    assert files.names(b"a\nb.png\0\xff.png\0", nul=True) == ["a\nb.png", os.fsdecode(b"\xff.png")]

@@ -1,5 +1,7 @@
 """The four verbs through ONNX Runtime on the CPU. Never imports torch."""
 
+import threading
+
 import numpy as np
 import onnxruntime as ort
 
@@ -12,6 +14,7 @@ class OnnxRuntime:
     def __init__(self, weights: Weights, threads: int | None = None) -> None:
         self.weights, self.threads = weights, threads
         self.sessions: dict[str, ort.InferenceSession] = {}
+        self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         y, hyper, tokens = self._run("analyse", x=x, thumb=thumb)
@@ -36,8 +39,9 @@ class OnnxRuntime:
         return x
 
     def _run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        if verb not in self.sessions:
-            self.sessions[verb] = self._session(verb)
+        with self.lock:
+            if verb not in self.sessions:
+                self.sessions[verb] = self._session(verb)
         return self.sessions[verb].run(None, inputs)
 
     def _session(self, verb: str) -> ort.InferenceSession:

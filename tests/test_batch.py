@@ -1,0 +1,226 @@
+"""Batches: what is done with many files, what is told of it, and how it ends when it must."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from test_cli import environment, osdc
+
+from osdcodec import batch, files
+from osdcodec.errors import InputError, WeightsError
+
+
+def copy(source: str, target: str, progress: batch.Progress) -> dict:
+    data = files.read_input(source)
+    files.write_output(target, data)
+    return {"bytes": len(data)}
+
+
+@pytest.fixture
+def jobs(tmp_path) -> list[tuple[str, str]]:
+    for name in ("a", "b", "d"):
+        (tmp_path / name).write_bytes(name.encode() * 1000)
+    return [(str(tmp_path / name), str(tmp_path / f"{name}.out")) for name in "abcd"]
+
+
+def test_a_bad_file_does_not_stop_the_others(jobs, capsys):
+    assert batch.run(jobs, copy, threads=3) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"{jobs[0][0]} -> {jobs[0][1]}: 1,000 bytes, ")
+    assert lines[2] == f"osdc: {jobs[2][0]}: no such file; check the path"
+    assert lines[4] == "4 of 4 files: 3 done, 1 failed" and len(lines) == 5
+    assert [os.path.exists(target) for _, target in jobs] == [True, True, False, True]
+
+
+def test_existing_outputs_are_skipped_on_request(jobs, capsys):
+    Path(jobs[1][1]).write_bytes(b"precious")
+    assert batch.run(jobs[:2], copy, skip_existing=True) == 0
+    assert Path(jobs[1][1]).read_bytes() == b"precious"
+    told = capsys.readouterr().err
+    assert f"{jobs[1][1]}: exists, skipped" in told and "2 of 2 files: 1 done, 1 skipped" in told
+
+
+def test_quiet_prints_errors_only(jobs, capsys):
+    assert batch.run(jobs, copy, style="quiet") == 3
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+
+
+def test_json_lines(jobs, capfd):
+    assert batch.run(jobs, copy, style="json") == 3
+    told = capfd.readouterr()
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [(row["input"], row["output"]) for row in rows] == jobs
+    assert [row["status"] for row in rows] == ["done", "done", "failed", "done"]
+    assert rows[0]["bytes"] == 1000 and rows[2]["exit_code"] == 3 and "no such file" in rows[2]["error"]
+    assert "no such file" in told.err
+
+
+def test_the_error_of_a_single_file_is_its_own(jobs, capsys):
+    assert batch.run([(jobs[0][0], "/proc/none/x")], copy) == 5
+    assert capsys.readouterr().err.startswith("osdc: /proc/none/x: ")
+    assert batch.run([(jobs[0][0], jobs[0][1])], copy) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_file_can_do_without_stops_the_batch(jobs):
+    calls = []
+
+    @batch.once
+    def model():
+        calls.append(1)
+        raise WeightsError("none here")
+
+    with pytest.raises(WeightsError, match="none here"):
+        batch.run(jobs, lambda *_: model(), threads=1)
+    assert calls == [1]
+
+
+def test_files_overlap(jobs):
+    meeting = threading.Barrier(3, timeout=20)
+
+    def work(source: str, target: str, progress: batch.Progress) -> dict:
+        meeting.wait()  # nobody leaves before three have come
+        return {}
+
+    assert batch.run(jobs[:3], work, threads=3) == 0
+
+
+def test_a_made_thing_is_made_once():
+    made = batch.once(lambda: time.sleep(0.1) or object())
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(made())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, got))) == 1
+
+
+def test_memory_that_does_not_suffice_is_an_input_too_large(jobs, capsys):
+    def work(*_: object) -> dict:
+        raise MemoryError
+
+    assert batch.run(jobs[:1], work) == InputError.exit_code
+    assert "memory" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pictures(tmp_path, photo) -> Path:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name, size in (("a.png", (40, 30)), ("deep/b.jpg", (33, 65)), ("deep/c d.png", (64, 64))):
+        photo.crop((60, 0, 60 + size[0], size[1])).save(tmp_path / "in" / name)
+    return tmp_path
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_trees_there_and_back(pictures):
+    done = osdc("encode", "in", "-o", "coded", "--json", cwd=pictures)
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["output"] for row in rows] == ["coded/a.osd", "coded/deep/b.osd", "coded/deep/c d.osd"]
+    assert [(row["width"], row["height"]) for row in rows] == [(40, 30), (33, 65), (64, 64)]
+    assert all(row["bytes"] == (pictures / row["output"]).stat().st_size for row in rows)
+    assert done.stderr.decode() == "3 of 3 files: 3 done\n"
+
+    (pictures / "back" / "deep").mkdir(parents=True)
+    (pictures / "back" / "deep" / "b.png").write_bytes(b"precious")
+    (pictures / "coded" / "bad.osd").write_bytes(b"bad")
+    done = osdc("decode", "coded", "-o", "back", "--skip-existing", cwd=pictures)
+    assert done.returncode == 3
+    assert done.stderr.decode().splitlines()[-1] == "4 of 4 files: 2 done, 1 skipped, 1 failed"
+    assert below(pictures / "back") == ["a.png", "deep/b.png", "deep/c d.png"]
+    assert (pictures / "back" / "deep" / "b.png").read_bytes() == b"precious"
+    assert Image.open(pictures / "back" / "deep" / "c d.png").size == (64, 64)
+
+
+def test_names_from_find(pictures):
+    found = subprocess.run(["find", "in", "-type", "f", "-print0"], cwd=pictures, capture_output=True, check=True)
+    done = osdc("encode", "--files-from", "-", "-0", "-o", "out", "-q", cwd=pictures, input=found.stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert below(pictures / "out") == ["a.osd", "b.osd", "c d.osd"]
+    (pictures / "list").write_text("out/a.osd\nout/b.osd\n")
+    assert osdc("decode", "--files-from", "list", "-o", "new", "-q", cwd=pictures).returncode == 0
+    assert below(pictures / "new") == ["a.png", "b.png"]
+    done = osdc("decode", "--files-from", "-", cwd=pictures, input=b"")
+    assert done.returncode == 3 and b"names no files" in done.stderr
+
+
+def test_json_goes_to_stderr_where_stdout_has_the_picture(pictures):
+    given = (pictures / "in" / "a.png").read_bytes()
+    done = osdc("encode", "-", "-o", "-", "--json", cwd=pictures, input=given)
+    assert done.returncode == 0 and done.stdout[:4] == b"\x8fOSD"
+    assert json.loads(done.stderr)["bytes"] == len(done.stdout)
+    done = osdc("decode", "-", "-o", "-", "--json", cwd=pictures, input=b"bad")
+    assert done.returncode == 3 and json.loads(done.stderr)["exit_code"] == 3
+
+
+def test_two_inputs_for_one_output_are_refused_before_any_work(pictures):
+    (pictures / "in" / "deep" / "a.bmp").write_bytes(b"another a")
+    done = osdc("encode", "in/a.png", "in/deep", "-o", "out", cwd=pictures)
+    assert done.returncode == 5 and b"would both become" in done.stderr and done.stderr.count(b"\n") == 1
+    assert not (pictures / "out").exists()
+
+
+def test_weights_that_are_missing_are_said_once(pictures):
+    done = osdc("encode", "in", "-o", "out", "--weights-dir", "none", cwd=pictures)
+    assert done.returncode == 4 and b"none" in done.stderr and done.stderr.count(b"\n") == 1
+    assert below(pictures / "out") == []
+
+
+def test_an_interrupt_ends_a_batch_at_once_and_cleanly(pictures, photo):
+    large = photo.resize((1500, 1000))
+    for index in range(20):
+        large.save(pictures / "in" / f"{index:02}.bmp")
+    command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out", "-j", "2"]
+    process = subprocess.Popen(command, cwd=pictures, stderr=subprocess.PIPE, env=environment())
+    while not below(pictures / "out") if (pictures / "out").is_dir() else True:
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"Traceback" not in errors
+    assert time.monotonic() - start < 10
+    assert all(name.endswith(".osd") and not name.startswith(".") for name in below(pictures / "out"))
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_reader_that_has_gone(pictures, closed):
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out", "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writing}
+    done = subprocess.run(arguments, cwd=pictures, env=environment(), timeout=120, **pipes)
+    os.close(writing)
+    if closed == "stdout":
+        assert done.returncode == 5 and b"Traceback" not in done.stderr and b"closed by its reader" in done.stderr
+    else:  # what is told is lost, the work is not
+        assert done.returncode == 0 and len(below(pictures / "out")) == 3
+
+
+def test_a_terminal_sees_a_bar(pictures):
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out"]
+    process = subprocess.Popen(command, cwd=pictures, stderr=other, env=environment() | {"TERM": "xterm"})
+    os.close(other)
+    told = b""
+    while True:
+        try:
+            told += os.read(main, 4096)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait(timeout=60) == 0
+    os.close(main)
+    assert b"of 3 files" in told and b"%" in told and b"3 of 3 files: 3 done" in told
