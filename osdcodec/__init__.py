@@ -11,13 +11,13 @@ from importlib import import_module
 from .errors import FileError, FormatError, InputError, OsdError, OutputError, TargetError, WeightsError
 
 __all__ = [
-    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OutputError", "TargetError", "WeightsError",
-    "decode", "encode", "info",
+    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OutputError", "Target", "TargetError",
+    "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
-    """encode, decode, info, Encoder, Decoder and __version__ are found when first used: `osdc info` must start at once."""
+    """encode, decode, info, Encoder, Decoder, Target and __version__ are found when first used: `osdc info` must start at once."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

@@ -55,7 +55,21 @@ def _sources(sources: list[str] | None, files_from: str | None, nul: bool) -> li
     return named
 
 
-def _number(value: float) -> float:
+def _target(lmbda: float | None, bpp: float | None, max_bytes: int | None, ms_ssim: float | None):
+    """What is aimed at in place of a lambda, None for nothing."""
+    if (given := sum(value is not None for value in (bpp, max_bytes, ms_ssim))) == 0:
+        return None
+    if given > 1 or lmbda is not None:
+        raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
+    from .target import Target
+
+    try:
+        return Target(bpp, max_bytes, ms_ssim)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _number(value: float | None) -> float | None:
     if value != value:  # NaN is neither below a minimum nor above a maximum
         raise typer.BadParameter("not a number")
     return value
@@ -98,8 +112,18 @@ def encode(
     ] = None,
     output: Output = None,
     lmbda: Annotated[
-        float, typer.Option("--lambda", min=0.1, max=2, callback=_number, help="0.1: best picture, 2: smallest file.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--lambda", min=0.1, max=2, callback=_number, help="0.1: best picture, 2: smallest file.  [1.0]"),
+    ] = None,
+    target_bpp: Annotated[
+        float | None, typer.Option(callback=_number, help="Find the λ for these bits per pixel.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Find the λ for a file of at most so many bytes.")
+    ] = None,
+    target_ms_ssim: Annotated[
+        float | None, typer.Option(max=1, callback=_number, help="Find the λ for this MS-SSIM of the result.")
+    ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
@@ -118,6 +142,7 @@ def encode(
         from .description import describe
 
         named = _sources(sources, files_from, nul)
+        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
 
         @batch.once
         def encoder():
@@ -128,9 +153,10 @@ def encode(
         def work(origin: str, target: str, progress: batch.Progress) -> dict:
             files.check_output(target, overwrite, origin)
             picture = image.open_image(origin, max_pixels)
-            data = encoder().encode(picture, lmbda=lmbda, progress=progress)
+            data = encoder().encode(picture, lmbda or 1.0, target=aim, progress=progress)
             files.write_output(target, data, overwrite)
-            return describe(data, max_pixels, weights_dir)
+            facts = describe(data, max_pixels, weights_dir)
+            return facts | ({"note": note} if aim and (note := aim.note(facts)) else {})
 
         many = files_from is not None
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", many)

@@ -7,14 +7,17 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from . import container, image, weights
+from . import container, image, similarity, weights
 from .container import Osd
 from .description import describe
 from .entropy.prior import Prior, Symbols
-from .errors import OsdError
+from .errors import InputError, OsdError
 from .profile import quality_of
-from .runtime import open_runtime
+from .runtime import Runtime, open_runtime
+from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
+
+Picture = Image.Image | str | Path
 
 
 class Encoder:
@@ -29,12 +32,21 @@ class Encoder:
         self.runtime = open_runtime(self.weights, device)
         self.prior = Prior(self.weights.tensors, self.profile)
 
-    def encode(self, picture: Image.Image | str | Path, lmbda: float = 1.0, progress: Progress | None = None) -> bytes:
+    def encode(
+        self,
+        picture: Picture,
+        lmbda: float = 1.0,
+        *,
+        target: Target | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
-        progress hears, after each tile of a large picture, which share of the work is done. InputError if the picture cannot be used, ValueError if lambda is out of range.
+        target: the size or similarity that finds lambda, in place of it. progress hears, after each tile of a large
+        picture, which share of the work is done. InputError if the picture cannot be used, ValueError if lambda is out of
+        range, TargetError if the target is out of reach.
         """
-        osd, symbols = self.code(picture, lmbda, progress)
+        osd, symbols = self.code(picture, lmbda, target, progress)
         if decode_symbols(osd, self.prior, self.profile) != symbols:
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
@@ -42,15 +54,29 @@ class Encoder:
         return container.pack(osd)
 
     def code(
-        self, picture: Image.Image | str | Path, lmbda: float, progress: Progress | None = None
+        self, picture: Picture, lmbda: float, target: Target | None = None, progress: Progress | None = None
     ) -> tuple[Osd, Symbols]:
         """The fields of the file, and the symbols that its payload was made of."""
         quality = quality_of(lmbda)
         picture = image.open_image(picture)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(picture)
-        gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
-        payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
-        return Osd(self.weights.model_id, picture.width, picture.height, quality, payload), symbols
+
+        def at(quality: int) -> tuple[Osd, Symbols]:
+            gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
+            payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
+            return Osd(self.weights.model_id, picture.width, picture.height, quality, payload), symbols
+
+        if target is None:
+            return at(quality)
+        if target.ms_ssim is None:
+            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
+        if min(picture.size) < similarity.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        return smallest_above(
+            target.ms_ssim,
+            at,
+            lambda made: similarity.ms_ssim(picture, reconstruct(*made, self.runtime, self.prior, self.profile)),
+        )
 
 
 class Decoder:
@@ -78,18 +104,8 @@ class Decoder:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         osd = container.unpack(data, max_pixels)
         model, runtime, prior = self._model(osd.model_id)
-        profile = model.profile
-        symbols = decode_symbols(osd, prior, profile)
-        _, inverse, _ = prior.gains(osd.quality)
-        y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
-        runtime = TiledRuntime(runtime, profile, progress)
-        z_c, condition = runtime.synthesise(y_hat, symbols.tokens[None])
-        z = z_c
-        if detail > 0:
-            noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
-            z_hat = runtime.denoise(z_c, condition, symbols.tokens[None], noise, profile.level(osd.quality))
-            z = z_c + np.float32(detail) * (z_hat - z_c)
-        return runtime.render(z, osd.width, osd.height)
+        symbols = decode_symbols(osd, prior, model.profile)
+        return reconstruct(osd, symbols, runtime, prior, model.profile, seed, detail, progress)
 
     def _model(self, model_id: bytes) -> tuple:
         with self.lock:
@@ -104,9 +120,32 @@ def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
     return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))
 
 
-def encode(picture: Image.Image | str | Path, lmbda: float = 1.0) -> bytes:
-    """A picture -> the bytes of an .osd file, with the embedded weights, which stay loaded."""
-    return _encoder().encode(picture, lmbda)
+def reconstruct(
+    osd: Osd,
+    symbols: Symbols,
+    runtime: Runtime,
+    prior: Prior,
+    profile: weights.Profile,
+    seed: int = 0,
+    detail: float = 1.0,
+    progress: Progress | None = None,
+) -> Image.Image:
+    """The picture that these symbols of a file stand for, as `Decoder.decode` gives it."""
+    tiled, tokens = TiledRuntime(runtime, profile, progress), symbols.tokens[None]
+    _, inverse, _ = prior.gains(osd.quality)
+    y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
+    z_c, condition = tiled.synthesise(y_hat, tokens)
+    z = z_c
+    if detail > 0:
+        noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
+        z_hat = tiled.denoise(z_c, condition, tokens, noise, profile.level(osd.quality))
+        z = z_c + np.float32(detail) * (z_hat - z_c)
+    return tiled.render(z, osd.width, osd.height)
+
+
+def encode(picture: Picture, lmbda: float = 1.0, *, target: Target | None = None) -> bytes:
+    """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
+    return _encoder().encode(picture, lmbda, target=target)
 
 
 def decode(data: bytes) -> Image.Image:

@@ -130,7 +130,7 @@ def test_the_embedded_file_is_inside_the_package():
 
 
 def test_public_names():
-    functions = {"encode", "decode", "info", "Encoder", "Decoder"}
+    functions = {"encode", "decode", "info", "Encoder", "Decoder", "Target"}
     raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
     assert set(osdcodec.__all__) == functions | raised
     assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])

@@ -1,0 +1,81 @@
+"""The quality byte that meets a size or a similarity: a search that analyses the picture once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .errors import TargetError
+from .profile import LAMBDA_MAX, LAMBDA_MIN
+
+Coded = TypeVar("Coded")
+BEST, SMALLEST = 0, 255
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of: bits per pixel of the whole file, its bytes, or the least MS-SSIM (0 .. 1) of the reconstruction."""
+
+    bpp: float | None = None
+    max_bytes: int | None = None
+    ms_ssim: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.bpp, self.max_bytes, self.ms_ssim) if value is not None]
+        if len(given) != 1 or not given[0] > 0 or (self.ms_ssim or 0) > 1:
+            raise ValueError("a target is one of bpp > 0, max_bytes > 0 and ms_ssim in 0 .. 1")
+
+    def limit(self, width: int, height: int) -> int:
+        """Bytes that the file may have."""
+        return self.max_bytes if self.max_bytes is not None else math.floor(self.bpp * width * height / 8)
+
+    def note(self, facts: dict) -> str:
+        """What a person should hear of a file that was made for this target, "" for nothing."""
+        if facts["quality"] == BEST:
+            return f"lambda {LAMBDA_MIN}, the best there is, was taken: {facts['bytes']:,} bytes"
+        return ""
+
+
+def largest_below(limit: int, code: Callable[[int], Coded], size: Callable[[Coded], int]) -> Coded:
+    """The file of best quality that has at most `limit` bytes.
+
+    code(quality) makes a file, size(file) tells its bytes, which fall as the quality byte grows, by about 0.6 % a step.
+    TargetError if even the smallest one is larger.
+    """
+    smallest = code(SMALLEST)
+    if size(smallest) > limit:
+        raise TargetError(
+            f"{limit:,} bytes are out of reach: the smallest file, at lambda {LAMBDA_MAX:g}, takes {size(smallest):,}"
+        )
+    best = code(BEST)
+    if size(best) <= limit:
+        return best
+    # The log of the size is about linear in the quality; every third step halves, in case it is not.
+    above, below = (BEST, size(best)), (SMALLEST, size(smallest))
+    fitting, step = smallest, 0
+    while below[0] - above[0] > 1:
+        step += 1
+        share = math.log(above[1] / limit) / math.log(above[1] / below[1]) if step % 3 else 0.5
+        quality = min(max(above[0] + math.ceil(share * (below[0] - above[0])), above[0] + 1), below[0] - 1)
+        made = code(quality)
+        if size(made) <= limit:
+            fitting, below = made, (quality, size(made))
+        else:
+            above = quality, size(made)
+    return fitting
+
+
+def smallest_above(least: float, code: Callable[[int], Coded], similarity: Callable[[Coded], float]) -> Coded:
+    """The smallest file with at least this similarity, which falls as the quality byte grows; the best one if none has it."""
+    good, bad = BEST, SMALLEST + 1
+    fitting = code(BEST)
+    if similarity(fitting) < least:
+        return fitting
+    while bad - good > 1:
+        quality = (good + bad) // 2
+        made = code(quality)
+        if similarity(made) >= least:
+            fitting, good = made, quality
+        else:
+            bad = quality
+    return fitting
