@@ -173,6 +173,7 @@ def decode(
     detail: Annotated[
         float, typer.Option(min=0, max=1.5, callback=_number, help="0: the coarse picture, 1: denoised, above: more.")
     ] = 1.0,
+    preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
@@ -197,7 +198,9 @@ def decode(
             image.output_format(target)
             files.check_output(target, overwrite, origin)
             data = files.read_input(origin)
-            picture = decoder.decode(data, seed=seed, detail=detail, max_pixels=max_pixels, progress=progress)
+            picture = decoder.decode(
+                data, seed=seed, detail=detail, max_pixels=max_pixels, preview=preview, progress=progress
+            )
             image.save_image(picture, target, overwrite)
             return describe(data, max_pixels, weights_dir)
 

@@ -12,6 +12,7 @@ from .container import Osd
 from .description import describe
 from .entropy.prior import Prior, Symbols
 from .errors import InputError, OsdError
+from .preview import render as draft
 from .profile import quality_of
 from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
@@ -75,7 +76,7 @@ class Encoder:
         return smallest_above(
             target.ms_ssim,
             at,
-            lambda made: similarity.ms_ssim(picture, reconstruct(*made, self.runtime, self.prior, self.profile)),
+            lambda made: similarity.ms_ssim(picture, reconstruct(*made, self.weights, self.runtime, self.prior)),
         )
 
 
@@ -93,19 +94,20 @@ class Decoder:
         seed: int = 0,
         detail: float = 1.0,
         max_pixels: int = container.MAX_PIXELS,
+        preview: bool = False,
         progress: Progress | None = None,
     ) -> Image.Image:
         """Bytes of an .osd file -> RGB picture.
 
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
-        denoised one (1) and beyond. FormatError if the file is damaged, WeightsError if its model is not at hand.
+        denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner. FormatError if the file is damaged, WeightsError if its model is not at hand.
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         osd = container.unpack(data, max_pixels)
         model, runtime, prior = self._model(osd.model_id)
         symbols = decode_symbols(osd, prior, model.profile)
-        return reconstruct(osd, symbols, runtime, prior, model.profile, seed, detail, progress)
+        return reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
 
     def _model(self, model_id: bytes) -> tuple:
         with self.lock:
@@ -123,18 +125,22 @@ def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
 def reconstruct(
     osd: Osd,
     symbols: Symbols,
+    model: weights.Weights,
     runtime: Runtime,
     prior: Prior,
-    profile: weights.Profile,
     seed: int = 0,
     detail: float = 1.0,
+    preview: bool = False,
     progress: Progress | None = None,
 ) -> Image.Image:
     """The picture that these symbols of a file stand for, as `Decoder.decode` gives it."""
-    tiled, tokens = TiledRuntime(runtime, profile, progress), symbols.tokens[None]
+    profile, tokens = model.profile, symbols.tokens[None]
+    tiled = TiledRuntime(runtime, profile, progress)
     _, inverse, _ = prior.gains(osd.quality)
     y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
     z_c, condition = tiled.synthesise(y_hat, tokens)
+    if preview:
+        return draft(z_c, model.tensors, osd.width, osd.height)
     z = z_c
     if detail > 0:
         noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)

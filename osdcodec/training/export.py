@@ -12,8 +12,9 @@ from accelerate import Accelerator
 from PIL import Image
 from safetensors.numpy import save
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..image import thumbnail
+from ..image import thumbnail, to_array
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import Profile
@@ -21,6 +22,7 @@ from ..runtime.torch import load_model
 from ..weights import entry, load
 from .data import Photos
 
+PREVIEW_PICTURES = 60  # 9,408 numbers need no more
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
 REGISTRY_HEADER = """# The released models. The file of a profile lies in osdcodec/embedded/; an .osd file names its model by model_id.
 # results: bits per pixel of whole files, PSNR in dB and MS-SSIM, means over the 24 Kodak photographs.
@@ -138,7 +140,35 @@ def normative(model: CodecModel, token_counts: np.ndarray) -> dict[str, np.ndarr
     return model.prior.export() | gains | {"prior.token_tables": token_tables}
 
 
-def export(model: CodecModel, token_counts: np.ndarray, path: Path, metadata: dict[str, str]) -> int:
+@torch.no_grad()
+def fit_preview(model: CodecModel, photos: Photos, pictures: int) -> dict[str, np.ndarray]:
+    """The linear map of a position of z_c to its block of the picture at half the size, by least squares over photographs."""
+    channels, side = model.profile.autoencoder_channels, model.profile.autoencoder_factor // 2
+    device = model.semantics.codebook.device
+    products = torch.eye(channels + 1, dtype=torch.float64)
+    seen = torch.zeros(channels + 1, 3 * side**2, dtype=torch.float64)
+    for index in range(min(pictures, len(photos))):
+        picture = Image.fromarray(photos.picture(index))
+        x = torch.from_numpy(to_array(picture, model.profile.stride)).to(device)
+        y, _, tokens = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)).to(device))
+        gain, inverse, _ = model.gains(torch.tensor([255.0 * (index % 5) / 4], device=device))
+        z_c, _ = model.synthesise(torch.round(y * gain) * inverse, tokens)
+        blocks = F.pixel_unshuffle(F.avg_pool2d(model.render(z_c), 2), side)[0].flatten(1).double().cpu()
+        z = F.pad(z_c[0].flatten(1), (0, 0, 0, 1), value=1.0).double().cpu()
+        products += z @ z.T
+        seen += z @ blocks.T
+    fitted = torch.linalg.solve(products, seen).float().numpy()  # (C_z + 1, 3 side²)
+    weight, scale = quantise(fitted[:-1].T.copy())
+    return {"preview.weight": weight, "preview.weight|scale": scale, "preview.bias": fitted[-1].astype(np.float16)}
+
+
+def export(
+    model: CodecModel,
+    token_counts: np.ndarray,
+    path: Path,
+    metadata: dict[str, str],
+    preview: dict[str, np.ndarray] | None = None,
+) -> int:
     """Writes the weights file; returns its size in bytes."""
     model = model.float().cpu().eval()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
@@ -147,7 +177,7 @@ def export(model: CodecModel, token_counts: np.ndarray, path: Path, metadata: di
         proto, names = graph(model, verb)
         graphs[f"graph.{verb}"] = np.frombuffer(proto, np.uint8)
         graphs[f"graph.{verb}.tensors"] = np.frombuffer("\n".join(names).encode(), np.uint8)
-    data = save(networks(model) | normative(model, token_counts) | graphs, metadata)
+    data = save(networks(model) | normative(model, token_counts) | (preview or {}) | graphs, metadata)
     path.write_bytes(data)
     return len(data)
 
@@ -171,9 +201,11 @@ def export_profile(
     """Stage `export`: out/model.pt -> out/<profile>.safetensors, listed by a weights.toml beside it: `--weights-dir out`."""
     model = CodecModel(profile)
     model.load_state_dict(torch.load(out / "model.pt", map_location="cpu", weights_only=True))
-    counts = count_tokens(model.eval(), Photos(data / "train", seed=4), config["pictures"] if steps is None else 5)
+    photos, pictures = Photos(data / "train", seed=4), config["pictures"] if steps is None else 5
+    counts = count_tokens(model.eval(), photos, pictures)
+    preview = fit_preview(model, photos, min(pictures, PREVIEW_PICTURES))
     path = out / f"{profile.name}.safetensors"
-    size = export(model, counts, path, {"profile": profile.name})
+    size = export(model, counts, path, {"profile": profile.name}, preview)
     told = {"revision": 0, "terms": "not released", "data": str(data), "results": []}
     (out / "weights.toml").write_text(registry_text([entry(path, profile.name) | told]), "utf-8")
     print(f"{path}: {size / 2**20:.2f} MiB")
