@@ -18,7 +18,7 @@ from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
 
-Picture = Image.Image | str | Path
+Picture = Image.Image | np.ndarray | str | Path  # or whatever else `image.open_image` takes
 
 
 class Encoder:
@@ -41,7 +41,7 @@ class Encoder:
         target: Target | None = None,
         progress: Progress | None = None,
     ) -> bytes:
-        """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
+        """A picture (a path, PIL image, array or tensor) and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
         target: the size or similarity that finds lambda, in place of it. progress hears, after each tile of a large
         picture, which share of the work is done. InputError if the picture cannot be used, ValueError if lambda is out of

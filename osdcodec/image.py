@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE
 from .errors import InputError, OutputError
 from .files import STREAM, read_input, write_output
@@ -23,8 +24,10 @@ _DEFECTS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, 
 _pillow_limit = threading.Lock()
 
 
-def open_image(source: str | Path | bytes | BinaryIO | Image.Image, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Path, bytes, binary file or image -> RGB picture, upright, first frame, alpha over white, colours in sRGB.
+def open_image(
+    source: str | Path | bytes | BinaryIO | Image.Image | np.ndarray, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Path, bytes, binary file, image, array or tensor (see `arrays.to_picture`) -> RGB picture, upright, first frame, alpha over white, colours in sRGB.
 
     Grey, palette, CMYK and 16-bit pictures are converted. InputError if the file is missing or empty, not a picture,
     damaged, or has more than max_pixels (found out before any pixel is decoded); FileError if it cannot be read.
@@ -32,6 +35,8 @@ def open_image(source: str | Path | bytes | BinaryIO | Image.Image, max_pixels: 
     name = str(source) if isinstance(source, str | Path) else "the picture"
     if isinstance(source, str | Path):
         source = read_input(source)
+    elif is_array(source):
+        source = to_picture(source)
     elif not isinstance(source, bytes | Image.Image):
         source = source.read()
     if source == b"":

@@ -1,9 +1,16 @@
 """Distortion of a decoded picture against its original, both RGB of the same size."""
 
 import numpy as np
-import torch
 from PIL import Image
-from pytorch_msssim import ms_ssim as _ms_ssim
+
+from ..extras import require
+
+try:
+    import torch
+    from pytorch_msssim import ms_ssim as _ms_ssim
+except ImportError:
+    require("evaluation", "torch", "pytorch_msssim")
+    raise
 
 
 def psnr(original: Image.Image, decoded: Image.Image) -> float:

@@ -1,5 +1,11 @@
 """The float networks, in torch: autoencoder, transforms, semantics, denoiser, and the fake-quantised prior."""
 
-from .codec import CodecModel
+from ..extras import require
+
+try:
+    from .codec import CodecModel
+except ImportError:
+    require("the networks in torch", "torch", "diffusers", "open_clip")
+    raise
 
 __all__ = ["CodecModel"]

@@ -38,7 +38,12 @@ def open_runtime(weights: Weights, device: str = "auto") -> Runtime:
 
         return OnnxRuntime(weights)
     if not _sees_cuda():
-        raise WeightsError("no CUDA device can be used here: choose --device cpu, or install a torch that sees the GPU")
+        raise WeightsError(
+            "no CUDA device can be used here: choose --device cpu, or install torch, diffusers and open_clip_torch"
+        )
+    from ..extras import require
+
+    require("coding on a GPU", "torch", "diffusers", "open_clip")
     from .torch import TorchRuntime
 
     return TorchRuntime(weights, device)

@@ -1,18 +1,29 @@
 """Command line of the training: stages in order, each within its time budget, resumable, ending in an exported file."""
 
 import argparse
+import sys
 import tomllib
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator
-
+from ..errors import OsdError
+from ..extras import require
 from ..profile import PROFILES
-from .autoencoder import train_autoencoder
-from .codec import train_codec
-from .export import export_profile, unpack_weights
-from .prior import train_prior
-from .tower import train_tower
+
+try:
+    import torch
+    from accelerate import Accelerator
+
+    from .autoencoder import train_autoencoder
+    from .codec import train_codec
+    from .export import export_profile, unpack_weights
+    from .prior import train_prior
+    from .tower import train_tower
+except ImportError:
+    try:
+        require("training", "torch", "torchvision", "diffusers", "open_clip", "compressai", "accelerate", "onnx")
+    except OsdError as error:
+        sys.exit(f"osdc: {error}")
+    raise
 
 STAGES = {
     "unpack": unpack_weights,

@@ -1,0 +1,41 @@
+"""NumPy arrays and torch tensors as pictures. torch is asked for only where it has been imported already."""
+
+import sys
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def is_array(source: object) -> bool:
+    return isinstance(source, np.ndarray) or _is_tensor(source)
+
+
+def to_picture(array: Any) -> Image.Image:
+    """Array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor (H, W), (C, H, W) or (1, C, H, W) -> picture.
+
+    Values: uint8, bool, or floats in [0, 1], clipped to that. ValueError for any other.
+    """
+    if _is_tensor(array):
+        tensor = array.detach().cpu()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor  # NumPy knows no bfloat16
+        tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+        array = tensor.movedim(0, -1).numpy() if tensor.ndim == 3 else tensor.numpy()
+    if array.dtype == bool:
+        array = array * np.uint8(255)
+    elif np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all():
+            raise ValueError("the array holds values that are not finite")
+        array = (array.clip(0, 1) * 255).round().astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ValueError(f"an array of {array.dtype} {array.shape} is no picture; give uint8, or floats in 0 .. 1")
+    if array.size == 0:
+        raise ValueError(f"an array of {array.shape} holds no pixels")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _is_tensor(source: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)

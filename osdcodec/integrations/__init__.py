@@ -1,0 +1,1 @@
+"""osdc in other programs: Pillow."""

@@ -1,0 +1,66 @@
+"""Pillow reads and writes .osd files once this is registered.
+
+>>> import osdcodec.integrations.pillow as osd
+>>> osd.register()
+>>> picture = Image.open("x.osd")  # size and info at once; decoded when its pixels are first wanted
+>>> picture.save("y.osd", lmbda=0.5)  # takes the options of osdcodec.encode, and no others
+"""
+
+import inspect
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+from ..container import MAGIC, unpack
+from ..errors import FormatError, OsdError
+from ..profile import lambda_of
+
+FORMAT, SUFFIX, MIME = "OSD", ".osd", "image/x-osd"
+
+
+class OsdImageFile(ImageFile.ImageFile):
+    format = FORMAT
+    format_description = "Extreme image codec with one-step diffusion"
+
+    def _open(self) -> None:
+        self.data: bytes | None = self.fp.read()
+        try:
+            osd = unpack(self.data)
+        except FormatError as error:
+            raise SyntaxError(str(error)) from error  # how Pillow wants to hear that it is not a file of this format
+        self._size = osd.width, osd.height
+        self._mode = "RGBA" if any(kind == "A" for kind, _ in osd.sections) else "RGB"
+        self.info = {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
+        self.tile = []
+
+    def load(self):
+        if self.data is not None:
+            from ..codec import decode
+
+            try:
+                picture = decode(self.data)
+            except OsdError as error:
+                raise OSError(str(error)) from error
+            self.data = None
+            self.im, self._mode = picture.im, picture.mode
+            self.info = picture.info | self.info
+        return super().load()
+
+
+def _save(picture: Image.Image, file: BinaryIO, name: str | bytes) -> None:
+    from ..codec import encode
+
+    known = inspect.signature(encode).parameters
+    options = {key: value for key, value in picture.encoderinfo.items() if key in known}
+    try:
+        file.write(encode(picture, **options))
+    except OsdError as error:
+        raise OSError(str(error)) from error
+
+
+def register() -> None:
+    """Image.open and Image.save know .osd files from now on, with the embedded weights."""
+    Image.register_open(FORMAT, OsdImageFile, lambda start: start.startswith(MAGIC))
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, SUFFIX)
+    Image.register_mime(FORMAT, MIME)

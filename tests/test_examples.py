@@ -1,0 +1,89 @@
+"""Every example runs as it stands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import EXAMPLES
+from PIL import Image
+from test_cli import environment
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a command in a folder of its own, with an `osdc` on the path that is this one."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "osdc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m osdcodec "$@"\n')
+    (tools / "osdc").chmod(0o755)
+    environ = environment() | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    (tmp_path / "work").mkdir()
+
+    def call(*command: str | Path) -> str:
+        done = subprocess.run(command, cwd=tmp_path / "work", env=environ, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    call.folder = tmp_path / "work"
+    return call
+
+
+@pytest.fixture
+def pictures(tmp_path, photo) -> Path:
+    (tmp_path / "pictures" / "deep").mkdir(parents=True)
+    photo.save(tmp_path / "pictures" / "a.png")
+    photo.resize((70, 50)).save(tmp_path / "pictures" / "deep" / "b.jpg")
+    return tmp_path / "pictures"
+
+
+def test_batch(run, pictures):
+    for _ in range(2):
+        assert run("bash", EXAMPLES / "batch.sh", pictures, "out").split()[0] == "2"
+    made = sorted(path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*.*"))
+    assert made == [
+        "out/coded/a.osd",
+        "out/coded/deep/b.osd",
+        "out/decoded.jsonl",
+        "out/decoded/a.png",
+        "out/decoded/b.png",
+    ]
+
+
+def test_size_target(run, pictures):
+    told = run(sys.executable, EXAMPLES / "size_target.py", pictures / "a.png").splitlines()
+    assert len(told) == 4 and "out of reach" in told[2]
+    assert "bits per pixel, lambda" in told[3]
+
+
+def test_python_api(run, pictures):
+    told = run(sys.executable, EXAMPLES / "python_api.py", pictures / "a.png").splitlines()
+    assert told[0].startswith("256x192: ") and told[1].startswith("lambda 2: ") and "checksum" in told[3]
+
+
+def test_pillow_plugin(run):
+    assert "OSD (512, 512)" in run(sys.executable, EXAMPLES / "pillow_plugin.py", ".")
+    assert Image.open(run.folder / "icon.png").size == (64, 64)
+
+
+@pytest.mark.skipif(shutil.which("file") is None, reason="needs file(1)")
+def test_magic(run, pictures):
+    run("osdc", "encode", pictures / "a.png", "-o", "a.osd")
+    assert "osdc picture, version 1, model " in run("file", "-m", EXAMPLES / "osd.magic", "a.osd")
+    assert run("file", "-m", EXAMPLES / "osd.magic", "--brief", "--mime-type", "a.osd").strip() == "image/x-osd"
+
+
+def test_the_light_install_has_the_light_packages_of_the_project():
+    """The script itself needs the network; CPU coding importing nothing else is shown by the tests of the runtimes."""
+    told = set(re.findall(r'"(\w+)>=[^"]*"', (EXAMPLES / "light_install.sh").read_text()))
+    project = (EXAMPLES.parent / "pyproject.toml").read_text()
+    light = project.partition("# Encoding and decoding on the CPU")[2].partition("# On a GPU")[0]
+    assert told == set(re.findall(r'"(\w+)>=', light))
+    wanted = [requirement for requirement in tomllib.loads(project)["project"]["dependencies"] if requirement in light]
+    script = (EXAMPLES / "light_install.sh").read_text()
+    assert wanted and all(f'"{requirement}"' in script for requirement in wanted)
+    subprocess.run(["bash", "-n", EXAMPLES / "light_install.sh"], check=True)

@@ -1,0 +1,92 @@
+"""Pillow, arrays and tensors: other ways in and out of the same codec."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import environment
+
+import osdcodec
+from osdcodec import arrays
+from osdcodec.integrations import pillow
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    for name in ("OPEN", "SAVE", "EXTENSION", "MIME"):
+        monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    pillow.register()
+
+
+def test_there_and_back(tmp_path, photo):
+    photo.save(tmp_path / "x.osd", lmbda=0.5)
+    assert (tmp_path / "x.osd").read_bytes() == osdcodec.encode(photo, 0.5)
+    with Image.open(tmp_path / "x.osd") as picture:
+        assert (picture.format, picture.mode, picture.size) == ("OSD", "RGB", photo.size)
+        assert picture.info["lmbda"] == pytest.approx(0.5, rel=0.01)
+        assert picture.get_format_mimetype() == "image/x-osd"
+        assert np.array_equal(picture, osdcodec.decode((tmp_path / "x.osd").read_bytes()))
+    buffer = io.BytesIO()
+    photo.convert("L").save(buffer, "OSD", quality=90)  # an option of other formats
+    assert Image.open(buffer).resize((8, 8)).size == (8, 8)
+
+
+def test_opening_decodes_nothing(tmp_path, photo):
+    photo.save(tmp_path / "x.osd")
+    script = (
+        "import sys; from PIL import Image; import osdcodec.integrations.pillow as p; p.register()\n"
+        "picture = Image.open(sys.argv[1]); assert picture.size == (256, 192)\n"
+        "assert not {'onnxruntime', 'torch'} & set(sys.modules)\n"
+        "picture.load(); assert 'onnxruntime' in sys.modules and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "x.osd")], check=True, env=environment())
+
+
+def test_bad_files_are_refused_as_pillow_does(tmp_path, photo):
+    data = osdcodec.encode(photo.resize((40, 40)))
+    with pytest.raises(Image.UnidentifiedImageError):
+        Image.open(io.BytesIO(data[:-1]))
+    from osdcodec import container
+
+    osd = container.unpack(data)
+    stranger = container.pack(container.Osd(b"\xde\xad\xbe\xef", osd.width, osd.height, osd.quality, osd.payload))
+    with Image.open(io.BytesIO(stranger)) as picture, pytest.raises(OSError, match="deadbeef"):
+        picture.load()
+
+
+def test_arrays_are_pictures(photo):
+    pixels = np.asarray(photo)
+    wanted = osdcodec.encode(photo, 1.0)
+    assert osdcodec.encode(pixels, 1.0) == wanted
+    assert osdcodec.encode(pixels / 255, 1.0) == wanted
+    assert osdcodec.encode(pixels[:, :, :1]) == osdcodec.encode(pixels[:, :, 0]) == osdcodec.encode(photo.getchannel(0))
+    assert np.array_equal(arrays.to_picture(pixels[:, :, 0] > 99), Image.fromarray(pixels[:, :, 0] > 99).convert("L"))
+    for bad in (
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros(5),
+        np.zeros((4, 4), int),
+        np.full((4, 4), np.nan),
+        np.zeros((0, 4)),
+    ):
+        with pytest.raises((ValueError, osdcodec.InputError)):
+            osdcodec.encode(bad)
+
+
+def test_tensors_are_pictures(photo):
+    torch = pytest.importorskip("torch")
+    wanted = osdcodec.encode(photo, 1.0)
+    tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+    for same in (tensor, tensor[None], tensor / 255, (tensor[None] / 255).requires_grad_()):
+        assert osdcodec.encode(same, 1.0) == wanted
+    with pytest.raises((ValueError, osdcodec.InputError)):
+        osdcodec.encode(torch.zeros(2, 3, 8, 8))
+
+
+def test_arrays_ask_for_no_torch(tmp_path):
+    script = "import sys, numpy, osdcodec; osdcodec.encode(numpy.zeros((9, 9))); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment(), cwd=Path(tmp_path))
