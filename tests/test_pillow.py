@@ -17,6 +17,7 @@ from osdcodec.integrations import pillow
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
+    Image.init()  # all formats, before what is known is kept
     for name in ("OPEN", "SAVE", "EXTENSION", "MIME"):
         monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
