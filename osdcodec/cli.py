@@ -14,8 +14,21 @@ from . import files
 from .container import MAX_PIXELS
 from .errors import FileError, InputError, OsdError, complaint
 
+
+def _examples(*lines: str) -> str:
+    """The end of a help text, each line as it stands; tests/test_manual.py runs them."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
+    epilog=_examples(
+        "osdc encode photo.jpg                    makes photo.osd",
+        "osdc info photo.osd                      says what is in it",
+        "osdc decode photo.osd -o out.png         and back",
+        "osdc encode pictures/ -o coded/          a whole tree",
+        "osdc COMMAND --help                      all options of a command",
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -105,7 +118,17 @@ def _options(
     pass
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "osdc encode photo.jpg",
+        "osdc encode photo.jpg -o small.osd --lambda 2",
+        "osdc encode photo.jpg --max-bytes 100000",
+        "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
+        "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
+        "cat photo.jpg | osdc encode - -o - > photo.osd",
+    )
+)
 def encode(
     sources: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT...", help="Pictures, folders of them, or - for stdin.")
@@ -163,7 +186,16 @@ def encode(
         _finish(batch.run(pairs, work, jobs, _style(quiet, as_json), skip_existing, many or None))
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "osdc decode photo.osd",
+        "osdc decode photo.osd -o out.webp --detail 0.5",
+        "osdc decode photo.osd -o other.png --seed 7",
+        "osdc decode photo.osd -o small.jpg --preview",
+        "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
+        "osdc decode - -o - < photo.osd > out.png",
+    )
+)
 def decode(
     sources: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT...", help=".osd files, folders of them, or - for stdin.")
@@ -218,7 +250,14 @@ def _finish(code: int) -> None:
         raise typer.Exit(code)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "osdc info photo.osd",
+        "osdc info photo.osd --parts",
+        "osdc info photo.osd --json",
+        "osdc info - < photo.osd",
+    )
+)
 def info(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
     parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
@@ -272,7 +311,7 @@ def main() -> None:
     """Entry point of the `osdc` command."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
-    app()
+    app(prog_name="osdc")  # also for `python -m osdcodec`
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from ..extras import require
 try:
     from .codec import CodecModel
 except ImportError:
-    require("the networks in torch", "torch", "diffusers", "open_clip")
+    require("coding with torch", "torch", "diffusers", "open_clip")
     raise
 
 __all__ = ["CodecModel"]

@@ -20,7 +20,7 @@ try:
     from .tower import train_tower
 except ImportError:
     try:
-        require("training", "torch", "torchvision", "diffusers", "open_clip", "compressai", "accelerate", "onnx")
+        require("training", "torch", "torchvision", "diffusers", "open_clip", "accelerate", "onnx")
     except OsdError as error:
         sys.exit(f"osdc: {error}")
     raise

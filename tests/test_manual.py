@@ -1,0 +1,81 @@
+"""The manual tells the truth: every example in the help texts and in the README's section on use runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_cli import environment, osdc
+
+README = Path(__file__).parents[1] / "README.md"
+COMMANDS = ((), ("encode",), ("decode",), ("info",))
+
+
+def help_examples(*command: str) -> list[str]:
+    text = osdc(*command, "--help").stdout.decode()
+    lines = text.partition("Examples:\n")[2].splitlines()
+    return [re.split(r"   +", line.strip())[0] for line in lines if line.strip()]
+
+
+def readme_section(title: str) -> str:
+    return README.read_text("utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def readme_examples() -> list[str]:
+    lines = "\n".join(re.findall(r"```sh\n(.*?)```", readme_section("Use"), re.DOTALL)).splitlines()
+    return [re.split(r"  +#", line)[0].strip() for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, photo) -> Path:
+    """What the examples speak of: they run in order, each on what those before it have left."""
+    folder = tmp_path_factory.mktemp("manual")
+    (folder / "pictures" / "deep").mkdir(parents=True)
+    photo.save(folder / "photo.jpg")
+    for name in ("logo.png", "pictures/a.png", "pictures/deep/b.jpg"):
+        photo.resize((64, 48)).save(folder / name)
+    (folder / "bin").mkdir()
+    (folder / "bin" / "osdc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m osdcodec "$@"\n')
+    (folder / "bin" / "osdc").chmod(0o755)
+    assert osdc("encode", "photo.jpg", "-o", "photo.osd", cwd=folder).returncode == 0
+    assert osdc("encode", "pictures", "-o", "coded", cwd=folder).returncode == 0
+    return folder
+
+
+def run(line: str, folder: Path) -> None:
+    environ = environment()
+    environ["PATH"] = f"{folder / 'bin'}:{environ['PATH']}"
+    command = ["bash", "-euo", "pipefail", "-c", line]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "osdc")
+def test_examples_in_the_help(command, folder):
+    lines = help_examples(*command)
+    assert len(lines) >= 4
+    for line in lines:
+        if "COMMAND" not in line:
+            run(line, folder)
+
+
+def test_examples_in_the_readme(folder):
+    lines = readme_examples()
+    assert len(lines) >= 10 and all("osdc" in line for line in lines)
+    for line in lines:
+        run(line, folder)
+
+
+def test_python_in_the_readme(folder):
+    (code,) = re.findall(r"```python\n(.*?)```", readme_section("Use"), re.DOTALL)
+    script = f"paths = ['photo.jpg', 'logo.png']\n{code}\nassert len(files) == 2 and picture.size == (256, 192)"
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment(), check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("words", "wanted"), [("osdc de", {"decode"}), ("osdc decode --de", {"--device", "--detail"})])
+def test_shells_complete(words, wanted):
+    asked = {"_OSDC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [sys.executable, "-m", "osdcodec"]
+    done = subprocess.run(command, env=environment() | asked, capture_output=True, text=True, timeout=60)
+    assert set(done.stdout.split()) == wanted
