@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from . import image
+from .errors import WeightsError
 
 _ROWS = 64  # of the latent at once, so that memory stays that of the picture
 
@@ -18,6 +19,8 @@ def linear_map(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """
     if "preview.weight" in tensors:
         return tensors["preview.weight"], tensors["preview.bias"]
+    if "autoencoder.up.weight" not in tensors:
+        raise WeightsError("this model has no preview; decode the whole picture")
     up, bias = tensors["autoencoder.up.weight"], tensors["autoencoder.up.bias"]  # (C_z, 3, f, f), (3,)
     mean, std = (tensors[f"autoencoder.{name}"].ravel() for name in ("mean", "std"))
     side = up.shape[2] // 2

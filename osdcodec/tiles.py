@@ -19,8 +19,9 @@ from .runtime import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
 # How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 15 (of
-# which 12 for y), 7.5, 13.5 and 5.1. A multiple of 4 for the analysis, so that hyper-latents begin where those of the whole do.
-MARGINS = {"analyse": 16, "synthesise": 8, "denoise": 14, "render": 6}
+# which 12 for y), 7.5, 13.5 and 5.1. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
+# whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
+MARGINS = {"small": {"analyse": 16, "synthesise": 8, "denoise": 14, "render": 6}}
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
 Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
@@ -133,8 +134,11 @@ class TiledRuntime:
         return self.profile.stride // self.profile.autoencoder_factor
 
     def _tiles(self, verb: str, rows: int, columns: int) -> Iterator[Tile]:
-        sides = (spans(length, MARGINS[verb], self.core, self.profile.hyper_factor) for length in (rows, columns))
-        vertical, horizontal = sides
+        margins, step = MARGINS.get(self.profile.name), self.profile.hyper_factor
+        vertical, horizontal = (
+            spans(length, margins[verb], self.core, step) if margins else [Span(0, length, 0, length)]
+            for length in (rows, columns)
+        )
         for row in vertical:
             for column in horizontal:
                 yield Tile(row, column)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osdcodec import image, weights
-from osdcodec.tiles import MARGINS, SHARES, TiledRuntime, spans
+from osdcodec import image, tiles, weights
+from osdcodec.tiles import SHARES, TiledRuntime, spans
 
+MARGINS = tiles.MARGINS["small"]
 torch = pytest.importorskip("torch")
 from osdcodec.runtime.torch import TorchRuntime  # noqa: E402
 
