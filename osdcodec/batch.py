@@ -9,16 +9,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from . import files
 from .errors import FileError, InputError, OsdError, complaint
 
 Progress = Callable[[float], None]  # share of the work on a large picture that is done, 0 .. 1
-Work = Callable[[str, str, Progress], dict]  # (input, output, progress) -> what is to be told of the file
+Work = Callable[[str, str, Progress | None], dict]  # (input, output, progress) -> what is to be told of the file
 Style = Literal["plain", "quiet", "json"]
 
 
@@ -70,20 +70,22 @@ class Stop(Exception):
         self.error = error
 
 
-def once(make: Callable[[], Any]) -> Callable[[], Any]:
-    """make() at the first call, from whichever thread; if it fails the batch stops."""
-    lock, made = threading.Lock(), []
-
-    def get() -> Any:
-        with lock:
-            if not made:
-                try:
-                    made.append(make())
-                except OsdError as error:
-                    raise Stop(error) from error
-        return made[0]
-
-    return get
+def attempt(job: tuple[str, str], work: Work, skip_existing: bool = False, progress: Progress | None = None) -> Outcome:
+    """work(input, output, progress), and what became of it. Stop if no other file can fare better."""
+    outcome, start = Outcome(*job), time.perf_counter()
+    try:
+        if skip_existing and files.exists(outcome.target):
+            outcome.skipped = True
+        else:
+            outcome.facts = work(*job, progress)
+    except OsdError as error:
+        outcome.error = error
+    except OSError as error:
+        outcome.error = FileError(f"{outcome.source}: {error.strerror or error}; choose another file")
+    except MemoryError:
+        outcome.error = InputError(f"{outcome.source}: too large for this machine's memory; make it smaller")
+    outcome.seconds = time.perf_counter() - start
+    return outcome
 
 
 def run(
@@ -93,37 +95,19 @@ def run(
     style: Style = "plain",
     skip_existing: bool = False,
     many: bool | None = None,
+    outcomes: Iterator[Outcome] | None = None,
 ) -> int:
     """work(input, output, progress) for each job; returns the exit code.
 
     That is 0, or 3 if any of `many` (by default: more than one) files failed, or the error's own for a single one.
     Outcomes are told in the order of the jobs. An interrupt ends the process at once, with no output half-written.
+    outcomes: those of the jobs where they are not done in threads here.
     """
     many = len(jobs) > 1 if many is None else many
-    report = Report(jobs, style, many)
-
-    def one(job: tuple[str, str]) -> Outcome:
-        outcome, start = Outcome(*job), time.perf_counter()
-        try:
-            if skip_existing and files.exists(outcome.target):
-                outcome.skipped = True
-            else:
-                outcome.facts = work(*job, lambda share: report.advance(job, share))
-        except OsdError as error:
-            outcome.error = error
-        except OSError as error:
-            outcome.error = FileError(f"{outcome.source}: {error.strerror or error}; choose another file")
-        except MemoryError:
-            outcome.error = InputError(f"{outcome.source}: too large for this machine's memory; make it smaller")
-        outcome.seconds = time.perf_counter() - start
-        return outcome
-
-    codes = []
-    # A single file goes through a thread as well: the main one stays free to be interrupted.
-    pool = ThreadPoolExecutor(min(threads, len(jobs)))
+    report, codes = Report(jobs, style, many), []
     try:
         with report:
-            for outcome in pool.map(one, jobs):
+            for outcome in outcomes or _in_threads(jobs, work, threads, skip_existing, report):
                 report.tell(outcome)
                 codes.append(outcome.error.exit_code if outcome.error else 0)
     except KeyboardInterrupt:
@@ -131,13 +115,22 @@ def run(
             sys.stderr.flush()
             os._exit(130)
     except Stop as stop:
-        pool.shutdown(cancel_futures=True)
         raise stop.error from stop
-    except BaseException:
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
     return (3 if many else codes[0]) if any(codes) else 0
+
+
+def _in_threads(
+    jobs: Sequence[tuple[str, str]], work: Work, threads: int, skip_existing: bool, report: "Report"
+) -> Iterator[Outcome]:
+    def one(job: tuple[str, str]) -> Outcome:
+        return attempt(job, work, skip_existing, lambda share: report.advance(job, share))
+
+    # A single file goes through a thread as well: the main one stays free to be interrupted.
+    pool = ThreadPoolExecutor(min(threads, len(jobs)))
+    try:
+        yield from pool.map(one, jobs)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Report:

@@ -106,7 +106,11 @@ FilesFrom = Annotated[
 ]
 Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files in work at the same time.")]
+Jobs = Annotated[
+    int | None, typer.Option("-j", "--jobs", min=1, help="Files in work at the same time (2; on a cluster all it can).")
+]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
+RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
 
@@ -150,7 +154,9 @@ def encode(
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
     quiet: Quiet = False,
     as_json: Json = False,
     device: Device = "auto",
@@ -161,29 +167,14 @@ def encode(
 ) -> None:
     """Encode pictures, and all below folders, into .osd files."""
     with _reporting(files.STREAM if not sources else sources[0]):
-        from . import batch, image
-        from .description import describe
+        from . import image
+        from .work import Encoding
 
         named = _sources(sources, files_from, nul)
-        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
-
-        @batch.once
-        def encoder():
-            from .codec import Encoder
-
-            return Encoder(profile, device=device, weights_dir=weights_dir)
-
-        def work(origin: str, target: str, progress: batch.Progress) -> dict:
-            files.check_output(target, overwrite, origin)
-            picture = image.open_image(origin, max_pixels)
-            data = encoder().encode(picture, lmbda or 1.0, target=aim, progress=progress)
-            files.write_output(target, data, overwrite)
-            facts = describe(data, max_pixels, weights_dir)
-            return facts | ({"note": note} if aim and (note := aim.note(facts)) else {})
-
-        many = files_from is not None
-        pairs = files.jobs(named, output, image.SUFFIXES, ".osd", many)
-        _finish(batch.run(pairs, work, jobs, _style(quiet, as_json), skip_existing, many or None))
+        options = {"lmbda": lmbda or 1.0, "target": _target(lmbda, target_bpp, max_bytes, target_ms_ssim)}
+        work = Encoding(options, device, weights_dir, max_pixels, overwrite, profile)
+        pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
+        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
 
 
 @app.command(
@@ -209,7 +200,9 @@ def decode(
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
-    jobs: Jobs = 2,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
     quiet: Quiet = False,
     as_json: Json = False,
     device: Device = "auto",
@@ -219,34 +212,36 @@ def decode(
 ) -> None:
     """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
     with _reporting(files.STREAM if not sources else sources[0]):
-        from . import batch, image
-        from .codec import Decoder
-        from .description import describe
+        from .work import Decoding
 
         named = _sources(sources, files_from, nul)
-        decoder = Decoder(device=device, weights_dir=weights_dir)
-
-        def work(origin: str, target: str, progress: batch.Progress) -> dict:
-            image.output_format(target)
-            files.check_output(target, overwrite, origin)
-            data = files.read_input(origin)
-            picture = decoder.decode(
-                data, seed=seed, detail=detail, max_pixels=max_pixels, preview=preview, progress=progress
-            )
-            image.save_image(picture, target, overwrite)
-            return describe(data, max_pixels, weights_dir)
-
-        many = files_from is not None
-        pairs = files.jobs(named, output, (".osd",), ".png", many)
-        _finish(batch.run(pairs, work, jobs, _style(quiet, as_json), skip_existing, many or None))
+        work = Decoding(
+            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite
+        )
+        pairs = files.jobs(named, output, (".osd",), ".png", files_from is not None)
+        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
 
 
-def _style(quiet: bool, as_json: bool) -> Literal["plain", "quiet", "json"]:
-    return "json" if as_json else "quiet" if quiet else "plain"
+def _run(
+    pairs: list[tuple[str, str]],
+    work,
+    jobs: int | None,
+    quiet: bool,
+    as_json: bool,
+    skip_existing: bool,
+    listed: bool,
+    engine: str,
+    ray_address: str | None,
+) -> None:
+    from . import batch
 
+    outcomes = None
+    if engine == "ray":
+        from .integrations import ray
 
-def _finish(code: int) -> None:
-    if code:
+        outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
+    style = "json" if as_json else "quiet" if quiet else "plain"
+    if code := batch.run(pairs, work, jobs or 2, style, skip_existing, listed or None, outcomes):
         raise typer.Exit(code)
 
 

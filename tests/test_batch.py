@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import pty
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from test_cli import environment, osdc
 
 from osdcodec import batch, files
 from osdcodec.errors import InputError, WeightsError
+from osdcodec.work import Encoding, Work
 
 
 def copy(source: str, target: str, progress: batch.Progress) -> dict:
@@ -71,17 +73,18 @@ def test_the_error_of_a_single_file_is_its_own(jobs, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_what_no_file_can_do_without_stops_the_batch(jobs):
+def test_what_no_file_can_do_without_stops_the_batch(jobs, capsys):
     calls = []
 
-    @batch.once
-    def model():
-        calls.append(1)
-        raise WeightsError("none here")
+    class Model(Work):
+        def load(self):
+            calls.append(1)
+            raise WeightsError("none here")
 
+    work = Model()
     with pytest.raises(WeightsError, match="none here"):
-        batch.run(jobs, lambda *_: model(), threads=1)
-    assert calls == [1]
+        batch.run(jobs, lambda *_: work.model, threads=1)
+    assert len(calls) == 1 and capsys.readouterr().err == ""
 
 
 def test_files_overlap(jobs):
@@ -94,15 +97,21 @@ def test_files_overlap(jobs):
     assert batch.run(jobs[:3], work, threads=3) == 0
 
 
-def test_a_made_thing_is_made_once():
-    made = batch.once(lambda: time.sleep(0.1) or object())
-    got = []
-    threads = [threading.Thread(target=lambda: got.append(made())) for _ in range(4)]
+def test_a_model_is_loaded_once_and_never_sent():
+    class Model(Work):
+        def load(self):
+            time.sleep(0.1)
+            return object()
+
+    work, got = Model(), []
+    threads = [threading.Thread(target=lambda: got.append(work.model)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(set(map(id, got))) == 1
+    sent = pickle.loads(pickle.dumps(Encoding({"lmbda": 0.5}, profile="small")))
+    assert sent == Encoding({"lmbda": 0.5}) and sent.loaded is None
 
 
 def test_memory_that_does_not_suffice_is_an_input_too_large(jobs, capsys):

@@ -1,5 +1,6 @@
 """The four verbs through ONNX Runtime on the CPU. Never imports torch."""
 
+import os
 import threading
 
 import numpy as np
@@ -46,8 +47,10 @@ class OnnxRuntime:
 
     def _session(self, verb: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
-        if self.threads:
-            options.intra_op_num_threads = self.threads
+        # ONNX Runtime does not ask for OMP_NUM_THREADS, by which clusters and people share the cores of a machine.
+        threads = self.threads or os.environ.get("OMP_NUM_THREADS", "")
+        if str(threads).isdecimal():
+            options.intra_op_num_threads = int(threads)
         options.log_severity_level = 3
         # The graphs hold no tensors, only their names in the weights file.
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")

@@ -1,0 +1,107 @@
+"""A batch over the machines of a Ray cluster. They need osdc and its weights, and one file system, or URLs.
+
+Each actor holds a model: one for every GPU of the cluster, else one for every CPU core. When an actor dies, the file that it
+was at goes to another one.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from .. import files, urls
+from ..batch import Outcome, Stop, attempt
+from ..errors import InputError, OsdError
+from ..extras import require
+
+TRIES = 3  # of a file whose workers die
+
+
+def outcomes(
+    jobs: Sequence[tuple[str, str]],
+    work,
+    skip_existing: bool = False,
+    address: str | None = None,
+    limit: int | None = None,
+) -> Iterator[Outcome]:
+    """What became of each job, in the order of the jobs. address: of a cluster; None starts one on this machine.
+
+    limit: of actors, by default as many as there is room for. OsdError if Ray is not installed or the cluster not there.
+    """
+    if any(files.STREAM in job for job in jobs):
+        raise InputError("a cluster knows no standard input or output; name files, or leave out --engine ray")
+    jobs = [tuple(name if urls.is_url(name) else os.path.abspath(urls.plain(name)) for name in job) for job in jobs]
+    ray = _connected(address)
+    try:
+        yield from _collected(ray, jobs, work, skip_existing, limit)
+    finally:
+        ray.shutdown()
+
+
+def _connected(address: str | None):
+    require("a batch on a cluster", "ray")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning of it
+    import ray
+
+    try:
+        ray.init(
+            address, include_dashboard=None if address else False, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise OsdError(f"the Ray cluster {address or 'here'} cannot be used: {error}") from error
+    return ray
+
+
+def _collected(ray, jobs: list[tuple[str, str]], work, skip_existing: bool, limit: int | None) -> Iterator[Outcome]:
+    @ray.remote
+    class Worker:
+        def work(self, job: tuple[str, str], task) -> Outcome | Stop:
+            self.task = getattr(self, "task", None) or task  # the one that came first has the model
+            try:
+                return attempt(job, self.task, skip_existing)
+            except Stop as stop:
+                return stop
+
+    room = ray.cluster_resources()
+    gpus = int(room.get("GPU", 0))
+    count = max(1, min(len(jobs), gpus or int(room.get("CPU", 1)), limit or len(jobs)))
+    need = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+    task = ray.put(work)
+    existed = [files.exists(target) for _, target in jobs]
+    idle = [Worker.options(**need).remote() for _ in range(count)]
+    waiting, tries, told = deque(range(len(jobs))), [0] * len(jobs), 0
+    busy: dict = {}  # reference to an outcome -> (worker, index)
+    found: dict[int, Outcome] = {}  # outcomes whose turn has not come
+    while told < len(jobs):
+        while waiting and idle:
+            worker, index = idle.pop(), waiting.popleft()
+            tries[index] += 1
+            busy[worker.work.remote(jobs[index], task)] = worker, index
+        (reference, *_), _ = ray.wait(list(busy))
+        worker, index = busy.pop(reference)
+        try:
+            outcome = ray.get(reference)
+            idle.append(worker)
+        except ray.exceptions.RayActorError:
+            idle.append(Worker.options(**need).remote())
+            outcome = _after_death(jobs[index], work, existed[index], tries[index])
+        if isinstance(outcome, Stop):
+            raise outcome
+        if outcome is None:
+            waiting.appendleft(index)
+            continue
+        found[index] = outcome
+        while told in found:
+            yield found.pop(told)
+            told += 1
+
+
+def _after_death(job: tuple[str, str], work, existed: bool, tries: int) -> Outcome | None:
+    """What is known of a job whose worker died; None: nothing, so it is to be done again."""
+    if files.exists(job[1]) and not existed:  # outputs appear whole: it died between writing this one and saying so
+        with suppress(OsdError):
+            return Outcome(*job, facts=work.done(*job))
+    if tries < TRIES:
+        return None
+    return Outcome(*job, error=InputError(f"{job[0]}: {tries} workers died at it; try it alone"))

@@ -1,0 +1,95 @@
+"""What is done with each file of a batch. It can be sent to another machine, and loads its model where it is first called."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import files, image
+from .batch import Progress, Stop
+from .container import MAX_PIXELS
+from .description import describe
+from .errors import OsdError
+
+
+@dataclass
+class Work:
+    """options: those of Encoder.encode or Decoder.decode."""
+
+    options: dict = field(default_factory=dict)
+    device: str = "auto"
+    weights_dir: Path | None = None
+    max_pixels: int = MAX_PIXELS
+    overwrite: bool = True
+
+    def __post_init__(self) -> None:
+        self.lock, self.loaded = threading.Lock(), None
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name not in ("lock", "loaded")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self.__post_init__()
+
+    @property
+    def model(self) -> Any:
+        """Made by the first thread that asks. Stop if it cannot be: no other file would fare better."""
+        with self.lock:
+            if self.loaded is None:
+                try:
+                    self.loaded = self.load()
+                except OsdError as error:
+                    raise Stop(error) from error
+        return self.loaded
+
+    def facts(self, data: bytes) -> dict:
+        """What is to be told of an .osd file."""
+        return describe(data, self.max_pixels, self.weights_dir)
+
+
+@dataclass
+class Encoding(Work):
+    profile: str = "small"
+
+    def load(self) -> Any:
+        from .codec import Encoder
+
+        return Encoder(self.profile, device=self.device, weights_dir=self.weights_dir)
+
+    def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
+        """A picture -> an .osd file."""
+        files.check_output(target, self.overwrite, source)
+        picture = image.open_image(source, self.max_pixels)
+        data = self.model.encode(picture, **self.options, progress=progress)
+        files.write_output(target, data, self.overwrite)
+        return self.facts(data)
+
+    def facts(self, data: bytes) -> dict:
+        facts, aim = super().facts(data), self.options.get("target")
+        return facts | {"note": note} if aim and (note := aim.note(facts)) else facts
+
+    def done(self, source: str, target: str) -> dict:
+        """What is to be told of a pair that was written already."""
+        return self.facts(files.read_input(target))
+
+
+@dataclass
+class Decoding(Work):
+    def load(self) -> Any:
+        from .codec import Decoder
+
+        return Decoder(device=self.device, weights_dir=self.weights_dir)
+
+    def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
+        """An .osd file -> a picture."""
+        image.output_format(target)
+        files.check_output(target, self.overwrite, source)
+        data = files.read_input(source)
+        picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
+        image.save_image(picture, target, self.overwrite)
+        return self.facts(data)
+
+    def done(self, source: str, target: str) -> dict:
+        """What is to be told of a pair that was written already."""
+        return self.facts(files.read_input(source))

@@ -1,0 +1,93 @@
+"""A batch over a cluster of two workers on this machine, one of which is killed."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from osdcodec import batch, files
+from osdcodec.errors import InputError
+from osdcodec.integrations.ray import outcomes
+from osdcodec.work import Decoding, Encoding
+
+pytest.importorskip("ray")
+ROOT = str(Path(__file__).parents[1])
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a cluster with room for two workers."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")]))
+        head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        yield cluster.address
+        cluster.shutdown()
+
+
+def deadly(inner, marks: Path, name: str, when: str, times: int = 1):
+    """`inner`, but whoever is at the input of this name dies, so many times, before or after the work."""
+
+    class Deadly:  # in a function, so that it travels by value: workers cannot import the tests
+        overwrite = False
+
+        def __call__(self, source, target, progress=None):
+            die = name in source and len(list(marks.iterdir())) < times
+            if die:
+                (marks / str(os.getpid())).touch()
+            if die and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            facts = inner(source, target, progress)
+            if die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return facts
+
+        def done(self, source, target):
+            return inner.done(source, target)
+
+    return Deadly()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, capsys, when):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "marks").mkdir()
+    for name in "abcdef":
+        photo.resize((40 + ord(name), 40)).save(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "bad.png").write_bytes(b"not a picture")
+    jobs = files.jobs([str(tmp_path / "in")], str(tmp_path / "out"), (".png",), ".osd")
+    work = deadly(Encoding({"lmbda": 1.0}, "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
+    code = batch.run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
+    assert code == 3 and len(list((tmp_path / "marks").iterdir())) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "7 of 7 files: 6 done, 1 failed"
+    assert [line for line in told if "bad.png" in line][0].startswith("osdc: ")  # noqa: RUF015
+    assert sorted(os.listdir(tmp_path / "out")) == [f"{name}.osd" for name in "abcdef"]
+    local = Encoding({"lmbda": 1.0}, "cpu")
+    local(jobs[3][0], str(tmp_path / "again.osd"))
+    assert (tmp_path / "again.osd").read_bytes() == Path(jobs[3][1]).read_bytes()
+
+    jobs = files.jobs([str(tmp_path / "out")], str(tmp_path / "back"), (".osd",), ".png")
+    work = Decoding({"detail": 0.0}, "cpu")
+    assert batch.run(jobs, work, style="quiet", outcomes=outcomes(jobs, work, address=cluster)) == 0
+    assert np.asarray(Image.open(tmp_path / "back" / "a.png")).shape == (40, 40 + ord("a"), 3)
+
+
+def test_a_file_that_kills_every_worker_fails(cluster, tmp_path, photo):
+    (tmp_path / "marks").mkdir()
+    for name in "ab":
+        photo.resize((40, 40)).save(tmp_path / f"{name}.png")
+    jobs = [(str(tmp_path / f"{name}.png"), str(tmp_path / f"{name}.osd")) for name in "ab"]
+    work = deadly(Encoding({}, "cpu"), tmp_path / "marks", "a.png", "before", times=99)
+    bad, good = outcomes(jobs, work, address=cluster)
+    assert "workers died" in str(bad.error) and good.status == "done"
+
+
+def test_streams_are_refused():
+    with pytest.raises(InputError, match="standard input"):
+        next(outcomes([("-", "-")], None))
