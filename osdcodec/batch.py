@@ -155,7 +155,7 @@ class Report:
             self.bar.stop()
             self.bar = None
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
-        if self.many and not silent and failure is not Stop:
+        if self.many and not silent and failure in (None, KeyboardInterrupt):
             told = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
             self._print(f"{sum(self.counts.values())} of {len(self.jobs)} files: {told or 'nothing done'}")
 

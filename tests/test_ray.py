@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from osdcodec import batch, files
-from osdcodec.errors import InputError
+from osdcodec.errors import InputError, OsdError
 from osdcodec.integrations.ray import outcomes
 from osdcodec.work import Decoding, Encoding
 
@@ -86,6 +86,11 @@ def test_a_file_that_kills_every_worker_fails(cluster, tmp_path, photo):
     work = deadly(Encoding({}, "cpu"), tmp_path / "marks", "a.png", "before", times=99)
     bad, good = outcomes(jobs, work, address=cluster)
     assert "workers died" in str(bad.error) and good.status == "done"
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once():
+    with pytest.raises(OsdError, match="127.0.0.1:9 "):
+        next(outcomes([("a.png", "a.osd")], None, address="127.0.0.1:9"))
 
 
 def test_streams_are_refused():

@@ -6,6 +6,7 @@ was at goes to another one.
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -41,6 +42,14 @@ def outcomes(
 
 def _connected(address: str | None):
     require("a batch on a cluster", "ray")
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise OsdError(
+                f"no Ray cluster answers at {address} ({error.strerror or error}); check --ray-address"
+            ) from error
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning of it
     import ray
 
