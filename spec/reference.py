@@ -34,7 +34,8 @@ def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
         seen = set()
         while sections < len(body):
             kind = body[sections : sections + 1]
-            require(kind.isalpha() and kind.islower() and kind not in seen, "section type")
+            require(kind == b"A" or (kind.isalpha() and kind.islower()), "section type")
+            require(kind not in seen, "section type, a second time")
             seen.add(kind)
             length, at = leb128(body, sections + 1)
             take(body, at, length)

@@ -74,6 +74,41 @@ def test_formats_in_and_out(folder, photo, suffix):
     assert Image.open(folder / f"out.{suffix}").size == (64, 48)
 
 
+def test_alpha_profile_and_metadata(folder, photo):
+    picture, exif = photo.crop((0, 0, 64, 48)).convert("RGBA"), Image.Exif()
+    picture.putalpha(photo.crop((0, 0, 64, 48)).getchannel("B"))
+    exif[0x010F] = "maker"
+    picture.save(folder / "rgba.png", exif=exif)
+    assert osdc("encode", "rgba.png", "-o", "plain.osd", cwd=folder).stderr == b""
+    plain = json.loads(osdc("info", "plain.osd", "--json", cwd=folder).stdout)
+    assert plain["sections"] == {}
+    done = osdc("encode", "rgba.png", "-o", "all.osd", "--alpha", "keep", "--keep-metadata", "--no-verify", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = json.loads(osdc("info", "all.osd", "--json", cwd=folder).stdout)
+    assert told["sections"].keys() == {"A", "e"} and sum(told["sections"].values()) == told["section_bytes"]
+    rows = dict(line.split(maxsplit=1) for line in osdc("info", "all.osd", cwd=folder).stdout.decode().splitlines())
+    assert rows["alpha"].strip() == f"{told['sections']['A']:,} bytes" and "EXIF" in rows
+
+    done = osdc("decode", "all.osd", "-o", "out.png", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    with Image.open(folder / "out.png") as decoded:
+        assert decoded.getchannel("A").tobytes() == picture.getchannel("A").tobytes()
+        assert decoded.getexif()[0x010F] == "maker"
+        assert "generative codec, lambda 1" in decoded.text["Software"]
+    done = osdc("decode", "all.osd", "-o", "out.jpg", cwd=folder)
+    assert done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"JPEG holds no alpha" in done.stderr
+    with Image.open(folder / "out.jpg") as decoded:
+        assert decoded.mode == "RGB" and "generative" in decoded.getexif()[0x0131]
+
+
+def test_an_animation_gives_its_first_frame_and_one_line(folder, photo):
+    frames = [photo.crop((0, 0, 64, 48)), photo.crop((20, 20, 84, 68))]
+    frames[0].save(folder / "many.gif", save_all=True, append_images=frames[1:])
+    done = osdc("encode", "many.gif", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr == b"osdc: many.gif: an animation or several pages; only the first is taken\n"
+
+
 def test_seed_and_detail_change_the_picture_not_the_file(folder):
     osdc("encode", "photo.png", "-o", "a.osd", "--lambda", "2", cwd=folder)
     osdc("encode", "photo.png", "-o", "b.osd", "--lambda", "2", cwd=folder)
