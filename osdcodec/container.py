@@ -125,7 +125,7 @@ def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict:
 
 def alpha_size(content: bytes) -> tuple[int, int] | None:
     """Width and height of a section A, by its own header: a lossless WebP or a grey PNG; None if it is neither."""
-    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L" and content[20:21] == b"\x2f":
+    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L" and content[20:21] == b"\x2f" and len(content) >= 25:
         file, chunk, sizes = (int.from_bytes(content[at : at + 4], "little") for at in (4, 16, 21))
         if (
             len(content) == 8 + file == 20 + chunk + chunk % 2 and sizes < 2**28

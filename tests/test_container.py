@@ -1,6 +1,7 @@
 """The container against literal bytes, and every way to break it."""
 
 import re
+import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -91,12 +92,10 @@ def test_every_truncation_and_extension_is_refused(data):
             unpack(data + more)
 
 
-def webp(width: int, height: int, flags: int = 0, length: int = 18) -> str:
+def webp(width: int, height: int, flags: int = 0, length: int = 18, chunk: int = 6) -> str:
     """Hex of a lossless WebP of 26 bytes, as far as its header goes."""
     size = width - 1 | height - 1 << 14 | flags << 28
-    return b"".join(
-        [b"RIFF", bytes([length, 0, 0, 0]), b"WEBPVP8L\6\0\0\0\x2f", size.to_bytes(4, "little"), b"\0"]
-    ).hex()
+    return struct.pack("<4sI8sIBIx", b"RIFF", length, b"WEBPVP8L", chunk, 0x2F, size).hex()
 
 
 def png(width: int, height: int, rest: str = "0800000000") -> str:
@@ -154,6 +153,7 @@ HEAD = "8f4f5344 11 00010203 01 01 00"  # with sections, 1x1
         (sealed(HEAD + f"00 41 1a {webp(1, 1, length=19)}"), "section A", 15),
         (sealed(HEAD + f"00 41 1c {webp(1, 1)} 0000"), "section A", 15),
         (sealed(HEAD + f"00 41 19 {webp(1, 1)[:-2]}"), "section A", 15),
+        (sealed(HEAD + f"00 41 16 {webp(1, 1, length=14, chunk=2)[:44]}"), "section A", 15),
         (sealed(HEAD + f"00 41 1d {png(1, 65535)}"), "section A", 15),
         (sealed(HEAD + f"00 41 1d {png(1, 1, '0802000000')}"), "section A", 15),  # in colours
         (sealed(HEAD + f"00 41 1a {webp(1, 1)} 41 1a {webp(1, 1)}"), "section type", 41),
