@@ -127,6 +127,30 @@ def test_a_stack_that_runs_dry_is_noticed():
             decoded(payload[:length].rstrip(b"\0"), tables, rows)
 
 
+def test_a_dry_stack_ends_the_reading_long_before_the_last_symbol(monkeypatch):
+    """A payload of 12 bytes for 16 million symbols, as a file of 30 bytes may claim them."""
+    rows, visited = np.ones(2**24, np.int8), []
+    parts = rans._parts
+    monkeypatch.setattr(rans, "_parts", lambda *sizes: (visited.append(part) or part for part in parts(*sizes)))
+    with pytest.raises(FormatError, match="ends before its symbols do"):
+        Reader(bytes(range(1, 13))).pop(TABLES, rows)
+    assert len(visited) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_whole_stack_is_never_taken_for_a_dry_one(seed):
+    """Read symbol by symbol, with any tables, and with symbols that cost next to nothing or lie at the very start."""
+    cases = [random_case(seed, 300)]
+    for certain in ([2**24 - 2, 1, 1], [1, 2**24 - 2, 1], [1, 1, 2**24 - 2]):
+        columns = np.full(300, np.argmax(certain), np.int32)
+        columns[np.random.default_rng(seed).integers(0, 300, seed)] = seed % 3
+        cases.append((columns, np.array([certain], np.int32), np.zeros(300, np.int64)))
+    for columns, tables, rows in cases:
+        reader = Reader(encoded(columns, tables, rows))
+        assert [reader.pop(tables, rows[i : i + 1]).item() for i in range(len(rows))] == columns.tolist()
+        reader.finish()
+
+
 @pytest.mark.parametrize("column", [-1, 3])
 def test_symbols_outside_the_table_are_refused(column):
     with pytest.raises(ValueError, match=r"0 \.\. 2"):

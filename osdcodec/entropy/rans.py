@@ -59,10 +59,17 @@ class Reader:
         self._stack = _AnsCoder(words)
 
     def pop(self, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`."""
+        """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`.
+
+        FormatError as soon as the stack is seen to have run dry: then a small file that claims a large picture costs what
+        its bytes hold, not what it claims.
+        """
         weights, columns = (tables - 1).astype(np.float64), np.empty(len(rows), np.int32)
         for part in _parts(len(rows), tables.shape[1]):
             columns[part] = self._stack.decode(_CATEGORICAL, weights[rows[part]])
+            words, state = self._stack.pos()
+            if words == 0 and state < START:  # no symbol makes the state of a writer smaller, unless a word leaves it
+                raise FormatError("ends before its symbols do: damaged, or made with other weights", "payload")
         return columns
 
     def finish(self) -> None:
