@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,8 +12,8 @@ from .container import Osd
 from .description import describe
 from .entropy.prior import Prior, Symbols
 from .errors import FormatError, OsdError
-from .profile import lambda_of, quality_of
-from .runtime import open_runtime
+from .profile import Profile, lambda_of, quality_of
+from .runtime import Runtime, open_runtime
 
 
 class Encoder:
@@ -74,7 +75,7 @@ class Decoder:
 
     def __init__(self, device: str = "auto", weights_dir: str | Path | None = None) -> None:
         self.device, self.weights_dir = device, weights_dir
-        self.models: dict[bytes, tuple] = {}
+        self.models: dict[bytes, tuple[weights.Weights, Runtime, Prior]] = {}
 
     def decode(
         self, data: bytes, seed: int = 0, detail: float = 1.0, max_pixels: int = container.MAX_PIXELS
@@ -105,14 +106,14 @@ class Decoder:
         image.add_sections(picture, alpha, osd.sections, _note(osd.quality))
         return picture
 
-    def _model(self, model_id: bytes) -> tuple:
+    def _model(self, model_id: bytes) -> tuple[weights.Weights, Runtime, Prior]:
         if model_id not in self.models:
             found = weights.for_model(model_id, self.weights_dir)
             self.models[model_id] = found, open_runtime(found, self.device), Prior(found.tensors, found.profile)
         return self.models[model_id]
 
 
-def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
+def decode_symbols(osd: Osd, prior: Prior, profile: Profile) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
     return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))
 
@@ -145,7 +146,7 @@ def info(
     parts: bool = False,
     weights_dir: str | Path | None = None,
     max_pixels: int = container.MAX_PIXELS,
-) -> dict:
+) -> dict[str, Any]:
     """What a file says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
 
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.

@@ -28,6 +28,7 @@ it would write.
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import FormatError
 
@@ -115,7 +116,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     return Osd(data[5:9], width, height, quality, payload, sections, version)
 
 
-def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict:
+def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError."""
     osd = unpack(data, max_pixels)
     sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}

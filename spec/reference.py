@@ -73,7 +73,7 @@ def take(data: bytes, at: int, length: int) -> bytes:
     return data[at : at + length]
 
 
-def require(condition: object, what: str) -> None:
+def require(condition: bool, what: str) -> None:
     if not condition:
         raise ValueError(what)
 
@@ -102,7 +102,6 @@ class Stack:
         self.state = (self.state >> 24) * counts[symbol] + quantile - start
         if self.state < 2**32 and self.words:
             self.state = self.state << 32 | self.words.pop()
-        require(self.words or self.state >= START, "the stack ends before its symbols do")
         return symbol
 
     def push(self, symbol: int, counts: list[int]) -> None:
