@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,15 @@ import pytest
 from PIL import Image
 
 
-def osdc(*arguments, cwd: Path, standard_input: bytes | None = None) -> subprocess.CompletedProcess:
+def osdc(
+    *arguments, cwd: Path, standard_input: bytes | None = None, largest_file: int | None = None
+) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "osdcodec", *map(str, arguments)]
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=cwd, env=environment, input=standard_input, capture_output=True, timeout=120)
+    limit = largest_file and partial(resource.setrlimit, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    options = {"input": standard_input, "preexec_fn": limit, "capture_output": True, "timeout": 120}
+    return subprocess.run(command, cwd=cwd, env=environment, **options)
 
 
 @pytest.fixture
@@ -125,6 +131,16 @@ def test_seed_and_detail_change_the_picture_not_the_file(folder):
     assert np.array_equal(pictures["plain"], pictures["again"])
     assert not np.array_equal(pictures["plain"], pictures["seed"])
     assert not np.array_equal(pictures["plain"], pictures["coarse"])
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_no_file(folder):
+    (folder / "photo.osd").write_bytes(b"precious")
+    for target in ("photo.osd", "new.osd"):
+        done = osdc("encode", "photo.png", "-o", target, cwd=folder, largest_file=20)
+        assert (done.returncode, done.stdout) == (5, b"")
+        assert done.stderr.decode() == f"osdc: {target}: cannot be written (File too large); name another with -o\n"
+    assert (folder / "photo.osd").read_bytes() == b"precious"
+    assert sorted(path.name for path in folder.iterdir()) == ["photo.osd", "photo.png"]
 
 
 def test_a_folder_goes_past_a_bad_picture(folder, photo):
