@@ -113,7 +113,9 @@ def encode(
     max_pixels: MaxPixels = MAX_PIXELS,
     alpha: Annotated[
         str,
-        typer.Option(callback=_colour, help="keep it, drop it, or lay the picture over a COLOUR (name or #rrggbb)."),
+        typer.Option(
+            metavar="keep|drop|COLOUR", callback=_colour, help="COLOUR lies under clear places: a name or #rrggbb."
+        ),
     ] = "white",
     icc: Annotated[Literal["srgb", "keep"], typer.Option(help="Convert to sRGB, or keep the colour profile.")] = "srgb",
     keep_metadata: Annotated[

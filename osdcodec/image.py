@@ -292,7 +292,7 @@ def encode_image(image: Image.Image, name: str) -> bytes:
 
 def _save(image: Image.Image, name: str) -> bytes:
     info, note = image.info, image.info.get("comment")
-    tags = {key: info[key] for key in ("icc_profile", "exif", "xmp") if key in info}
+    tags = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
     if name == "PNG":  # it has texts of its own
         tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if note:

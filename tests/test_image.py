@@ -318,14 +318,14 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
     assert not recwarn
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "BMP"])
 def test_the_note_is_written_where_the_format_has_a_place(name):
     picture = gradient(8, 8)
     image.add_sections(picture, None, (("i", grey_profile()),), "osdc 1: a note")
     saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
     found = saved.info.get("Software") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
     assert found == ("" if name == "BMP" else "osdc 1: a note")
-    assert saved.info.get("icc_profile") == (None if name in ("GIF", "BMP") else grey_profile())
+    assert saved.info.get("icc_profile") == (None if name in ("GIF", "JPEG2000", "BMP") else grey_profile())
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
