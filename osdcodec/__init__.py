@@ -8,11 +8,11 @@
 
 from importlib import import_module
 
-from .errors import FileError, FormatError, InputError, OsdError, OutputError, TargetError, WeightsError
+from .errors import FileError, FormatError, InputError, OsdError, OsdWarning, OutputError, TargetError, WeightsError
 
 __all__ = [
-    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OutputError", "TargetError", "WeightsError",
-    "decode", "encode", "info",
+    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OsdWarning", "OutputError", "TargetError",
+    "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import typer
 
 from . import files
 from .container import MAX_PIXELS
-from .errors import FileError, FormatError, InputError, OsdError
+from .errors import FileError, FormatError, InputError, OsdError, OsdWarning
 
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
@@ -57,9 +57,24 @@ def _complain(error: OsdError, source: str) -> int:
     return error.exit_code
 
 
+def _warn(message: Warning | str, *_: object) -> None:
+    print("osdc:", " ".join(str(message).split()), file=sys.stderr)
+
+
 def _number(value: float) -> float:
     if value != value:  # NaN is neither below a minimum nor above a maximum
         raise typer.BadParameter("not a number")
+    return value
+
+
+def _colour(value: str) -> str:
+    if value not in ("keep", "drop", "white"):
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(value)
+        except ValueError as error:
+            raise typer.BadParameter("give keep, drop, or a colour by name or as #rrggbb") from error
     return value
 
 
@@ -96,6 +111,17 @@ def encode(
     profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    alpha: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|drop|COLOUR", callback=_colour, help="COLOUR lies under clear places: a name or #rrggbb."
+        ),
+    ] = "white",
+    icc: Annotated[Literal["srgb", "keep"], typer.Option(help="Convert to sRGB, or keep the colour profile.")] = "srgb",
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = True,
 ) -> None:
     """Encode a picture, or each picture of a folder, into an .osd file."""
@@ -103,16 +129,17 @@ def encode(
         from . import image
 
         encoder = None
+        options = {"max_pixels": max_pixels, "alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
 
         def work(origin: str, target: str) -> None:
             nonlocal encoder
             files.check_output(target, overwrite, origin)
-            picture = image.open_image(origin, max_pixels)
+            picture = image.open_image(origin, **options)
             if encoder is None:
                 from .codec import Encoder
 
                 encoder = Encoder(profile, device=device, weights_dir=weights_dir)
-            files.write_output(target, encoder.encode(picture, lmbda=lmbda), overwrite)
+            files.write_output(target, encoder.encode(picture, lmbda, verify=verify, **options), overwrite)
 
         _each(files.jobs(source, output, image.SUFFIXES, ".osd"), work)
 
@@ -184,11 +211,13 @@ def _table(facts: dict) -> str:
         "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
         "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
     }
-    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile"}
+    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
+    names = {"A": "alpha", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/bold]", value)
@@ -201,6 +230,8 @@ def main() -> None:
     """Entry point of the `osdc` command."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
+        warnings.simplefilter("always", OsdWarning)
+        warnings.showwarning = _warn
     app()
 
 

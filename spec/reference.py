@@ -34,13 +34,25 @@ def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
         seen = set()
         while sections < len(body):
             kind = body[sections : sections + 1]
-            require(kind.isalpha() and kind.islower() and kind not in seen, "section type")
+            require(kind == b"A" or (kind.isalpha() and kind.islower()), "section type")
+            require(kind not in seen, "section type, a second time")
             seen.add(kind)
             length, at = leb128(body, sections + 1)
-            take(body, at, length)
-            sections = at + length
+            content, sections = take(body, at, length), at + length
+            require(kind != b"A" or alpha_is(content, width, height), "alpha")
     require(not payload.endswith(b"\0"), "payload ends in a zero byte")
     return data[5:9], width, height, quality, payload
+
+
+def alpha_is(content: bytes, width: int, height: int) -> bool:
+    """Whether a section A is by its own header a picture of this size: a lossless WebP or a grey PNG of 8 bits."""
+    if content[:4] == b"RIFF" and len(content) >= 25:
+        file, kind, chunk, signature, sides = struct.unpack("<4xI8sIBI", content[:25])
+        whole = len(content) == 8 + file == 20 + chunk + chunk % 2
+        size = (sides & 0x3FFF) + 1, (sides >> 14) + 1
+        return kind == b"WEBPVP8L" and whole and signature == 0x2F and sides < 2**28 and size == (width, height)
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 0, 0, 0, 0)
+    return content[: len(header)] == header
 
 
 def leb128(data: bytes, at: int) -> tuple[int, int]:

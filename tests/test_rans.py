@@ -127,6 +127,20 @@ def test_a_stack_that_runs_dry_is_noticed():
             decoded(payload[:length].rstrip(b"\0"), tables, rows)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_whole_stack_is_never_taken_for_a_dry_one(seed):
+    """Read symbol by symbol, with any tables, and with symbols that cost next to nothing or lie at the very start."""
+    cases = [random_case(seed, 300)]
+    for certain in ([2**24 - 2, 1, 1], [1, 2**24 - 2, 1], [1, 1, 2**24 - 2]):
+        columns = np.full(300, np.argmax(certain), np.int32)
+        columns[np.random.default_rng(seed).integers(0, 300, seed)] = seed % 3
+        cases.append((columns, np.array([certain], np.int32), np.zeros(300, np.int64)))
+    for columns, tables, rows in cases:
+        reader = Reader(encoded(columns, tables, rows))
+        assert [reader.pop(tables, rows[i : i + 1]).item() for i in range(len(rows))] == columns.tolist()
+        reader.finish()
+
+
 @pytest.mark.parametrize("column", [-1, 3])
 def test_symbols_outside_the_table_are_refused(column):
     with pytest.raises(ValueError, match=r"0 \.\. 2"):

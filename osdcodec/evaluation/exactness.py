@@ -14,6 +14,7 @@ from pathlib import Path
 from .. import container, weights
 from ..codec import Encoder, decode_symbols
 from ..entropy.prior import Prior
+from ..image import open_image
 from ..profile import ANCHORS
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as coded:
         for path in sorted(options.folder.glob("*.png")):
             for lmbda in ANCHORS:
-                osd, symbols = encoder.code(path, lmbda)
+                osd, symbols = encoder.code(open_image(path), lmbda)
                 Path(coded, f"{len(expected):05}.osd").write_bytes(container.pack(osd))
                 expected.append(symbols.digest())
         for threads in ("1", "2"):
