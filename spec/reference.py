@@ -220,6 +220,14 @@ def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tupl
     return tokens, hyper, latent, y16
 
 
+def decode(tensors: dict, file: bytes) -> tuple[list, list, list, list]:
+    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them."""
+    name, width, height, quality, payload = unpack(file)
+    require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
+    (stride,) = integers(tensors, "prior.stride") if "prior.stride" in tensors else (32,)
+    return symbols(tensors, payload, quality, -(-height // stride), -(-width // stride))
+
+
 def flatten(values: list) -> list[int]:
     return [x for value in values for x in flatten(value)] if isinstance(values[0], list) else values
 
@@ -234,9 +242,7 @@ def main(weights: str, file: str) -> None:
     with open(weights, "rb") as source:
         tensors = read_safetensors(source.read())
     with open(file, "rb") as source:
-        name, width, height, quality, payload = unpack(source.read())
-    require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
-    arrays = symbols(tensors, payload, quality, -(-height // 32), -(-width // 32))
+        arrays = decode(tensors, source.read())
     for part, array in zip(("tokens", "hyper", "latent", "y16"), arrays, strict=True):
         shape = []
         while isinstance(array, list):

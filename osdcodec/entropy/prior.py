@@ -89,6 +89,7 @@ class Prior:
             or self.hyper_scale[1].bias.size != hyper
             or heads != {latent}
             or {name: rows.shape for name, rows in self._gains.items()} != gains
+            or tensors.get("prior.stride", np.array([profile.stride])).tolist() != [profile.stride]
         ):
             raise ValueError(f"its sizes are not those of profile {profile.name}")
         self._check_exactness()
