@@ -54,7 +54,8 @@ def test_bytes_are_these(data, fields):
 
 
 def test_examples_of_the_specification():
-    plain, sectioned = examples_of_the_specification()
+    plain, sectioned, vector = examples_of_the_specification()
+    assert vector == Path(__file__).parents[1].joinpath("spec/vectors/conformance/one-pixel.osd").read_bytes()
     assert plain == PLAIN
     assert unpack(sectioned) == replace(PLAIN_FIELDS, sections=(("x", b"<x/>"),))
     assert pack(unpack(sectioned)) == sectioned

@@ -37,7 +37,7 @@ def test_round_trip(prior, shape, quality):
     assert all(array.dtype == np.int32 for array in symbols._arrays())
     within = np.abs(symbols.latent) < tiny.LIMIT
     assert within.mean() >= 0.5
-    assert np.abs(symbols.y16 / 16 - y)[within].max() <= 0.5
+    assert np.abs(symbols.y16 / 16 - y)[within].max() <= 0.5 + tiny.TINY.dead_zone + 1e-5
 
 
 def test_bytes_and_symbols_are_these(prior):

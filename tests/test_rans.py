@@ -187,3 +187,15 @@ def test_garbage_gives_format_errors_and_nothing_else():
 def test_nothing_is_printed(capfd):
     decoded(encoded(COLUMNS, TABLES, ROWS), TABLES, ROWS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_stack_that_runs_dry_costs_little(monkeypatch):
+    """The rest of the symbols is not asked for: a million of them cost as little as the first chunk."""
+    monkeypatch.setattr(rans, "_CHUNK", 300)
+    asked = []
+    monkeypatch.setattr(
+        rans, "_parts", lambda n, width, parts=rans._parts: (asked.append(p) or p for p in parts(n, width))
+    )
+    with pytest.raises(FormatError, match="before its last symbol"):
+        Reader(PAYLOAD).pop(TABLES, np.ones(1_000_000, np.int64))
+    assert len(asked) == 1

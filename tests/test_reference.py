@@ -132,3 +132,29 @@ def test_every_truncation_is_refused(length):
     data = pack(Osd(b"abcd", 300, 5, 0, b"123456", (("x", b""),)))
     with pytest.raises(ValueError):
         reference.unpack(data[:length])
+
+
+def test_the_walk_of_the_specification_is_that():
+    """Every number in the text of the annotated file."""
+    text = (Path(reference.__file__).parent / "osd-1.md").read_text("utf-8")
+    folder = Path(reference.__file__).parent / "vectors" / "conformance"
+    tensors = reference.read_safetensors((folder / "conformance.safetensors").read_bytes())
+    file = (folder / "one-pixel.osd").read_bytes()
+    *_, quality, payload = reference.unpack(file)
+    hidden = reference.layer(tensors, "hyper_scale.0", [[[quality]]])
+    rows = reference.flatten(reference.layer(tensors, "hyper_scale.1", hidden))
+    assert " ".join(map(str, reference.flatten(hidden))) in text and " ".join(map(str, rows)) in text
+    tables = list(enumerate(reference.integers(tensors, "prior.token_tables")))
+    tables += [(row, reference.integers(tensors, "prior.tables")[row]) for row in rows[:1]]
+    stack = reference.Stack(payload)
+    for place, (row, counts) in enumerate(tables):
+        before, quantile = stack.state, stack.state % 2**24
+        column = stack.pop(counts)
+        name, symbol = (f"token {place}", column) if place < 4 else ("hyper 0", column - 64)
+        start = sum(counts[:column])
+        line = f"{name} | {row} | `{before:x}` | {quantile} | {column} | {start} | {counts[column]} | {symbol} | `{stack.state:x}`"
+        assert f"| {line} |" in text
+    found = reference.decode(tensors, file)
+    assert " ".join(map(str, reference.flatten(found[3]))).replace("-", "−") in text
+    assert reference.digest(found) in text and set(reference.flatten(found[1])) == {0}
+    assert [c for c, value in enumerate(reference.flatten(found[2])) if value] == [0, 2]

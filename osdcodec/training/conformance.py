@@ -18,9 +18,9 @@ from ..container import Osd, pack
 from ..evaluation.conformance import Vector, write
 from ..image import open_image
 from ..models import CodecModel
-from ..models.prior import SYMBOL_LIMIT, TABLE_ROWS
+from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
-from ..profile import ANCHORS, CONFORMANCE, Profile, quality_of
+from ..profile import ANCHORS, CONFORMANCE, Profile
 from ..weights import SUFFIX, entry
 from .export import export, registry_text
 
