@@ -233,3 +233,14 @@ def test_model_id():
         other.flat[-1] += 1
         assert model_id(tensors | {name: other}) != model_id(tensors), name
         assert model_id(tensors | {name: array.reshape(-1, 1, 1, 1, 1)}) != model_id(tensors), name
+
+
+@pytest.mark.parametrize("stride", [16, 32, 64])
+def test_the_stride_in_the_weights_must_be_that_of_the_profile(stride):
+    tensors = tiny.tensors() | {"prior.stride": np.array([stride], np.int32)}
+    assert model_id(tensors) != model_id(tiny.tensors())
+    if stride == tiny.TINY.stride:
+        Prior(tensors, tiny.TINY)
+    else:
+        with pytest.raises(WeightsError, match="profile"):
+            Prior(tensors, tiny.TINY)
