@@ -8,10 +8,10 @@
 
 from importlib import import_module
 
-from .errors import FileError, FormatError, InputError, OsdError, OutputError, TargetError, WeightsError
+from .errors import FileError, FormatError, InputError, OsdError, OsdWarning, OutputError, TargetError, WeightsError
 
 __all__ = [
-    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OutputError", "Target", "TargetError",
+    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OsdWarning", "OutputError", "Target", "TargetError",
     "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import typer
 
 from . import files
 from .container import MAX_PIXELS
-from .errors import FileError, InputError, OsdError, complaint
+from .errors import FileError, InputError, OsdError, OsdWarning, complaint
 
 
 def _examples(*lines: str) -> str:
@@ -82,9 +82,24 @@ def _target(lmbda: float | None, bpp: float | None, max_bytes: int | None, ms_ss
         raise typer.BadParameter(str(error)) from error
 
 
+def _warn(message: Warning | str, *_: object) -> None:
+    print("osdc:", " ".join(str(message).split()), file=sys.stderr)
+
+
 def _number(value: float | None) -> float | None:
     if value != value:  # NaN is neither below a minimum nor above a maximum
         raise typer.BadParameter("not a number")
+    return value
+
+
+def _colour(value: str) -> str:
+    if value not in ("keep", "drop", "white"):
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(value)
+        except ValueError as error:
+            raise typer.BadParameter("give keep, drop, or a colour by name or as #rrggbb") from error
     return value
 
 
@@ -163,6 +178,17 @@ def encode(
     profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
+    alpha: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|drop|COLOUR", callback=_colour, help="COLOUR lies under clear places: a name or #rrggbb."
+        ),
+    ] = "white",
+    icc: Annotated[Literal["srgb", "keep"], typer.Option(help="Convert to sRGB, or keep the colour profile.")] = "srgb",
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = True,
 ) -> None:
     """Encode pictures, and all below folders, into .osd files."""
@@ -171,8 +197,10 @@ def encode(
         from .work import Encoding
 
         named = _sources(sources, files_from, nul)
-        options = {"lmbda": lmbda or 1.0, "target": _target(lmbda, target_bpp, max_bytes, target_ms_ssim)}
-        work = Encoding(options, device, weights_dir, max_pixels, overwrite, profile)
+        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
+        options = {"lmbda": lmbda or 1.0, "target": aim, "verify": verify}
+        reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
+        work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, profile)
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
         _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
 
@@ -289,11 +317,13 @@ def _table(facts: dict) -> str:
         "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
         "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
     }
-    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile"}
+    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
+    names = {"A": "alpha", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/bold]", value)
@@ -306,6 +336,8 @@ def main() -> None:
     """Entry point of the `osdc` command."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
+        warnings.simplefilter("always", OsdWarning)
+        warnings.showwarning = _warn
     app(prog_name="osdc")  # also for `python -m osdcodec`
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,14 +12,14 @@ from . import container, image, similarity, weights
 from .container import Osd
 from .description import describe
 from .entropy.prior import Prior, Symbols
-from .errors import InputError, OsdError
+from .errors import FormatError, InputError, OsdError
 from .preview import render as draft
-from .profile import quality_of
+from .profile import Profile, lambda_of, quality_of
 from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
 
-Picture = Image.Image | np.ndarray | str | Path  # or whatever else `image.open_image` takes
+Picture = Image.Image | np.ndarray[Any, Any] | str | Path  # or whatever else `image.open_image` takes
 
 
 class Encoder:
@@ -39,33 +40,47 @@ class Encoder:
         lmbda: float = 1.0,
         *,
         target: Target | None = None,
+        alpha: str = "white",
+        icc: str = "srgb",
+        keep_metadata: bool = False,
+        verify: bool = True,
+        max_pixels: int = container.MAX_PIXELS,
         progress: Progress | None = None,
     ) -> bytes:
-        """A picture (a path, PIL image, array or tensor) and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
+        """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
-        target: the size or similarity that finds lambda, in place of it. progress hears, after each tile of a large
-        picture, which share of the work is done. InputError if the picture cannot be used, ValueError if lambda is out of
-        range, TargetError if the target is out of reach.
+        picture: a path, PIL image, array or tensor. target: the size or similarity that finds lambda, in place of it.
+        alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
+        into the file; see `image.open_image`. verify: the file is entropy-decoded before it is given out. progress hears,
+        after each tile of a large picture, which share of the work is done.
+        InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
+        option is out of range.
         """
-        osd, symbols = self.code(picture, lmbda, target, progress)
-        if decode_symbols(osd, self.prior, self.profile) != symbols:
+        opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
+        osd, symbols = self.code(opened, lmbda, target, progress)
+        if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
             )
         return container.pack(osd)
 
+    def _decodes(self, osd: Osd, symbols: Symbols) -> bool:
+        try:
+            return decode_symbols(osd, self.prior, self.profile) == symbols
+        except FormatError:
+            return False
+
     def code(
-        self, picture: Picture, lmbda: float, target: Target | None = None, progress: Progress | None = None
+        self, picture: Image.Image, lmbda: float, target: Target | None = None, progress: Progress | None = None
     ) -> tuple[Osd, Symbols]:
-        """The fields of the file, and the symbols that its payload was made of."""
-        quality = quality_of(lmbda)
-        picture = image.open_image(picture)
-        y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(picture)
+        """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
+        quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
+        y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         def at(quality: int) -> tuple[Osd, Symbols]:
             gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
             payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
-            return Osd(self.weights.model_id, picture.width, picture.height, quality, payload), symbols
+            return Osd(self.weights.model_id, picture.width, picture.height, quality, payload, sections), symbols
 
         if target is None:
             return at(quality)
@@ -76,7 +91,7 @@ class Encoder:
         return smallest_above(
             target.ms_ssim,
             at,
-            lambda made: similarity.ms_ssim(picture, reconstruct(*made, self.weights, self.runtime, self.prior)),
+            lambda made: similarity.ms_ssim(rgb, reconstruct(*made, self.weights, self.runtime, self.prior)),
         )
 
 
@@ -85,7 +100,7 @@ class Decoder:
 
     def __init__(self, device: str = "auto", weights_dir: str | Path | None = None) -> None:
         self.device, self.weights_dir = device, weights_dir
-        self.models: dict[bytes, tuple] = {}
+        self.models: dict[bytes, tuple[weights.Weights, Runtime, Prior]] = {}
         self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
     def decode(
@@ -97,19 +112,27 @@ class Decoder:
         preview: bool = False,
         progress: Progress | None = None,
     ) -> Image.Image:
-        """Bytes of an .osd file -> RGB picture.
+        """Bytes of an .osd file -> RGB picture, RGBA if the file holds alpha.
 
+        Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
-        denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner. FormatError if the file is damaged, WeightsError if its model is not at hand.
+        denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner. FormatError if the file is
+        damaged, WeightsError if its model is not at hand.
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         osd = container.unpack(data, max_pixels)
         model, runtime, prior = self._model(osd.model_id)
+        content = dict(osd.sections).get("A")
+        alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
         symbols = decode_symbols(osd, prior, model.profile)
-        return reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
+        picture = reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
+        if alpha and preview:
+            alpha = alpha.resize(picture.size, Image.Resampling.BOX)
+        image.add_sections(picture, alpha, osd.sections, _note(osd.quality))
+        return picture
 
-    def _model(self, model_id: bytes) -> tuple:
+    def _model(self, model_id: bytes) -> tuple[weights.Weights, Runtime, Prior]:
         with self.lock:
             if model_id not in self.models:
                 found = weights.for_model(model_id, self.weights_dir)
@@ -117,7 +140,7 @@ class Decoder:
         return self.models[model_id]
 
 
-def decode_symbols(osd: Osd, prior: Prior, profile: weights.Profile) -> Symbols:
+def decode_symbols(osd: Osd, prior: Prior, profile: Profile) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
     return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))
 
@@ -133,7 +156,7 @@ def reconstruct(
     preview: bool = False,
     progress: Progress | None = None,
 ) -> Image.Image:
-    """The picture that these symbols of a file stand for, as `Decoder.decode` gives it."""
+    """The colours that these symbols of a file stand for, as `Decoder.decode` gives them."""
     profile, tokens = model.profile, symbols.tokens[None]
     tiled = TiledRuntime(runtime, profile, progress)
     _, inverse, _ = prior.gains(osd.quality)
@@ -149,13 +172,27 @@ def reconstruct(
     return tiled.render(z, osd.width, osd.height)
 
 
-def encode(picture: Picture, lmbda: float = 1.0, *, target: Target | None = None) -> bytes:
+def _note(quality: int) -> str:
+    from . import __version__
+
+    return f"osdc {__version__}: reconstructed by a generative codec, lambda {lambda_of(quality):.3g}"
+
+
+def encode(
+    picture: Picture,
+    lmbda: float = 1.0,
+    *,
+    target: Target | None = None,
+    alpha: str = "white",
+    icc: str = "srgb",
+    keep_metadata: bool = False,
+) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
-    return _encoder().encode(picture, lmbda, target=target)
+    return _encoder().encode(picture, lmbda, target=target, alpha=alpha, icc=icc, keep_metadata=keep_metadata)
 
 
 def decode(data: bytes) -> Image.Image:
-    """The bytes of an .osd file -> RGB picture; models stay loaded."""
+    """The bytes of an .osd file -> RGB or RGBA picture, as `Decoder.decode`; models stay loaded."""
     return _decoder().decode(data)
 
 
@@ -164,7 +201,7 @@ def info(
     parts: bool = False,
     weights_dir: str | Path | None = None,
     max_pixels: int = container.MAX_PIXELS,
-) -> dict:
+) -> dict[str, Any]:
     """What a file says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
 
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.

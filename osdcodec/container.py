@@ -22,11 +22,13 @@
     '-------------------------------------------------------'
 
 18 bytes around the payload of a photo with sides of 128 to 16383 pixels. A reader skips a lower-case section that it
-does not know and refuses an upper-case one. Every file has exactly one form: what this module reads it would write.
+does not know and refuses an upper-case one; A, alpha, is known. Every file has exactly one form: what this module reads
+it would write.
 """
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import FormatError
 
@@ -38,6 +40,8 @@ MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for 
 _CHECKSUM = 4
 _SMALLEST = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM
 _LEB128_BYTES = 5
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
+_GREY = b"\x08\0\0\0\0"  # eight bits, one channel, not interlaced
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     if flags & SECTIONS:
         length, at = _read_leb128(data, at, end, "payload length")
         payload = _take(data, at, length, end, "payload")
-        sections = _read_sections(data, at + length, end)
+        sections = _read_sections(data, at + length, end, (width, height))
     else:
         payload, sections = data[at:end], ()
     if payload.endswith(b"\0"):
@@ -112,12 +116,25 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     return Osd(data[5:9], width, height, quality, payload, sections, version)
 
 
-def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict:
+def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError."""
     osd = unpack(data, max_pixels)
     sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
     header = len(data) - len(osd.payload) - sum(sections.values()) - _CHECKSUM
     return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": _CHECKSUM}
+
+
+def alpha_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a section A, by its own header: a lossless WebP or a grey PNG; None if it is neither."""
+    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L" and content[20:21] == b"\x2f" and len(content) >= 25:
+        file, chunk, sizes = (int.from_bytes(content[at : at + 4], "little") for at in (4, 16, 21))
+        if (
+            len(content) == 8 + file == 20 + chunk + chunk % 2 and sizes < 2**28
+        ):  # 14 bits a side, then flags, which are 0
+            return (sizes & 0x3FFF) + 1, (sizes >> 14) + 1
+    if content[:16] == _PNG and content[24:29] == _GREY:
+        return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    return None
 
 
 def leb128(value: int) -> bytes:
@@ -151,7 +168,7 @@ def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
     return data[at : at + length]
 
 
-def _read_sections(data: bytes, at: int, end: int) -> tuple[tuple[str, bytes], ...]:
+def _read_sections(data: bytes, at: int, end: int, size: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
     if at == end:
         raise FormatError("sections are announced, none is there", "flags", 4)
     sections: dict[str, bytes] = {}
@@ -159,14 +176,24 @@ def _read_sections(data: bytes, at: int, end: int) -> tuple[tuple[str, bytes], .
         kind = chr(data[at])
         if not _is_letter(kind):
             raise FormatError(f"{data[at]:#04x} is not a letter", "section type", at)
-        if kind.isupper():
+        if kind.isupper() and kind != "A":
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
         if kind in sections:
             raise FormatError(f"a second section {kind}", "section type", at)
         length, start = _read_leb128(data, at + 1, end, f"length of section {kind}")
         sections[kind] = _take(data, start, length, end, f"section {kind}")
+        if kind == "A" and (defect := _defect_of_alpha(sections[kind], size)):
+            raise FormatError(defect, "section A", start)
         at = start + length
     return tuple(sections.items())
+
+
+def _defect_of_alpha(content: bytes, size: tuple[int, int]) -> str | None:
+    """Its own header must give the size of the picture, so that what it unpacks to is known before it is unpacked."""
+    found = alpha_size(content)
+    if found is None:
+        return "neither a lossless WebP without alpha of its own nor a grey PNG of 8 bits"
+    return None if found == size else f"alpha of {found[0]}x{found[1]} for a picture of {size[0]}x{size[1]}"
 
 
 def _is_letter(kind: str) -> bool:
@@ -181,5 +208,8 @@ def _check(osd: Osd) -> None:
         raise ValueError(f"width {osd.width}, height {osd.height} or quality {osd.quality} is out of range")
     if osd.payload.endswith(b"\0"):
         raise ValueError("the payload ends in a zero byte: strip it")
-    if not all(_is_letter(kind) and kind.islower() for kind in kinds) or len(set(kinds)) < len(kinds):
-        raise ValueError(f"section types must be lower-case letters, each at most once, not {kinds}")
+    if not all(_is_letter(kind) and (kind.islower() or kind == "A") for kind in kinds) or len(set(kinds)) < len(kinds):
+        raise ValueError(f"section types must be A or lower-case letters, each at most once, not {kinds}")
+    for kind, content in osd.sections:
+        if kind == "A" and (defect := _defect_of_alpha(content, (osd.width, osd.height))):
+            raise ValueError(defect)

@@ -9,10 +9,10 @@ from .profile import lambda_of
 
 
 def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
-    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes.
+    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
-    section, checksum) sum to bytes. FormatError if the file is damaged.
+    section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
     """
     osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
     return {
@@ -29,6 +29,7 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "payload_bytes": counts["payload"],
         "section_bytes": sum(counts["sections"].values()),
         "checksum_bytes": counts["checksum"],
+        "sections": counts["sections"],
     }
 
 

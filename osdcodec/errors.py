@@ -8,8 +8,13 @@
      └─ FileError                    5   reading failed
          └─ OutputError              5   writing failed, or the output exists and must stay
 
-The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt.
+The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt. What is no error, but not quite
+what was asked for either, is an OsdWarning.
 """
+
+
+class OsdWarning(UserWarning):
+    """Something of the picture was left out; the rest was done."""
 
 
 class OsdError(Exception):

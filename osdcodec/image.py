@@ -1,37 +1,63 @@
-"""Picture files and PIL images <-> arrays in [-1, 1]: orientation, colour, alpha, padding."""
+"""Picture files and PIL images <-> arrays in [-1, 1]: orientation, colour, alpha, metadata, padding."""
 
 import io
+import re
 import struct
 import threading
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from .arrays import is_array, to_picture
-from .container import MAX_PIXELS, MAX_SIDE
-from .errors import InputError, OutputError
+from .container import MAX_PIXELS, MAX_SIDE, alpha_size
+from .errors import FormatError, InputError, OsdWarning, OutputError
 from .files import STREAM, read_input, write_output
 
 # Found by content, whatever the file is called. Formats that need other programs (EPS) or hold no pixels stay out.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # taken from a folder
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")  # in a folder
 QUALITY = 95  # of the output formats that lose something
+_WEBP_SIDE = 16383  # the largest of WebP
+_WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
+_EXIF_HEADER = b"Exif\0\0"
+_ORIENTATION, _SOFTWARE, _XMP = 0x0112, 0x0131, 0x02BC
+# Tags of a TIFF file that say how its pixels lie there, what has a section of its own, and padding.
+_STRUCTURE = (
+    *range(0x00FE, 0x0108), 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x012D, 0x013D,
+    *range(0x0140, 0x0160), *range(0x0200, 0x0215), _XMP, 0x83BB, 0x8649, 0x8773, 0xEA1C,
+)  # fmt: skip
 
 # What Pillow raises on broken files.
-_DEFECTS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error)
+_DEFECTS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
+    AssertionError, struct.error,
+)  # fmt: skip
 _pillow_limit = threading.Lock()
 
 
 def open_image(
-    source: str | Path | bytes | BinaryIO | Image.Image | np.ndarray, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes | BinaryIO | Image.Image | np.ndarray,
+    max_pixels: int = MAX_PIXELS,
+    alpha: str = "white",
+    icc: str = "srgb",
+    keep_metadata: bool = False,
 ) -> Image.Image:
-    """Path, bytes, binary file, image, array or tensor (see `arrays.to_picture`) -> RGB picture, upright, first frame, alpha over white, colours in sRGB.
+    """Path, bytes, binary file, image, array or tensor -> picture of 8 bits, upright, the first of several: RGB or RGBA.
 
-    Grey, palette, CMYK and 16-bit pictures are converted. InputError if the file is missing or empty, not a picture,
-    damaged, or has more than max_pixels (found out before any pixel is decoded); FileError if it cannot be read.
+    alpha: "keep" gives RGBA unless all is opaque; "drop" the colours as they lie under it; a colour by name or #hex, the
+    picture laid over it. icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours and puts
+    it into info["icc_profile"]. keep_metadata: EXIF and XMP, if any, go to info["exif"] and info["xmp"], else nowhere.
+    Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
+
+    InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
+    pixel is decoded); FileError if it cannot be read; ValueError for options that there are not.
     """
+    if icc not in ("srgb", "keep"):
+        raise ValueError(f"icc must be srgb or keep, not {icc}")
+    backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
     name = str(source) if isinstance(source, str | Path) else "the picture"
     if isinstance(source, str | Path):
         source = read_input(source)
@@ -40,32 +66,56 @@ def open_image(
     elif not isinstance(source, bytes | Image.Image):
         source = source.read()
     if source == b"":
-        raise InputError(f"{name}: empty; give a JPEG, PNG, WebP or BMP picture")
+        raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:
-        return _upright_rgb(_open_lazily(source) if isinstance(source, bytes) else source, name, max_pixels)
+        image = _open_lazily(source) if isinstance(source, bytes) else source
+        _load(image, name, max_pixels)
+        upright = _upright(image)
+        colours, plane = _split(_to_8_bits(upright))
+        profile = upright.info.get("icc_profile")
+        picture, kept = _to_rgb(colours, profile, icc, name) if profile else (colours.convert("RGB"), None)
+        info = {"icc_profile": kept} if kept else {}
+        if keep_metadata:
+            info |= _metadata(image, upright, name)
     except Image.UnidentifiedImageError as error:
-        raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP or BMP") from error
+        raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP, AVIF, TIFF or BMP") from error
     except _DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
+    if plane is not None and alpha == "keep":
+        picture.putalpha(plane)
+    elif plane is not None and backdrop is not None:
+        picture = Image.composite(picture, Image.new("RGB", picture.size, backdrop), plane)
+    picture.info = info
+    return picture
 
 
-def _open_lazily(data: bytes) -> Image.Image:
-    """Image.open without Pillow's own limit on pixels, which is lower than ours and would print or raise first."""
+def _open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """Image.open without Pillow's own limit on pixels, which is not ours and would print or raise first."""
     with _pillow_limit:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            return Image.open(io.BytesIO(data), formats=formats)
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _load(image: Image.Image, name: str, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise --max-pixels")
     if max(image.size) > MAX_SIDE:
         raise InputError(f"{name}: {image.width}x{image.height} has a side above {MAX_SIDE} pixels; resize it first")
+    if _several(image):
+        warnings.warn(f"{name}: an animation or several pages; only the first is taken", OsdWarning, stacklevel=3)
     image.load()
-    return _to_rgb(_upright(image))
+
+
+def _several(image: Image.Image) -> bool:
+    if image.format == "MPO":  # a photo of a phone: what follows it are a preview, a depth or a gain map
+        return False
+    try:
+        return getattr(image, "is_animated", False)
+    except Exception:  # the second is broken; the first may be good all the same
+        return True
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -75,31 +125,112 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits, in 16- or 32-bit integers
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
-    elif image.mode == "F":
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
         raise ValueError("floating-point pixels")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.info = image.info
-        white.alpha_composite(image)
-        image = white
-    return _to_srgb(image) if image.info.get("icc_profile") else image.convert("RGB")
+    if not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image)  # 16 bits, in integers of 16 or 32
+    if pixels.size and not 0 <= pixels.min() <= pixels.max() <= 65535:
+        raise ValueError("integer pixels of more than 16 bits")
+    scaled = Image.fromarray((pixels / 257).round().astype(np.uint8))
+    if "transparency" in image.info:  # one value that is meant to be clear
+        clear = pixels == image.info["transparency"]
+        scaled = Image.merge("LA", (scaled, Image.fromarray(np.where(clear, 0, 255).astype(np.uint8))))
+    return scaled
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """The file keeps no colour profile, so the colours are brought to sRGB; a useless profile counts as sRGB."""
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours, L, RGB or CMYK, and alpha, None if all is opaque."""
+    if not image.has_transparency_data:
+        return (
+            image if image.mode in ("L", "RGB", "CMYK") else image.convert("L" if image.mode == "1" else "RGB")
+        ), None
+    whole = image.convert("RGBA")
+    plane = whole.getchannel("A")
+    return whole.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), None if plane.getextrema()[
+        0
+    ] == 255 else plane
+
+
+def _to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
+    """RGB in sRGB and None, or in the colours of a profile and that. A useless profile counts as sRGB."""
     from PIL import ImageCms
 
-    if image.mode not in ("L", "CMYK"):  # those have profiles of their own kind
-        image = image.convert("RGB")
     try:
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        return ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, KeyError):
-        return image.convert("RGB")
+        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if embedded.profile.xcolor_space.strip() == "RGB":
+            colours = colours.convert("RGB")  # grey pictures may have profiles of either kind
+            if icc == "keep":
+                return colours, profile
+        return ImageCms.profileToProfile(colours, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"), None
+    except (ImageCms.PyCMSError, OSError, KeyError, ValueError) as error:
+        warnings.warn(f"{name}: its colour profile is not usable ({error}); taken as sRGB", OsdWarning, stacklevel=3)
+        return colours.convert("RGB"), None
+
+
+def _metadata(image: Image.Image, upright: Image.Image, name: str) -> dict[str, bytes]:
+    """EXIF without what concerns pixels in a file, its orientation reset, and XMP without its padding."""
+    kept = {}
+    try:
+        exif = image.getexif()
+        for tag in _STRUCTURE:
+            if tag in exif:
+                del exif[tag]
+        if exif:
+            exif[_ORIENTATION] = 1
+            kept["exif"] = exif.tobytes()
+    except Exception:  # a broken EXIF block raises almost anything
+        warnings.warn(f"{name}: its EXIF data are damaged and left out", OsdWarning, stacklevel=3)
+    xmp = upright.info.get("xmp")
+    if xmp:
+        kept["xmp"] = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", xmp.encode() if isinstance(xmp, str) else xmp)
+    return kept
+
+
+def to_sections(picture: Image.Image) -> tuple[tuple[str, bytes], ...]:
+    """What a file keeps of a picture, as open_image gives it, beside its colours: A alpha, i ICC profile, e EXIF, x XMP."""
+    found = {
+        "A": _encode_alpha(picture.getchannel("A")) if picture.mode == "RGBA" else None,
+        "i": picture.info.get("icc_profile"),
+        "e": picture.info.get("exif", b"").removeprefix(_EXIF_HEADER),
+        "x": picture.info.get("xmp"),
+    }
+    return tuple((kind, content) for kind, content in found.items() if content)
+
+
+def _encode_alpha(plane: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    if max(plane.size) <= _WEBP_SIDE:
+        plane.save(buffer, "WEBP", lossless=True, quality=100)
+    else:
+        plane.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
+    """Section A -> alpha, L, width x height. FormatError if it is damaged, before any pixel if its size is another."""
+    try:
+        plane = _open_lazily(content, ("WEBP", "PNG"))
+        if alpha_size(content) != (width, height) or plane.size != (width, height):
+            raise ValueError("its size is not that of the picture")
+        plane.load()
+        return plane.getchannel("G") if plane.mode == "RGB" else plane.convert("L")
+    except (*_DEFECTS, Image.UnidentifiedImageError) as error:
+        raise FormatError(f"damaged ({error})", "section A") from error
+
+
+def add_sections(
+    picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
+) -> None:
+    """Puts alpha (RGB becomes RGBA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
+    if alpha:
+        picture.putalpha(alpha)
+    content = dict(sections)
+    picture.info |= {name: content[kind] for kind, name in (("i", "icc_profile"), ("x", "xmp")) if kind in content}
+    if "e" in content:
+        picture.info["exif"] = _EXIF_HEADER + content["e"]
+    picture.info["comment"] = note
 
 
 def to_array(image: Image.Image, stride: int) -> np.ndarray:
@@ -138,15 +269,51 @@ def output_format(target: str | Path) -> str:
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
-    """RGB picture -> the bytes of a file in the format that Pillow calls `name`."""
-    buffer = io.BytesIO()
+    """RGB or RGBA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
+
+    That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
+    software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
+    """
+    if image.mode == "RGBA" and name not in _WITH_ALPHA:
+        warnings.warn(
+            f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
+        )
+        info, image = image.info, Image.composite(image, Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image.info = info
     try:
-        image.save(buffer, name, quality=QUALITY)
-    except (OSError, ValueError, KeyError) as error:
-        raise OutputError(f"the picture cannot be written as {name} ({error}); use .png") from error
+        return _save(image, name)
+    except _DEFECTS as error:
+        if not {"exif", "xmp"} & image.info.keys():
+            raise OutputError(f"the picture cannot be written as {name} ({error}); use .png") from error
+        text = f"EXIF and XMP cannot be written as {name} ({error}) and are left out"
+    warnings.warn(text, OsdWarning, stacklevel=2)  # they are the user's own: broken, or too long for the format
+    image = image.copy()
+    for key in ("exif", "xmp"):
+        image.info.pop(key, None)
+    return encode_image(image, name)
+
+
+def _save(image: Image.Image, name: str) -> bytes:
+    info, note = image.info, image.info.get("comment")
+    tags = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
+    if name == "PNG":  # it has texts of its own
+        tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
+        if note:
+            texts.add_text("Software", note)
+        if "xmp" in tags:
+            texts.add_itxt("XML:com.adobe.xmp", tags["xmp"].decode("utf-8"))
+    elif note or "exif" in tags:
+        tags["exif"] = exif = Image.Exif()
+        exif.load(info.get("exif", b""))
+        if note:
+            exif[_SOFTWARE] = note
+        if name == "TIFF" and "xmp" in tags:
+            exif[_XMP] = tags["xmp"]
+    buffer = io.BytesIO()
+    image.save(buffer, name, quality=QUALITY, **tags)
     return buffer.getvalue()
 
 
 def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """RGB picture -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
+    """RGB or RGBA picture -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
     write_output(target, encode_image(image, output_format(target)), overwrite)

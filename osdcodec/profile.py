@@ -71,7 +71,27 @@ class Profile:
 
 
 SMALL = Profile()
-PROFILES = {SMALL.name: SMALL}
+# Of the conformance vectors: as small as may be, and no two channel counts alike, so that no mix-up goes unnoticed.
+CONFORMANCE = Profile(
+    name="conformance",
+    latent_channels=18,
+    hyper_channels=5,
+    feature_channels=7,
+    context_channels=12,
+    autoencoder_channels=8,
+    autoencoder_widths=(8, 8, 8, 16, 16),
+    encoder_layers=(0, 1, 1, 1, 1),
+    decoder_layers=(0, 1, 1, 1, 1),
+    transform_widths=(8, 16),
+    transform_layers=(1, 1),
+    condition_channels=6,
+    denoiser_widths=(32, 32),
+    tower_patch=16,
+    tower_width=32,
+    tower_layers=1,
+    codebook_size=32,
+)
+PROFILES = {profile.name: profile for profile in (SMALL, CONFORMANCE)}
 
 
 def lambda_of(quality: int) -> float:

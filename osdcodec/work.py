@@ -60,8 +60,9 @@ class Encoding(Work):
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
         files.check_output(target, self.overwrite, source)
-        picture = image.open_image(source, self.max_pixels)
-        data = self.model.encode(picture, **self.options, progress=progress)
+        reading = {name: self.options[name] for name in ("alpha", "icc", "keep_metadata") if name in self.options}
+        picture = image.open_image(source, self.max_pixels, **reading)  # before a model is loaded, which takes longer
+        data = self.model.encode(picture, **self.options, max_pixels=self.max_pixels, progress=progress)
         files.write_output(target, data, self.overwrite)
         return self.facts(data)
 

@@ -34,13 +34,25 @@ def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
         seen = set()
         while sections < len(body):
             kind = body[sections : sections + 1]
-            require(kind.isalpha() and kind.islower() and kind not in seen, "section type")
+            require(kind == b"A" or (kind.isalpha() and kind.islower()), "section type")
+            require(kind not in seen, "section type, a second time")
             seen.add(kind)
             length, at = leb128(body, sections + 1)
-            take(body, at, length)
-            sections = at + length
+            content, sections = take(body, at, length), at + length
+            require(kind != b"A" or alpha_is(content, width, height), "alpha")
     require(not payload.endswith(b"\0"), "payload ends in a zero byte")
     return data[5:9], width, height, quality, payload
+
+
+def alpha_is(content: bytes, width: int, height: int) -> bool:
+    """Whether a section A is by its own header a picture of this size: a lossless WebP or a grey PNG of 8 bits."""
+    if content[:4] == b"RIFF" and len(content) >= 25:
+        file, kind, chunk, signature, sides = struct.unpack("<4xI8sIBI", content[:25])
+        whole = len(content) == 8 + file == 20 + chunk + chunk % 2
+        size = (sides & 0x3FFF) + 1, (sides >> 14) + 1
+        return kind == b"WEBPVP8L" and whole and signature == 0x2F and sides < 2**28 and size == (width, height)
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 0, 0, 0, 0)
+    return content[: len(header)] == header
 
 
 def leb128(data: bytes, at: int) -> tuple[int, int]:
@@ -208,6 +220,14 @@ def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tupl
     return tokens, hyper, latent, y16
 
 
+def decode(tensors: dict, file: bytes) -> tuple[list, list, list, list]:
+    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them."""
+    name, width, height, quality, payload = unpack(file)
+    require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
+    (stride,) = integers(tensors, "prior.stride") if "prior.stride" in tensors else (32,)
+    return symbols(tensors, payload, quality, -(-height // stride), -(-width // stride))
+
+
 def flatten(values: list) -> list[int]:
     return [x for value in values for x in flatten(value)] if isinstance(values[0], list) else values
 
@@ -222,9 +242,7 @@ def main(weights: str, file: str) -> None:
     with open(weights, "rb") as source:
         tensors = read_safetensors(source.read())
     with open(file, "rb") as source:
-        name, width, height, quality, payload = unpack(source.read())
-    require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
-    arrays = symbols(tensors, payload, quality, -(-height // 32), -(-width // 32))
+        arrays = decode(tensors, source.read())
     for part, array in zip(("tokens", "hyper", "latent", "y16"), arrays, strict=True):
         shape = []
         while isinstance(array, list):

@@ -134,6 +134,8 @@ def test_refusals(arguments, code, words, folder):
         ("encode", "photo.png", "--lambda", "2.1"),
         ("encode", "photo.png", "--lambda", "nan"),
         ("encode", "photo.png", "--device", "tpu"),
+        ("encode", "photo.png", "--alpha", "no colour"),
+        ("encode", "photo.png", "--icc", "cmyk"),
         ("decode", "unknown.osd", "--detail", "1.6"),
         ("decode", "unknown.osd", "--detail", "nan"),
         ("decode", "unknown.osd", "--seed", "-1"),
@@ -172,6 +174,7 @@ def test_info_as_json(folder):
             "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 196,
             "lambda": pytest.approx(1, abs=0.001), "model_id": "deadbeef", "profile": None,
             "header_bytes": 14, "payload_bytes": 99, "section_bytes": 0, "checksum_bytes": 4,
+            "sections": {},
         }  # fmt: skip
 
 
@@ -184,6 +187,7 @@ def test_info_as_a_table(tmp_path):
         "version": "1", "size": "1 x 65535 pixels", "bytes": "2,026", "rate": "0.2473 bits per pixel",
         "lambda": "2.000 (quality 255)", "model": "01020304 (not known here)",
         "header": "16 bytes", "payload": "2,000 bytes", "section": "6 bytes", "checksum": "4 bytes",
+        "XMP": "6 bytes",
     }  # fmt: skip
 
 

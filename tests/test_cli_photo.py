@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,15 @@ import pytest
 from PIL import Image
 
 
-def osdc(*arguments, cwd: Path, standard_input: bytes | None = None) -> subprocess.CompletedProcess:
+def osdc(
+    *arguments, cwd: Path, standard_input: bytes | None = None, largest_file: int | None = None
+) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "osdcodec", *map(str, arguments)]
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=cwd, env=environment, input=standard_input, capture_output=True, timeout=120)
+    limit = largest_file and partial(resource.setrlimit, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    options = {"input": standard_input, "preexec_fn": limit, "capture_output": True, "timeout": 120}
+    return subprocess.run(command, cwd=cwd, env=environment, **options)
 
 
 @pytest.fixture
@@ -74,6 +80,41 @@ def test_formats_in_and_out(folder, photo, suffix):
     assert Image.open(folder / f"out.{suffix}").size == (64, 48)
 
 
+def test_alpha_profile_and_metadata(folder, photo):
+    picture, exif = photo.crop((0, 0, 64, 48)).convert("RGBA"), Image.Exif()
+    picture.putalpha(photo.crop((0, 0, 64, 48)).getchannel("B"))
+    exif[0x010F] = "maker"
+    picture.save(folder / "rgba.png", exif=exif)
+    assert osdc("encode", "rgba.png", "-o", "plain.osd", cwd=folder).stderr == b""
+    plain = json.loads(osdc("info", "plain.osd", "--json", cwd=folder).stdout)
+    assert plain["sections"] == {}
+    done = osdc("encode", "rgba.png", "-o", "all.osd", "--alpha", "keep", "--keep-metadata", "--no-verify", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    told = json.loads(osdc("info", "all.osd", "--json", cwd=folder).stdout)
+    assert told["sections"].keys() == {"A", "e"} and sum(told["sections"].values()) == told["section_bytes"]
+    rows = dict(line.split(maxsplit=1) for line in osdc("info", "all.osd", cwd=folder).stdout.decode().splitlines())
+    assert rows["alpha"].strip() == f"{told['sections']['A']:,} bytes" and "EXIF" in rows
+
+    done = osdc("decode", "all.osd", "-o", "out.png", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    with Image.open(folder / "out.png") as decoded:
+        assert decoded.getchannel("A").tobytes() == picture.getchannel("A").tobytes()
+        assert decoded.getexif()[0x010F] == "maker"
+        assert "generative codec, lambda 1" in decoded.text["Software"]
+    done = osdc("decode", "all.osd", "-o", "out.jpg", cwd=folder)
+    assert done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"JPEG holds no alpha" in done.stderr
+    with Image.open(folder / "out.jpg") as decoded:
+        assert decoded.mode == "RGB" and "generative" in decoded.getexif()[0x0131]
+
+
+def test_an_animation_gives_its_first_frame_and_one_line(folder, photo):
+    frames = [photo.crop((0, 0, 64, 48)), photo.crop((20, 20, 84, 68))]
+    frames[0].save(folder / "many.gif", save_all=True, append_images=frames[1:])
+    done = osdc("encode", "many.gif", cwd=folder)
+    assert done.returncode == 0
+    assert done.stderr == b"osdc: many.gif: an animation or several pages; only the first is taken\n"
+
+
 def test_seed_and_detail_change_the_picture_not_the_file(folder):
     osdc("encode", "photo.png", "-o", "a.osd", "--lambda", "2", cwd=folder)
     osdc("encode", "photo.png", "-o", "b.osd", "--lambda", "2", cwd=folder)
@@ -90,6 +131,16 @@ def test_seed_and_detail_change_the_picture_not_the_file(folder):
     assert np.array_equal(pictures["plain"], pictures["again"])
     assert not np.array_equal(pictures["plain"], pictures["seed"])
     assert not np.array_equal(pictures["plain"], pictures["coarse"])
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_no_file(folder):
+    (folder / "photo.osd").write_bytes(b"precious")
+    for target in ("photo.osd", "new.osd"):
+        done = osdc("encode", "photo.png", "-o", target, cwd=folder, largest_file=20)
+        assert (done.returncode, done.stdout) == (5, b"")
+        assert done.stderr.decode() == f"osdc: {target}: cannot be written (File too large); name another with -o\n"
+    assert (folder / "photo.osd").read_bytes() == b"precious"
+    assert sorted(path.name for path in folder.iterdir()) == ["photo.osd", "photo.png"]
 
 
 def test_a_folder_goes_past_a_bad_picture(folder, photo):

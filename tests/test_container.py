@@ -1,13 +1,14 @@
 """The container against literal bytes, and every way to break it."""
 
 import re
+import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from osdcodec.container import MAX_PIXELS, Osd, layout, leb128, pack, unpack
+from osdcodec.container import MAX_PIXELS, Osd, alpha_size, layout, leb128, pack, unpack
 from osdcodec.errors import FormatError
 
 PLAIN = bytes.fromhex(
@@ -53,7 +54,8 @@ def test_bytes_are_these(data, fields):
 
 
 def test_examples_of_the_specification():
-    plain, sectioned = examples_of_the_specification()
+    plain, sectioned, vector = examples_of_the_specification()
+    assert vector == Path(__file__).parents[1].joinpath("spec/vectors/conformance/one-pixel.osd").read_bytes()
     assert plain == PLAIN
     assert unpack(sectioned) == replace(PLAIN_FIELDS, sections=(("x", b"<x/>"),))
     assert pack(unpack(sectioned)) == sectioned
@@ -91,6 +93,18 @@ def test_every_truncation_and_extension_is_refused(data):
             unpack(data + more)
 
 
+def webp(width: int, height: int, flags: int = 0, length: int = 18, chunk: int = 6) -> str:
+    """Hex of a lossless WebP of 26 bytes, as far as its header goes."""
+    size = width - 1 | height - 1 << 14 | flags << 28
+    return struct.pack("<4sI8sIBIx", b"RIFF", length, b"WEBPVP8L", chunk, 0x2F, size).hex()
+
+
+def png(width: int, height: int, rest: str = "0800000000") -> str:
+    """Hex of a PNG of 29 bytes, as far as its header goes."""
+    sizes = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"".join([b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", sizes, bytes.fromhex(rest)]).hex()
+
+
 HEAD = "8f4f5344 11 00010203 01 01 00"  # with sections, 1x1
 
 
@@ -126,11 +140,24 @@ HEAD = "8f4f5344 11 00010203 01 01 00"  # with sections, 1x1
         (sealed(HEAD + "01 01"), "flags", 4),  # announced, none there
         (sealed(HEAD + "00 00"), "section type", 13),
         (sealed(HEAD + "00 e9 00"), "section type", 13),  # a letter in Latin-1 only
-        (sealed(HEAD + "00 41 00"), "section type", 13),  # upper case: must be understood
+        (sealed(HEAD + "00 47 00"), "section type", 13),  # G, upper case: must be understood
         (sealed(HEAD + "00 78 00 78 00"), "section type", 15),  # x twice
         (sealed(HEAD + "00 78"), "length of section x", 14),
         (sealed(HEAD + "00 78 8000"), "length of section x", 14),
         (sealed(HEAD + "00 78 02 aa"), "section x", 15),
+        (sealed(HEAD + "00 41 00"), "section A", 15),  # alpha that is no picture
+        (sealed(HEAD + f"00 41 1a {webp(2, 1)}"), "section A", 15),  # of another size than 1x1
+        (sealed(HEAD + f"00 41 1a {webp(1, 2)}"), "section A", 15),
+        (sealed(HEAD + f"00 41 1a {webp(16384, 16384)}"), "section A", 15),
+        (sealed(HEAD + f"00 41 1a {webp(1, 1, flags=1)}"), "section A", 15),  # with an alpha of its own
+        (sealed(HEAD + f"00 41 1a {webp(1, 1, flags=2)}"), "section A", 15),  # a later version
+        (sealed(HEAD + f"00 41 1a {webp(1, 1, length=19)}"), "section A", 15),
+        (sealed(HEAD + f"00 41 1c {webp(1, 1)} 0000"), "section A", 15),
+        (sealed(HEAD + f"00 41 19 {webp(1, 1)[:-2]}"), "section A", 15),
+        (sealed(HEAD + f"00 41 16 {webp(1, 1, length=14, chunk=2)[:44]}"), "section A", 15),
+        (sealed(HEAD + f"00 41 1d {png(1, 65535)}"), "section A", 15),
+        (sealed(HEAD + f"00 41 1d {png(1, 1, '0802000000')}"), "section A", 15),  # in colours
+        (sealed(HEAD + f"00 41 1a {webp(1, 1)} 41 1a {webp(1, 1)}"), "section type", 41),
     ],
 )
 def test_defects_name_field_and_offset(data, field, offset):
@@ -143,6 +170,14 @@ def test_defects_name_field_and_offset(data, field, offset):
 
 def test_unknown_lower_case_section_is_kept():
     assert unpack(sealed(HEAD + "00 7a 01 aa")).sections == (("z", b"\xaa"),)
+
+
+@pytest.mark.parametrize("content", [webp(1, 1), png(1, 1)])
+def test_alpha_of_the_size_of_the_picture_is_taken(content):
+    data = sealed(HEAD + f"00 41 {len(content) // 2:02x} {content}")
+    assert unpack(data).sections == (("A", bytes.fromhex(content)),)
+    assert pack(unpack(data)) == data
+    assert alpha_size(bytes.fromhex(content)) == (1, 1)
 
 
 def test_size_is_judged_before_the_checksum_and_against_the_limit():
@@ -177,7 +212,7 @@ def test_layout_counts():
     "change",
     [
         {"version": 2}, {"model_id": b"abc"}, {"width": 0}, {"height": 65536}, {"quality": 256}, {"quality": -1},
-        {"payload": b"a\0"}, {"sections": (("A", b""),)}, {"sections": (("1", b""),)}, {"sections": (("xx", b""),)},
+        {"payload": b"a\0"}, {"sections": (("A", b""),)}, {"sections": (("G", b""),)}, {"sections": (("1", b""),)}, {"sections": (("xx", b""),)},
         {"sections": (("é", b""),)}, {"sections": (("x", b""), ("x", b"y"))},
     ],
 )  # fmt: skip

@@ -17,9 +17,11 @@ TREE = {
 
 
 def test_the_drawn_tree_is_the_real_one():
-    classes = {name: c for name, c in vars(errors).items() if isinstance(c, type) and c is not errors.OsdError}
+    classes = {name: c for name, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.OsdError)}
+    del classes["OsdError"]
     assert {name: (c.__base__.__name__, c.exit_code) for name, c in classes.items()} == TREE
     assert errors.OsdError.__base__ is Exception
+    assert issubclass(errors.OsdWarning, UserWarning)
     for name, (_, code) in TREE.items():
         line = next(line for line in errors.__doc__.splitlines() if f"─ {name} " in line)
         assert f" {code} " in line

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import shutil
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -42,6 +45,91 @@ def test_a_failed_write_leaves_what_was_there(failing, tmp_path, monkeypatch):
         files.write_output(target, b"two")
     assert target.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [target]
+
+
+STALL = """
+import os, sys, time
+from osdcodec import files
+
+def stall(*_):
+    print("stalled", flush=True)
+    time.sleep(600)
+
+class Half:  # a file that takes half of what it is given, and then no time is left
+    def __init__(self, *arguments): self.file = open(*arguments)
+    def __enter__(self): return self
+    def __exit__(self, *_): self.file.close()
+    def write(self, data): self.file.write(data[: len(data) // 2]); self.file.flush(); stall()
+
+if sys.argv[1] == "write":
+    files.open = Half
+else:
+    setattr(os, sys.argv[1], stall)
+files.write_output(sys.argv[2], b"new" * 100_000)
+"""
+
+
+@pytest.mark.parametrize("before", [None, b"precious"])
+@pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
+def test_a_killed_process_leaves_no_half_file_and_harms_none(moment, before, tmp_path):
+    target = tmp_path / "x.osd"
+    if before:
+        target.write_bytes(before)
+    process = child(STALL, moment, target)
+    assert process.stdout.readline() == b"stalled\n"
+    process.kill()
+    process.wait(60)
+    assert (target.read_bytes() if target.exists() else None) == before
+    assert len(list(tmp_path.glob(".osdc-*"))) == 1  # only SIGKILL leaves it behind
+    files.write_output(target, b"again")
+    assert target.read_bytes() == b"again"
+
+
+FULL = """
+import resource, sys
+from osdcodec import files
+from osdcodec.errors import OutputError
+
+if sys.argv[2] == "limit":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    files.write_output(sys.argv[1], bytes(200_000))
+except OutputError as error:
+    print(error.exit_code, error)
+"""
+
+
+@pytest.mark.parametrize("before", [None, b"precious"])
+def test_a_file_that_may_not_grow_is_no_file(before, tmp_path):
+    target = tmp_path / "x.osd"
+    if before:
+        target.write_bytes(before)
+    said, _ = child(FULL, target, "limit").communicate(timeout=60)
+    assert said.decode() == f"5 {target}: cannot be written (File too large); name another with -o\n"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    """A disk of 64 KiB in a name space of its own, where the system lets us have one."""
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
+    disk = 'mount -t tmpfs -o size=64k none "$1"; cd "$1"; printf precious > x.osd'
+    if not shutil.which("unshare") or subprocess.run([*alone, disk, "sh", tmp_path], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    script = f'{disk}; "$2" -c "$3" x.osd disk; "$2" -c "$3" new.osd disk; ls -A; cat x.osd'
+    command = [*alone, script, "sh", tmp_path, sys.executable, FULL]
+    done = subprocess.run(command, capture_output=True, env=environment(), timeout=60, text=True)
+    line = "5 {}: cannot be written (No space left on device); name another with -o"
+    assert done.stdout.splitlines() == [line.format("x.osd"), line.format("new.osd"), "x.osd", "precious"], done
+
+
+def child(script: str, *arguments) -> subprocess.Popen:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
+
+
+def environment() -> dict[str, str]:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(files.__file__)))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
 
 
 def test_links_stay_links_and_devices_devices(tmp_path):

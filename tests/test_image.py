@@ -2,14 +2,16 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from osdcodec import image
-from osdcodec.errors import InputError, OutputError
+from osdcodec.container import alpha_size
+from osdcodec.errors import FormatError, InputError, OsdWarning, OutputError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -26,7 +28,7 @@ def gradient(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack([red, green, 0 * x], 2).astype(np.uint8))
 
 
-@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM"])
 @pytest.mark.parametrize("size", [(1, 1), (17, 3)])
 def test_by_content_whatever_the_suffix(name, size, tmp_path):
     path = tmp_path / "picture.txt"
@@ -54,9 +56,23 @@ def test_by_content_whatever_the_suffix(name, size, tmp_path):
     ],
 )
 def test_modes_become_rgb(picture, pixel):
-    opened = image.open_image(data_of(picture, "PNG"))
-    assert opened.mode == "RGB"
-    assert opened.getpixel((1, 1)) == pixel
+    for name in ("PNG", "TIFF"):
+        opened = image.open_image(data_of(picture, name))
+        assert opened.mode == "RGB"
+        assert opened.getpixel((1, 1)) == pixel
+
+
+def test_16_bit_colours_are_scaled():
+    for kind, channels in ((2, 3), (4, 2), (6, 4)):  # RGB, LA, RGBA
+        samples = np.array([0x4D40, 0x0001, 0xFFFE, 0xFFFF][:channels] if channels > 2 else [0x4D40, 0xFFFF], ">u2")
+        pixel = np.asarray(image.open_image(png(1, 1, b"\0" + samples.tobytes(), 16, kind)))[0, 0]
+        assert pixel.tolist() == ([0x4D, 0, 0xFF] if channels > 2 else [0x4D] * 3)
+
+
+def test_integers_beyond_16_bits_and_floats_are_refused_not_clipped():
+    for pixels in (np.array([[0, 65536]], np.int32), np.array([[-1, 5]], np.int32), np.ones((2, 2), np.float32)):
+        with pytest.raises(InputError, match="pixels"):
+            image.open_image(data_of(Image.fromarray(pixels), "TIFF"))
 
 
 def test_palette_and_rgb_transparency_lie_over_white():
@@ -67,16 +83,99 @@ def test_palette_and_rgb_transparency_lie_over_white():
         assert image.open_image(data_of(picture, "PNG", transparency=key)).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_cmyk_jpeg():
-    opened = image.open_image(data_of(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_cmyk(name):
+    opened = image.open_image(data_of(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), name))
     assert np.abs(np.asarray(opened, int) - RED).max() <= 3
 
 
-def test_first_frame_of_an_animation():
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_first_of_several_frames_or_pages_with_a_warning(name, tmp_path, recwarn):
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
-    for name in ("GIF", "PNG", "WEBP"):
-        data = data_of(frames[0], name, save_all=True, append_images=frames[1:])
-        assert np.abs(np.asarray(image.open_image(data), int) - RED).max() <= 3
+    (tmp_path / "many").write_bytes(data_of(frames[0], name, save_all=True, append_images=frames[1:]))
+    assert np.abs(np.asarray(image.open_image(tmp_path / "many"), int) - RED).max() <= 3
+    assert [(w.category, "many: an animation or several" in str(w.message)) for w in recwarn] == [(OsdWarning, True)]
+    recwarn.clear()
+    image.open_image(data_of(frames[0], name))
+    assert not recwarn
+
+
+def test_the_preview_in_a_photo_of_a_phone_is_no_second_page(recwarn):
+    data = data_of(gradient(40, 20), "MPO", save_all=True, append_images=[gradient(4, 2)])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    assert image.open_image(data).size == (40, 20)
+    assert not recwarn
+
+
+DOT = Image.merge(
+    "RGBA", [*Image.new("RGB", (3, 2), RED).split(), Image.fromarray(np.uint8([[0, 51, 255], [255] * 3]))]
+)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "row"),
+    [
+        ("white", [(255, 255, 255), (255, 204, 204), RED]),
+        ("blue", [BLUE, (51, 0, 204), RED]),
+        ("#0000ff", [BLUE, (51, 0, 204), RED]),
+        ("drop", [RED, RED, RED]),
+        ("keep", [(*RED, 0), (*RED, 51), (*RED, 255)]),
+    ],
+)
+def test_alpha(alpha, row):
+    opened = image.open_image(data_of(DOT, "PNG"), alpha=alpha)
+    assert [opened.getpixel((x, 0)) for x in range(3)] == row
+    assert image.open_image(opened, alpha=alpha).tobytes() == opened.tobytes()
+
+
+def test_every_kind_of_alpha_is_kept_unless_all_is_opaque():
+    palette = Image.new("P", (1, 1), 0)
+    palette.putpalette([255, 0, 0])
+    wide = Image.fromarray(np.uint16([[1000, 2000]]))
+    for picture, key in ((palette, 0), (Image.new("RGB", (1, 1), RED), RED), (Image.new("L", (1, 1)), 0), (wide, 1000)):
+        opened = image.open_image(data_of(picture, "PNG", transparency=key), alpha="keep")
+        assert opened.mode == "RGBA" and opened.getpixel((0, 0))[3] == 0
+    assert opened.getpixel((1, 0)) == (8, 8, 8, 255)
+    assert image.open_image(Image.new("LA", (1, 1), (9, 254)), alpha="keep").getpixel((0, 0)) == (9, 9, 9, 254)
+    assert image.open_image(Image.new("RGBA", (2, 2), (1, 2, 3, 255)), alpha="keep").mode == "RGB"
+
+
+def test_options_that_there_are_not():
+    for option in ({"alpha": "no colour"}, {"alpha": ""}, {"icc": "cmyk"}):
+        with pytest.raises(ValueError):
+            image.open_image(Image.new("RGB", (1, 1)), **option)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 20), (16383, 1), (16384, 2)])
+def test_alpha_section_is_lossless(size):
+    picture = gradient(*size)
+    plane = Image.fromarray(np.random.default_rng(3).integers(0, 256, size[::-1], np.uint8))
+    picture.putalpha(plane)
+    ((kind, content),) = image.to_sections(picture)
+    assert kind == "A" and alpha_size(content) == size
+    assert content.startswith(b"RIFF" if max(size) <= 16383 else b"\x89PNG")
+    decoded = image.decode_alpha(content, *size)
+    assert decoded.mode == "L" and decoded.tobytes() == plane.tobytes()
+    with pytest.raises(FormatError, match=r"section A: .*size"):
+        image.decode_alpha(content, size[0] + 1, size[1])
+
+
+def test_damaged_alpha_is_a_format_error_or_some_alpha():
+    random = np.random.default_rng(4)
+    for size in ((40, 30), (16384, 1)):
+        picture = gradient(*size)
+        picture.putalpha(Image.fromarray(random.integers(0, 256, size[::-1], np.uint8)))
+        ((_, good),) = image.to_sections(picture)
+        with pytest.raises(FormatError):
+            image.decode_alpha(good[: len(good) // 2], *size)
+        for _ in range(100):
+            data = bytearray(good)
+            for at in random.integers(0, min(len(data), 200), 3):
+                data[at] = random.integers(256)
+            try:
+                assert image.decode_alpha(bytes(data), *size).size == size
+            except FormatError as error:
+                assert error.field == "section A" and "\n" not in str(error)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -105,9 +204,28 @@ def test_broken_exif_does_no_harm():
 def test_colour_profiles_are_brought_to_srgb():
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     swapped = srgb.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")  # its red is blue
-    for profile, colour in ((srgb, RED), (swapped, BLUE), (b"nonsense", RED)):
+    for profile, colour in ((srgb, RED), (swapped, BLUE)):
         opened = image.open_image(data_of(Image.new("RGB", (2, 2), RED), "PNG", icc_profile=profile))
         assert np.abs(np.asarray(opened, int) - colour).max() <= 1
+        assert opened.info == {}
+        opened = image.open_image(data_of(Image.new("RGBA", (2, 2), (*RED, 9)), "PNG", icc_profile=profile), icc="keep")
+        assert np.abs(np.asarray(opened, int) - [255, 229 + 17, 229 + 17]).max() <= 1  # over white, where it is
+        assert opened.info == {"icc_profile": profile}
+        assert image.to_sections(opened) == (("i", profile),)
+    with pytest.warns(OsdWarning, match="colour profile is not usable"):
+        opened = image.open_image(data_of(Image.new("RGB", (2, 2), RED), "PNG", icc_profile=b"nonsense"), icc="keep")
+    assert opened.getpixel((0, 0)) == RED and opened.info == {}
+
+
+def test_grey_pictures_have_profiles_of_either_kind(recwarn):
+    for space in ("sRGB", "Gray"):
+        profile = (
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if space == "sRGB" else grey_profile()
+        )
+        opened = image.open_image(data_of(Image.new("L", (2, 2), 77), "PNG", icc_profile=profile), icc="keep")
+        assert np.abs(np.asarray(opened, int) - 77).max() <= 1
+        assert opened.info == ({"icc_profile": profile} if space == "sRGB" else {})  # the pixels of a file are RGB
+    assert not recwarn
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"a text file\n" * 20, b"\x8fOSD" + bytes(20), b"%!PS-Adobe-3.0 EPSF\n"])
@@ -134,7 +252,7 @@ def test_missing_or_folder(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's own, on broken metadata
-@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF"])
 def test_truncated_picture_is_an_input_error(name):
     data = data_of(gradient(64, 64), name)
     for length in {len(data) // 2, len(data) * 3 // 4, 30}:
@@ -145,33 +263,122 @@ def test_truncated_picture_is_an_input_error(name):
 @pytest.mark.filterwarnings("ignore")  # Pillow's own, on broken metadata
 def test_damaged_pictures_raise_nothing_else():
     random = np.random.default_rng(1)
-    for name in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"):
+    for name in ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM"):
         good = data_of(gradient(40, 30), name)
         for _ in range(60):
             data = bytearray(good)
             for at in random.integers(0, min(len(data), 200), 3):
                 data[at] = random.integers(256)
             try:
-                image.open_image(bytes(data), max_pixels=10**6)
+                image.open_image(bytes(data), 10**6, "keep", "keep", keep_metadata=True)
             except InputError as error:
                 assert "\n" not in str(error)
 
 
-def huge_png(width: int, height: int) -> bytes:
-    """A PNG that claims to be huge and has nothing behind its header."""
+def with_metadata(name: str, orientation: int) -> bytes:
+    """A picture of 32x16 whose EXIF say who made it, where, and with what, and whose XMP says <x/>."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0131] = orientation, "maker", "firmware"
+    exif[0x8769], exif[0x8825] = {0x927C: b"note" * 9}, {1: "N"}
+    options = {"xmp": XMP}
+    if name == "PNG":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode())
+    elif name == "TIFF":
+        options, exif[0x02BC] = {}, XMP
+    return data_of(gradient(32, 16), name, exif=exif.tobytes(), **options)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>' + b" " * 999 + b'<?xpacket end="w"?>'
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_metadata_travel_only_on_request(name, orientation, recwarn):
+    data = with_metadata(name, orientation)
+    assert image.open_image(data).info == {}
+    opened = image.open_image(data, keep_metadata=True)
+    assert opened.size == ((16, 32) if orientation == 6 else (32, 16))
+    sections = dict(image.to_sections(opened))
+    assert sections.keys() == {"e", "x"}
+    assert sections["e"][:4] in (b"II*\0", b"MM\0*")
+    assert sections["x"] == XMP.replace(b" " * 999, b"\n")
+
+    decoded = image.open_image(Image.new("RGB", opened.size))
+    image.add_sections(decoded, None, tuple(sections.items()), "osdc 1: a note")
+    with Image.open(io.BytesIO(image.encode_image(decoded, name))) as saved:
+        saved.load()
+        exif = saved.getexif()
+        assert exif.get(0x0112, 1) == 1
+        assert exif[0x010F] == "maker"
+        assert exif.get_ifd(0x8769)[0x927C] == b"note" * 9 and exif.get_ifd(0x8825)[1] == "N"
+        assert saved.info["xmp"] == sections["x"]
+    again = image.open_image(image.encode_image(decoded, name), keep_metadata=True)
+    assert dict(image.to_sections(again)).keys() == {"e", "x"}
+    assert not recwarn
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "BMP"])
+def test_the_note_is_written_where_the_format_has_a_place(name):
+    picture = gradient(8, 8)
+    image.add_sections(picture, None, (("i", grey_profile()),), "osdc 1: a note")
+    saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
+    found = saved.info.get("Software") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
+    assert found == ("" if name == "BMP" else "osdc 1: a note")
+    assert saved.info.get("icc_profile") == (None if name in ("GIF", "JPEG2000", "BMP") else grey_profile())
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_metadata_that_a_format_cannot_hold_cost_a_warning_not_the_picture(name):
+    for kind, content in (("e", b"II*\0\xff\xff\xff\xff"), ("e", b"nonsense"), ("x", b"\xff\xfe"), ("x", b"<" * 70000)):
+        picture = gradient(8, 8)
+        image.add_sections(picture, None, ((kind, content),), "a note")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
+        assert len([w for w in caught if w.category is OsdWarning]) <= 1
+        saved.load()
+        assert saved.size == (8, 8)
+
+
+def test_alpha_lies_over_white_where_the_format_has_none(recwarn):
+    for name in ("PNG", "WEBP", "TIFF", "AVIF"):
+        saved = Image.open(io.BytesIO(image.encode_image(DOT, name)))
+        assert saved.mode == "RGBA" and saved.getpixel((0, 0))[3] == 0
+    assert not recwarn
+    for name in ("BMP", "PPM"):
+        with pytest.warns(OsdWarning, match=f"{name} holds no alpha"):
+            saved = Image.open(io.BytesIO(image.encode_image(DOT, name)))
+        assert [saved.getpixel((x, 0)) for x in range(3)] == [(255, 255, 255), (255, 204, 204), RED]
+
+
+def grey_profile() -> bytes:
+    """An ICC profile of grey, gamma 2.2: header, table of tags, white point and curve."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">IHxx", 1, round(2.2 * 256))
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 128 + 28, len(white), b"kTRC", 128 + 28 + len(white), len(curve))
+    size = 128 + len(tags) + len(white) + len(curve)
+    head = struct.pack(
+        ">I4sI4s4s4s12x4s24x3i", size, b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp", *(63190, 65536, 54061)
+    )
+    return head.ljust(128, b"\0") + tags + white + curve
+
+
+def png(width: int, height: int, rows: bytes = b"", depth: int = 8, kind: int = 2) -> bytes:
+    """A PNG of these rows, each a zero and its samples; without them it claims a size and has nothing behind its header."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def test_size_is_judged_before_pixels_are_decoded(recwarn):
     with pytest.raises(InputError, match="30000x30000 is more than"):
-        image.open_image(huge_png(30000, 30000))
+        image.open_image(png(30000, 30000))
     with pytest.raises(InputError, match="side above 65535"):
-        image.open_image(huge_png(70000, 2))
+        image.open_image(png(70000, 2))
     assert not recwarn  # Pillow's own limits keep quiet
     data = data_of(Image.new("RGB", (10, 10)), "PNG")
     assert image.open_image(data, max_pixels=100).size == (10, 10)
@@ -215,7 +422,7 @@ def test_thumbnail_is_antialiased():
     assert image.thumbnail(Image.new("RGB", (1, 1), "white"), 64).min() == 1
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".webp", ".bmp", ".tiff", ".gif", ".ppm"])
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".webp", ".avif", ".bmp", ".tiff", ".gif", ".ppm"])
 def test_save_in_the_format_of_the_suffix(suffix, tmp_path):
     target = tmp_path / f"out{suffix}"
     image.save_image(gradient(20, 10), target)

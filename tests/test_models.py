@@ -59,7 +59,8 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     y = torch.from_numpy(random.normal(0, 3, (1, SMALL.latent_channels, 5, 7)))
     hyper = torch.from_numpy(random.normal(0, 2, (1, SMALL.hyper_channels, 2, 2)))
     counts = np.stack([frequencies(np.ones(SMALL.codebook_size))] * SMALL.tokens)
-    gains = {f"gains.{n}": np.ones((5, c), np.float32) for n, c in (("latent", 96), ("inverse", 96), ("hyper", 32))}
+    channels = {"latent": SMALL.latent_channels, "inverse": SMALL.latent_channels, "hyper": SMALL.hyper_channels}
+    gains = {f"gains.{name}": np.ones((5, count), np.float32) for name, count in channels.items()}
     integer = IntegerPrior(model.prior.export() | gains | {"prior.token_tables": counts}, SMALL)
     twin = model.prior.double()
     try:

@@ -1,8 +1,5 @@
 """The prior: round trips of every shape, exactness, damage, and what a model must be to be loaded."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +34,7 @@ def test_round_trip(prior, shape, quality):
     assert all(array.dtype == np.int32 for array in symbols._arrays())
     within = np.abs(symbols.latent) < tiny.LIMIT
     assert within.mean() >= 0.5
-    assert np.abs(symbols.y16 / 16 - y)[within].max() <= 0.5
+    assert np.abs(symbols.y16 / 16 - y)[within].max() <= 0.5 + tiny.TINY.dead_zone + 1e-5
 
 
 def test_bytes_and_symbols_are_these(prior):
@@ -180,30 +177,6 @@ def test_gains_are_those_of_training():
                 np.testing.assert_allclose(ours, theirs[0, :, 0, 0].numpy(), rtol=1e-5)
 
 
-THREADS = """
-import hashlib, sys
-sys.path.insert(0, sys.argv[1])
-import tiny
-from osdcodec.entropy.prior import Prior
-from osdcodec.profile import SMALL
-prior = Prior(tiny.tensors(SMALL, 64, 64), SMALL)
-payload, symbols = prior.encode(*tiny.latents("threads", 16, 24, SMALL), 100)
-assert prior.decode(payload, 100, 16, 24) == symbols
-print(hashlib.sha256(payload).hexdigest(), symbols.digest())
-heavy = {"torch", "onnxruntime", "PIL", "diffusers"} & set(sys.modules)
-assert not heavy, heavy
-"""
-
-
-def test_one_and_two_threads_agree_and_nothing_heavy_is_imported():
-    found = []
-    for threads in "12":
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
-        command = [sys.executable, "-c", THREADS, os.path.dirname(__file__)]
-        found.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-    assert found[0] == found[1] and len(found[0].split()) == 2
-
-
 def change(tensors: dict[str, np.ndarray], name: str, at: tuple[int, ...], value: int) -> dict[str, np.ndarray]:
     changed = tensors[name].copy()
     changed[at] = value
@@ -260,3 +233,14 @@ def test_model_id():
         other.flat[-1] += 1
         assert model_id(tensors | {name: other}) != model_id(tensors), name
         assert model_id(tensors | {name: array.reshape(-1, 1, 1, 1, 1)}) != model_id(tensors), name
+
+
+@pytest.mark.parametrize("stride", [16, 32, 64])
+def test_the_stride_in_the_weights_must_be_that_of_the_profile(stride):
+    tensors = tiny.tensors() | {"prior.stride": np.array([stride], np.int32)}
+    assert model_id(tensors) != model_id(tiny.tensors())
+    if stride == tiny.TINY.stride:
+        Prior(tensors, tiny.TINY)
+    else:
+        with pytest.raises(WeightsError, match="profile"):
+            Prior(tensors, tiny.TINY)

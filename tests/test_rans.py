@@ -127,6 +127,20 @@ def test_a_stack_that_runs_dry_is_noticed():
             decoded(payload[:length].rstrip(b"\0"), tables, rows)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_whole_stack_is_never_taken_for_a_dry_one(seed):
+    """Read symbol by symbol, with any tables, and with symbols that cost next to nothing or lie at the very start."""
+    cases = [random_case(seed, 300)]
+    for certain in ([2**24 - 2, 1, 1], [1, 2**24 - 2, 1], [1, 1, 2**24 - 2]):
+        columns = np.full(300, np.argmax(certain), np.int32)
+        columns[np.random.default_rng(seed).integers(0, 300, seed)] = seed % 3
+        cases.append((columns, np.array([certain], np.int32), np.zeros(300, np.int64)))
+    for columns, tables, rows in cases:
+        reader = Reader(encoded(columns, tables, rows))
+        assert [reader.pop(tables, rows[i : i + 1]).item() for i in range(len(rows))] == columns.tolist()
+        reader.finish()
+
+
 @pytest.mark.parametrize("column", [-1, 3])
 def test_symbols_outside_the_table_are_refused(column):
     with pytest.raises(ValueError, match=r"0 \.\. 2"):
@@ -173,3 +187,15 @@ def test_garbage_gives_format_errors_and_nothing_else():
 def test_nothing_is_printed(capfd):
     decoded(encoded(COLUMNS, TABLES, ROWS), TABLES, ROWS)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_stack_that_runs_dry_costs_little(monkeypatch):
+    """The rest of the symbols is not asked for: a million of them cost as little as the first chunk."""
+    monkeypatch.setattr(rans, "_CHUNK", 300)
+    asked = []
+    monkeypatch.setattr(
+        rans, "_parts", lambda n, width, parts=rans._parts: (asked.append(p) or p for p in parts(n, width))
+    )
+    with pytest.raises(FormatError, match="before its last symbol"):
+        Reader(PAYLOAD).pop(TABLES, np.ones(1_000_000, np.int64))
+    assert len(asked) == 1

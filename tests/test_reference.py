@@ -94,10 +94,14 @@ def test_containers_are_judged_alike():
     files = [
         pack(Osd(b"abcd", 768, 512, 196, b"\x01\x02\x03")),
         pack(Osd(b"abcd", 1, 65535, 0, b"\x00\xff", (("i", bytes(3)), ("e", b""), ("x", b"<x/>")))),
+        pack(
+            Osd(b"abcd", 3, 2, 0, b"\x00\xff", (("x", b""), ("A", b"RIFF\x12\0\0\0WEBPVP8L\6\0\0\0\x2f\2\x40\0\0\0")))
+        ),
+        pack(Osd(b"abcd", 1, 9, 0, b"\1", (("A", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\1\0\0\0\x09\x08\0\0\0\0"),))),
     ]
     read = 0
-    for trial in range(4000):
-        body = bytearray(files[trial % 2][:-4])
+    for trial in range(8000):
+        body = bytearray(files[trial % 4][:-4])
         for _ in range(random.integers(1, 4)):
             at = int(random.integers(4, max(5, len(body))))
             match random.integers(4):
@@ -120,7 +124,7 @@ def test_containers_are_judged_alike():
         else:
             assert reference.unpack(data) == (osd.model_id, osd.width, osd.height, osd.quality, osd.payload)
             read += 1
-    assert 500 < read < 3500
+    assert 1000 < read < 7000
 
 
 @pytest.mark.parametrize("length", range(24))
@@ -128,3 +132,29 @@ def test_every_truncation_is_refused(length):
     data = pack(Osd(b"abcd", 300, 5, 0, b"123456", (("x", b""),)))
     with pytest.raises(ValueError):
         reference.unpack(data[:length])
+
+
+def test_the_walk_of_the_specification_is_that():
+    """Every number in the text of the annotated file."""
+    text = (Path(reference.__file__).parent / "osd-1.md").read_text("utf-8")
+    folder = Path(reference.__file__).parent / "vectors" / "conformance"
+    tensors = reference.read_safetensors((folder / "conformance.safetensors").read_bytes())
+    file = (folder / "one-pixel.osd").read_bytes()
+    *_, quality, payload = reference.unpack(file)
+    hidden = reference.layer(tensors, "hyper_scale.0", [[[quality]]])
+    rows = reference.flatten(reference.layer(tensors, "hyper_scale.1", hidden))
+    assert " ".join(map(str, reference.flatten(hidden))) in text and " ".join(map(str, rows)) in text
+    tables = list(enumerate(reference.integers(tensors, "prior.token_tables")))
+    tables += [(row, reference.integers(tensors, "prior.tables")[row]) for row in rows[:1]]
+    stack = reference.Stack(payload)
+    for place, (row, counts) in enumerate(tables):
+        before, quantile = stack.state, stack.state % 2**24
+        column = stack.pop(counts)
+        name, symbol = (f"token {place}", column) if place < 4 else ("hyper 0", column - 64)
+        start = sum(counts[:column])
+        line = f"{name} | {row} | `{before:x}` | {quantile} | {column} | {start} | {counts[column]} | {symbol} | `{stack.state:x}`"
+        assert f"| {line} |" in text
+    found = reference.decode(tensors, file)
+    assert " ".join(map(str, reference.flatten(found[3]))).replace("-", "−") in text
+    assert reference.digest(found) in text and set(reference.flatten(found[1])) == {0}
+    assert [c for c, value in enumerate(reference.flatten(found[2])) if value] == [0, 2]

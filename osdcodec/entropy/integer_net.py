@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import Array
+
 EXACT = 2**53  # float64 holds every integer up to here
 _BLOCK = 2**21  # values in the patch matrix of one block of rows: 16 MiB
 
@@ -21,14 +23,14 @@ class IntegerLayer:
     weight: integers (out, in, k, k), k odd; bias: integers (out,); multiplier >= 1; shift 0 .. 62; low <= high.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
+    weight: Array
+    bias: Array
     multiplier: int
     shift: int
     low: int
     high: int
-    _matrix: np.ndarray = field(init=False, repr=False)  # (out, in * k * k)
-    _offset: np.ndarray = field(init=False, repr=False)  # (out, 1)
+    _matrix: Array = field(init=False, repr=False)  # (out, in * k * k)
+    _offset: Array = field(init=False, repr=False)  # (out, 1)
 
     def __post_init__(self) -> None:
         out, _, rows, columns = self.weight.shape
@@ -44,7 +46,7 @@ class IntegerLayer:
         """Largest magnitude of the outputs, from the clamp."""
         return max(abs(self.low), abs(self.high))
 
-    def bound(self, inputs: int | np.ndarray) -> int:
+    def bound(self, inputs: int | Array) -> int:
         """Largest magnitude of the inputs, one or (in,) -> that of the outputs. ValueError if exactness may fail."""
         weights = np.abs(self.weight.astype(np.int64)).sum((2, 3)).astype(object)  # Python integers cannot overflow
         limits = np.broadcast_to(np.asarray(inputs, object), weights.shape[1:])
@@ -53,7 +55,7 @@ class IntegerLayer:
             raise ValueError(f"a sum may reach {worst} * {self.multiplier}, beyond 2**53: not exact in float64")
         return self.reach
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: Array) -> Array:
         size, (channels, height, width) = self.weight.shape[2], x.shape
         pad = size // 2
         padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
@@ -75,7 +77,7 @@ class IntegerLayer:
         return y
 
 
-def shuffle(x: np.ndarray, factor: int = 2) -> np.ndarray:
+def shuffle(x: Array, factor: int = 2) -> Array:
     """(C * f * f, h, w) -> (C, h * f, w * f): channel c * f * f + i * f + j fills position (i, j) of the cells of c."""
     channels, height, width = x.shape
     cells = x.reshape(channels // factor**2, factor, factor, height, width)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..profile import ANCHORS, Profile, quality_of
+from . import Array
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
 
@@ -25,25 +26,25 @@ UNIT = 16  # means and reconstructed latents are in sixteenths
 _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
 
 # (part, tables (R, V), rows (n,), means (n,), mask) -> columns (n,); means and mask are None but for the latent
-Code = Callable[[str, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None], np.ndarray]
+Code = Callable[[str, Array, Array, Array | None, Array | None], Array]
 
 
 @dataclass(frozen=True, eq=False)
 class Symbols:
     """All that a payload says, int32: what the encoder reconstructs and what the decoder reads."""
 
-    tokens: np.ndarray  # (K,) indices into the codebook
-    hyper: np.ndarray  # (C_h, hh, hw)
-    latent: np.ndarray  # (C_y, h, w) what was coded: differences from the means
-    y16: np.ndarray  # (C_y, h, w) reconstructed latent in sixteenths
+    tokens: Array  # (K,) indices into the codebook
+    hyper: Array  # (C_h, hh, hw)
+    latent: Array  # (C_y, h, w) what was coded: differences from the means
+    y16: Array  # (C_y, h, w) reconstructed latent in sixteenths
 
-    def _arrays(self) -> tuple[np.ndarray, ...]:
+    def _arrays(self) -> tuple[Array, ...]:
         return self.tokens, self.hyper, self.latent, self.y16
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Symbols) and all(map(np.array_equal, self._arrays(), other._arrays()))
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # equal by value, and arrays can change
 
     def digest(self) -> str:
         """SHA-256 over tokens, hyper, latent and y16 as little-endian int32, in hex: what conformance vectors list."""
@@ -56,14 +57,14 @@ class Prior:
     tensors: those of the weights file, by name. WeightsError if they do not fit the profile or might not be exact.
     """
 
-    def __init__(self, tensors: dict[str, np.ndarray], profile: Profile) -> None:
+    def __init__(self, tensors: dict[str, Array], profile: Profile) -> None:
         self.profile = profile
         try:
             self._load(tensors)
         except (KeyError, ValueError, IndexError) as error:
             raise WeightsError(f"the prior in the weights is not usable: {error}") from error
 
-    def _load(self, tensors: dict[str, np.ndarray]) -> None:
+    def _load(self, tensors: dict[str, Array]) -> None:
         def layer(name: str) -> IntegerLayer:
             rescale = (int(value) for value in tensors[f"prior.{name}.rescale"])
             return IntegerLayer(tensors[f"prior.{name}.weight"], tensors[f"prior.{name}.bias"], *rescale)
@@ -88,6 +89,7 @@ class Prior:
             or self.hyper_scale[1].bias.size != hyper
             or heads != {latent}
             or {name: rows.shape for name, rows in self._gains.items()} != gains
+            or tensors.get("prior.stride", np.array([profile.stride])).tolist() != [profile.stride]
         ):
             raise ValueError(f"its sizes are not those of profile {profile.name}")
         self._check_exactness()
@@ -96,9 +98,8 @@ class Prior:
         """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows of no table."""
         hyper, latent = self.profile.hyper_channels, self.profile.latent_channels
         self.hyper_scale[1].bound(self.hyper_scale[0].bound(255))
-        bound = np.array([self.limit] * hyper + [255])
-        for layer in self.hyper_synthesis:
-            bound = layer.bound(bound)
+        first, second, third = self.hyper_synthesis
+        bound = third.bound(second.bound(first.bound(np.array([self.limit] * hyper + [255]))))
         y16 = UNIT * self.limit + max(group["mean"].reach for group in self.context)
         for group in self.context:
             features = group["0"].weight.shape[1] - latent
@@ -109,7 +110,7 @@ class Prior:
             if layer.low < 0 or layer.high >= len(self.tables):
                 raise ValueError(f"rows {layer.low} .. {layer.high} of {len(self.tables)} tables")
 
-    def encode(self, y: np.ndarray, hyper: np.ndarray, tokens: np.ndarray, quality: int) -> tuple[bytes, Symbols]:
+    def encode(self, y: Array, hyper: Array, tokens: Array, quality: int) -> tuple[bytes, Symbols]:
         """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
 
         What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
@@ -118,11 +119,11 @@ class Prior:
             raise ValueError("the latents hold values that are not finite")
         writer = Writer()
 
-        def code(part, tables, rows, means, mask):
+        def code(part: str, tables: Array, rows: Array, means: Array | None, mask: Array | None) -> Array:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                if part == "hyper":
+                if means is None:
                     values = np.floor(np.float64(hyper.ravel()) + 0.5)
                 else:
                     values = np.float64(y[mask]) - means / UNIT
@@ -131,7 +132,8 @@ class Prior:
             writer.push(columns, tables, rows)
             return columns
 
-        symbols = self._walk(quality, *y.shape[1:], code)
+        _, h, w = y.shape
+        symbols = self._walk(quality, h, w, code)
         return writer.to_bytes(), symbols
 
     def decode(self, payload: bytes, quality: int, h: int, w: int) -> Symbols:
@@ -145,7 +147,7 @@ class Prior:
         """Ideal code length in bits of tokens, hyper and latent; the payload has a few bytes more or less."""
         bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
 
-        def code(part, tables, rows, means, mask):
+        def code(part: str, tables: Array, rows: Array, means: Array | None, mask: Array | None) -> Array:
             if part == "tokens":
                 columns = symbols.tokens
             else:
@@ -153,10 +155,11 @@ class Prior:
             bits[part] += float((PRECISION - np.log2(tables[rows, columns])).sum())
             return columns
 
-        self._walk(quality, *symbols.latent.shape[1:], code)
+        _, h, w = symbols.latent.shape
+        self._walk(quality, h, w, code)
         return bits
 
-    def gains(self, quality: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def gains(self, quality: int) -> tuple[Array, Array, Array]:
         """Factors of y (C_y,), of its reconstruction (C_y,) and of the hyper-latent (C_h,), float32.
 
         The log of a gain is piecewise linear in the log of lambda, hence in the quality (Cui et al., 2021).
@@ -196,14 +199,14 @@ class Prior:
         return Symbols(tokens.astype(np.int32), hyper, latent, y16)
 
 
-def masks(channels: int, h: int, w: int) -> list[np.ndarray]:
+def masks(channels: int, h: int, w: int) -> list[Array]:
     """Four boolean arrays (C_y, h, w), one per group: every symbol is in one, every 2x2 cell of a channel in all."""
     quarter = (np.arange(channels) * 4 // channels)[:, None, None]
     phase = 2 * (np.arange(h) % 2)[:, None] + np.arange(w) % 2
     return [phase == (place ^ quarter) for place in PHASES]
 
 
-def model_id(tensors: dict[str, np.ndarray]) -> bytes:
+def model_id(tensors: dict[str, Array]) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols and what they mean.
 
     These are all `prior.*` and `gains.*` and, as "codebook" in half precision, `semantics.codebook`; sorted by name.

@@ -12,6 +12,7 @@ import constriction
 import numpy as np
 
 from ..errors import FormatError
+from . import Array
 
 PRECISION = 24
 TOTAL = 2**PRECISION
@@ -30,9 +31,9 @@ class Writer:
     """Takes symbols in decoding order; the stack is filled at the end, last symbol first."""
 
     def __init__(self) -> None:
-        self._chunks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._chunks: list[tuple[Array, Array, Array]] = []
 
-    def push(self, columns: np.ndarray, tables: np.ndarray, rows: np.ndarray) -> None:
+    def push(self, columns: Array, tables: Array, rows: Array) -> None:
         """columns (n,), rows (n,) integers, tables (R, V) frequencies. ValueError for a column outside its table."""
         columns, rows = np.asarray(columns).astype(np.int32), np.asarray(rows)
         if columns.size and not 0 <= columns.min() <= columns.max() < tables.shape[1]:
@@ -45,7 +46,8 @@ class Writer:
         stack = _AnsCoder(np.array([START], np.uint32))
         for columns, weights, rows in reversed(self._chunks):
             stack.encode_reverse(columns, _CATEGORICAL, weights[rows])
-        return stack.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
+        payload: bytes = stack.get_compressed().astype("<u4").tobytes()
+        return payload.rstrip(b"\0")
 
 
 class Reader:
@@ -58,11 +60,16 @@ class Reader:
         words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
         self._stack = _AnsCoder(words)
 
-    def pop(self, tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`."""
+    def pop(self, tables: Array, rows: Array) -> Array:
+        """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`.
+
+        FormatError as soon as the stack has run dry, so that a few bytes cannot claim the work of a large picture.
+        """
         weights, columns = (tables - 1).astype(np.float64), np.empty(len(rows), np.int32)
         for part in _parts(len(rows), tables.shape[1]):
             columns[part] = self._stack.decode(_CATEGORICAL, weights[rows[part]])
+            if self._stack.pos()[1] < START:  # it never rises again
+                raise FormatError("ends before its last symbol: damaged, or made with other weights", "payload")
         return columns
 
     def finish(self) -> None:

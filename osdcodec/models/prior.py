@@ -202,7 +202,7 @@ class Prior(nn.Module):
     def export(self) -> dict[str, np.ndarray]:
         """Integer tensors by their names in the weights file, with the tables of the latents."""
         tensors = {f"{name}.{k}": v for name, layer in self.layers().items() for k, v in layer.export().items()}
-        return tensors | {"prior.tables": tables()}
+        return tensors | {"prior.tables": tables(), "prior.stride": np.array([self.profile.stride], np.int32)}
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
         """The inverse of `export`."""

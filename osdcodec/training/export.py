@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
 from ..image import thumbnail, to_array
 from ..models import CodecModel
@@ -27,6 +28,19 @@ MIN_QUANTISED = 2048  # smaller tensors stay in half precision
 REGISTRY_HEADER = """# The released models. The file of a profile lies in osdcodec/embedded/; an .osd file names its model by model_id.
 # results: bits per pixel of whole files, PSNR in dB and MS-SSIM, means over the 24 Kodak photographs.
 """
+
+
+@symbolic_helper.parse_args("v", "t", "t")
+def _movedim(g, x, source: Tensor, destination: Tensor):
+    """Axes counted from the front. The exporter's own symbol counts from the back, and its fusion of two transposes then
+    reads beyond an array: the graph it writes is right or broken by chance."""
+    rank = symbolic_helper._get_tensor_rank(x)
+    moved = {d % rank: s % rank for d, s in zip(destination.flatten().tolist(), source.flatten().tolist(), strict=True)}
+    others = (axis for axis in range(rank) if axis not in moved.values())
+    return g.op("Transpose", x, perm_i=[moved[axis] if axis in moved else next(others) for axis in range(rank)])
+
+
+register_custom_op_symbolic("aten::movedim", _movedim, 17)
 
 
 class Verb(nn.Module):
@@ -93,9 +107,8 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
             name.removeprefix("model.") for name in node.output
         ]  # equal tensors become an Identity of one
         node.doc_string = ""
-        for attribute in node.attribute:
-            if node.op_type == "Transpose" and attribute.name == "perm":  # ONNX Runtime refuses negative axes
-                attribute.ints[:] = [axis % len(attribute.ints) for axis in attribute.ints]
+        if node.op_type == "Transpose":
+            assert sorted(node.attribute[0].ints) == list(range(len(node.attribute[0].ints))), node
     names = []
     for tensor in proto.graph.initializer:
         if tensor.name.startswith("model."):

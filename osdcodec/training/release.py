@@ -1,7 +1,7 @@
 """Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS --results RECORDS.json --data "…"`.
 
-Copies RUNS/<profile>.safetensors into the package and writes its entry of weights.toml, with the means of the records that
-`osdcodec.evaluation.rate_distortion --json` measured with that file.
+Copies RUNS/<profile>.safetensors into the package, writes its entry of weights.toml, with the means of the records that
+`osdcodec.evaluation.rate_distortion --json` measured with that file, and makes its conformance vectors anew.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+from ..evaluation.conformance import renew
 from ..evaluation.rate_distortion import summary
 from ..weights import entry
 from .export import registry_text
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Until the first release a profile has one model: the new one takes the place of the old.
     models = [other for other in models if other["profile"] != options.profile] + [model]
     registry.write_text(registry_text(models), "utf-8")
+    renew()
     print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")
 
 

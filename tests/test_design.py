@@ -1,0 +1,160 @@
+"""What others build on: the public names, and which room of the package may know which."""
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+import osdcodec
+
+PACKAGE = Path(osdcodec.__file__).parent
+# Imports run to lower layers only, or stay within a room. What is not listed stands above: command line, training, …
+LAYERS = (
+    {"errors", "profile", "arrays", "similarity"},
+    {"extras", "target", "urls"},
+    {"container", "files"},
+    {"description", "entropy", "image", "models"},
+    {"preview", "weights"},
+    {"runtime"},
+    {"tiles"},
+    {"codec"},
+)
+RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+KNOWN = {
+    "container": {"errors"},
+    "entropy": {"errors", "profile"},
+    "models": {"extras", "profile"},
+}  # less than their layer gives
+LIBRARIES = {  # which rooms or modules may import them at all, in functions too
+    "compressai": ("training", "evaluation"),
+    "torch": ("models", "runtime.torch", "runtime", "training", "evaluation", "integrations"),
+    "diffusers": ("models", "training", "evaluation"),
+    "open_clip": ("models", "training", "evaluation"),
+    "fsspec": ("urls",),
+    "onnxruntime": ("runtime.onnx", "training", "evaluation"),
+    "constriction": ("entropy", "training", "evaluation"),
+    "ray": ("integrations",),
+}
+AT_ONCE = {  # and when the module is imported, beside the standard library
+    "__init__": set(),
+    "__main__": set(),
+    "cli": {"typer"},
+    "arrays": {"numpy", "PIL"},
+    "batch": set(),
+    "codec": {"numpy", "PIL"},
+    "container": set(),
+    "description": set(),
+    "entropy": {"numpy", "constriction"},
+    "errors": set(),
+    "files": set(),
+    "image": {"numpy", "PIL"},
+    "extras": set(),
+    "preview": {"numpy", "PIL"},
+    "profile": set(),
+    "runtime": {"numpy"},
+    "runtime.onnx": {"numpy", "onnxruntime"},
+    "similarity": {"numpy", "PIL"},
+    "target": set(),
+    "tiles": {"numpy", "PIL"},
+    "urls": set(),
+    "weights": {"numpy", "safetensors"},
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package by its name below osdcodec; a package counts as its __init__."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        found[name] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def imports(name: str, tree: ast.Module) -> tuple[set[str], set[str], set[str]]:
+    """Modules of the package below osdcodec, all libraries, and the libraries that are imported with the module."""
+    later = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for inner in ast.walk(node)
+    }
+    is_package = (PACKAGE / name.replace(".", "/")).is_dir()
+    own, libraries, at_once = set(), set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            home = [] if name == "__init__" else name.split(".")
+            above = home[: len(home) + is_package - node.level]
+            full = [*above, *(node.module.split(".") if node.module else [])]
+            # `from . import a` names modules, or what an __init__ holds
+            own |= {".".join(full)} if full and node.module else {".".join([*full, alias.name]) for alias in node.names}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module]
+            own |= {full.partition(".")[2] or "__init__" for full in names if full.split(".")[0] == "osdcodec"}
+            others = {full.split(".")[0] for full in names} - {"osdcodec"} - sys.stdlib_module_names
+            libraries |= others
+            at_once |= set() if id(node) in later else others
+    return own, libraries, at_once
+
+
+MODULES = modules()
+
+
+def test_these_are_the_modules_there_are():
+    """Else the rules below would guard nothing."""
+    assert RANK.keys() <= {name.split(".")[0] for name in MODULES}
+    assert {"entropy.prior", "models.codec", "runtime.torch", "training.trainer"} <= MODULES.keys()
+    own, libraries, at_once = imports("runtime", MODULES["runtime"])
+    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.torch"}
+    assert libraries == {"numpy", "torch"} and at_once == {"numpy"}
+    assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_run_one_way(name):
+    room = name.split(".")[0]
+    own, libraries, at_once = imports(name, MODULES[name])
+    for other in own:
+        target = other.split(".")[0]
+        if room in RANK and target != room and target != "__version__":
+            assert RANK.get(target, len(LAYERS)) < RANK[room], f"{name} imports {other}, which stands above it"
+            assert target in KNOWN.get(room, {target}), f"{name} must not know {other}"
+        if target == "models":
+            assert room in ("models", "training", "evaluation") or name == "runtime.torch", f"{name} imports {other}"
+        if target == "training":
+            assert room == "training", f"{name} imports {other}"
+    for library in libraries & LIBRARIES.keys():
+        assert {name, room if name != "runtime.onnx" else name} & set(LIBRARIES[library]), f"{name} imports {library}"
+    allowed = AT_ONCE.get(name, AT_ONCE.get(room))
+    if allowed is not None and name != "runtime.torch":
+        assert at_once <= allowed, f"{name} imports {at_once - allowed} when it is imported"
+
+
+def test_public_names():
+    functions = {"encode", "decode", "info", "Encoder", "Decoder", "Target"}
+    raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
+    assert set(osdcodec.__all__) == functions | raised | {"OsdWarning"}
+    assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])
+    with pytest.raises(AttributeError, match="no attribute 'compress'"):
+        osdcodec.compress  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (osdcodec.encode, "picture lmbda alpha icc keep_metadata"),
+        (osdcodec.decode, "data"),
+        (osdcodec.info, "data parts weights_dir max_pixels"),
+        (osdcodec.Encoder, "profile device weights_dir"),
+        (osdcodec.Encoder.encode, "self picture lmbda alpha icc keep_metadata verify max_pixels"),
+        (osdcodec.Decoder, "device weights_dir"),
+        (osdcodec.Decoder.decode, "self data seed detail max_pixels"),
+    ],
+)
+def test_arguments_keep_their_names(function, names):
+    """More may come, but what callers write today goes on working."""
+    parameters = inspect.signature(function).parameters
+    assert [name for name in parameters if name in names.split()] == names.split()
+    assert all(p.default is not p.empty for name, p in parameters.items() if name not in ("self", "picture", "data"))
