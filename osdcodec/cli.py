@@ -103,6 +103,14 @@ def _colour(value: str) -> str:
     return value
 
 
+def _boxes(values: list[str] | None) -> list[str] | None:
+    for value in values or ():
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            raise typer.BadParameter(f"{value} is not x,y,width,height in pixels")
+    return values
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from . import __version__
@@ -143,6 +151,7 @@ def _options(
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
         "cat photo.jpg | osdc encode - -o - > photo.osd",
@@ -165,6 +174,10 @@ def encode(
     ] = None,
     target_ms_ssim: Annotated[
         float | None, typer.Option(max=1, callback=_number, help="Find the λ for this MS-SSIM of the result.")
+    ] = None,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y,W,H", callback=_boxes, help="More bits for these pixels (repeatable)."),
     ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
@@ -198,7 +211,8 @@ def encode(
 
         named = _sources(sources, files_from, nul)
         aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
-        options = {"lmbda": lmbda or 1.0, "target": aim, "verify": verify}
+        boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
+        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
         work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, profile)
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
@@ -322,7 +336,7 @@ def _table(facts: dict) -> str:
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
-    names = {"A": "alpha", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
