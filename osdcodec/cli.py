@@ -63,6 +63,10 @@ def _number(value: float) -> float:
     return value
 
 
+def _numbers(values: list[float] | None) -> list[float] | None:
+    return values and [_number(value) for value in values]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from . import __version__
@@ -240,10 +244,11 @@ def compare(
 
 @app.command()
 def evaluate(
-    sources: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Folders of pictures, or pictures.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of pictures, or pictures.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("report"),
     lambdas: Annotated[
-        list[float] | None, typer.Option("--lambda", min=0.1, max=2, help="Repeatable (default: 2 1 0.5 0.25 0.1).")
+        list[float] | None,
+        typer.Option("--lambda", min=0.1, max=2, callback=_numbers, help="Repeatable (default: 2 1 0.5 0.25 0.1)."),
     ] = None,
     codecs: Annotated[
         list[str] | None,
@@ -333,8 +338,7 @@ def _printed(*tables) -> str:
 
     console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=1000)
     for table in tables:
-        console.width = console.measure(table).maximum
-        console.print(table)
+        console.print(table, width=max(console.measure(table).maximum, len(table.title or "")))
     return console.file.getvalue()
 
 

@@ -71,10 +71,6 @@ def draw(rows: list[dict], metric: str, beside: list[dict]) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "osdc", "font.size": 9}):
         figure = Figure((7.2, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        shown = [found for found in beside if metric in found]
-        for found, mark in zip(shown, "1234+x|_.,*", strict=False):
-            label = f"{found['codec']} ({PUBLISHED})"
-            axes.plot(found["bpp"], found[metric], color="0.6", linewidth=0.8, marker=mark, label=label, zorder=1)
         for codec in dict.fromkeys(row["codec"] for row in rows):
             rates, values = curve(rows, codec, metric)
             family, _, variant = codec.partition("-")
@@ -82,6 +78,10 @@ def draw(rows: list[dict], metric: str, beside: list[dict]) -> bytes:
             if codec == "osdc":
                 style |= {"linewidth": 2.4, "zorder": 3}
             axes.plot(rates, values, marker="o", markersize=4, label=codec, **style)
+        shown = [found for found in beside if metric in found]
+        for found, mark in zip(shown, "1234+x|_.,*", strict=False):
+            label = f"{found['codec']} ({PUBLISHED})"
+            axes.plot(found["bpp"], found[metric], color="0.6", linewidth=0.8, marker=mark, label=label, zorder=1)
         rates = [row["bpp"] for row in rows if row.get(metric) is not None]
         rates += [rate for found in shown for rate in found["bpp"]]
         axes.set_xscale("log")

@@ -132,6 +132,8 @@ class Meter:
             return
         import torch
         from safetensors import SafetensorError
+        from torch import nn
+        from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
         from ..training.losses import PerceptualDistance
 
@@ -139,13 +141,21 @@ class Meter:
             distance = PerceptualDistance(path)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WeightsError(f"{path} is not a perceptual network ({error}); correct --perceptual") from error
+        # The same numbers in half the time: this network takes longer than all other metrics together.
+        distance.stages = nn.ModuleList(
+            nn.Sequential(fuse(stage[0], stage[1]), nn.ReLU(True), fuse(stage[3], stage[4]), nn.ReLU(True))
+            for stage in distance.stages
+        ).to(memory_format=torch.channels_last)
         last: list = [None, None]  # the features of an original serve all of its settings
+
+        def features(picture: Image.Image) -> list[torch.Tensor]:
+            return distance.features((_tensor(picture) / 127.5 - 1).contiguous(memory_format=torch.channels_last))
 
         @torch.no_grad()
         def compute(original: Image.Image, decoded: Image.Image) -> float:
             if last[0] is not original:
-                last[:] = original, distance.features(_tensor(original) / 127.5 - 1)
-            return float(distance.between(distance.features(_tensor(decoded) / 127.5 - 1), last[1]))
+                last[:] = original, features(original)
+            return float(distance.between(features(decoded), last[1]))
 
         self.compute["perceptual"], self.smallest["perceptual"] = compute, 16
 

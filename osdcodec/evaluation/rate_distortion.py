@@ -17,7 +17,7 @@ from ..codec import Decoder, Encoder
 from ..image import open_image
 from .benchmark import process
 from .metrics import METRICS, Meter
-from .rivals import Coding, jpeg2000_within
+from .rivals import SHRUNK, Coding, jpeg2000_within
 
 TOLD = ("picture", "width", "height", "codec", "setting", "lambda")  # what a record says beside numbers to be averaged
 
@@ -126,7 +126,7 @@ def peak_memory(path: Path, codings: list[Coding], options: list[str]) -> dict[s
         open_image(path).save(source := f"{folder}/source.png")
         size = [str(side) for side in Image.open(source).size]
         for coding in codings:
-            if coding.codec in peaks:
+            if coding.codec in peaks or coding.codec.endswith(SHRUNK):
                 continue
             coded, decoded = f"{folder}/coded{coding.suffix}", f"{folder}/decoded.png"
             if isinstance(coding, OsdcCoding):

@@ -22,7 +22,7 @@ from ..image import SUFFIXES, open_image
 from . import curves, page
 from .metrics import METRICS, Meter, PatchStatistics
 from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_memory, summary
-from .rivals import ARCHITECTURES, PILLOW, Coding, codings
+from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 
 ORIGINAL = "original"
 TITLES = {"codec": "codec", "encode": "encoding / MiB", "decode": "decoding / MiB"}
@@ -84,9 +84,9 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
 
     advance(done, total, what) is told of each picture and coding. OutputError if the folder cannot be written to.
     """
+    rivals, unavailable = codings(plan.families)
     meter, patches = Meter(plan.perceptual), PatchStatistics()
     ours = _ours(plan)
-    rivals, unavailable = codings(plan.families)
     equals = [EqualCoding(coding) for coding in ours] if "jpeg2000" in plan.families else []
     every: list[Coding] = [*ours, *rivals]
     anchor = plan.anchor or ("jpeg2000" if "jpeg2000" in plan.families else "osdc")
@@ -168,7 +168,7 @@ def _spread(count: int, wanted: int) -> set[int]:
 
 def _settings_shown(every: list[Coding]) -> set[str]:
     """osdc at each lambda, and each rival as small as it goes at full size."""
-    whole = [coding for coding in every if not coding.codec.endswith(("-half", "-quarter"))]
+    whole = [coding for coding in every if not coding.codec.endswith(SHRUNK)]
     smallest = {coding.codec: coding for coding in whole}  # the finest come first
     chosen = [*smallest.values(), *(coding for coding in whole if isinstance(coding, OsdcCoding))]
     return {f"{coding.codec} {coding.name}" for coding in chosen}
@@ -271,6 +271,12 @@ def as_page(
 ) -> str:
     """The report: means, BD-rates, plots, memory, what is missing, and the pictures."""
     count = len({record["picture"] for record in found.records})
+    first = [row for row in found.summary if row["codec"] in ("osdc", "jpeg2000-equal")]
+    caption = f" Grey: {curves.PUBLISHED}, means over the 24 Kodak pictures."
+    figures = [
+        page.figure(svg, METRICS[metric].label + "." + (caption if any(metric in c for c in beside) else ""))
+        for metric, svg in drawings.items()
+    ]
     head = [
         page.paragraph(
             f"Means over {count} picture{'s' * (count > 1)}. Bytes and bits per pixel are those of whole files. Times are of one "
@@ -278,25 +284,18 @@ def as_page(
             "half and quarter: the picture is shrunk before coding and enlarged after it, both by Lanczos. jpeg2000-equal: for each "
             "picture the best JPEG 2000 file that is no larger than that of osdc."
         ),
-        page.table(*as_table(found.summary)),
+        page.table(*as_table(first)),
+        page.section("Rate and distortion", '<div class="figures">', *figures, "</div>"),
     ]
+    tail = [page.section("All settings", page.table(*as_table(found.summary)))]
     if found.bd_rates:
-        head += [
-            page.section(
-                f"BD-rate against {found.anchor}",
-                page.paragraph(
-                    f"Bits more (+) or fewer (−) than {found.anchor} for equal quality, on the curves of means (Akima); "
-                    "– where two curves share no range of quality or one does not rise."
-                ),
-                page.table(*bd_table(found)),
-            )
-        ]
-    caption = f" Grey: {curves.PUBLISHED}, means over the 24 Kodak pictures." if beside else ""
-    figures = [
-        page.figure(svg, METRICS[metric].label + "." + (caption if any(metric in c for c in beside) else ""))
-        for metric, svg in drawings.items()
-    ]
-    tail = [page.section("Rate and distortion", '<div class="figures">', *figures, "</div>")]
+        words = (
+            f"Bits more (+) or fewer (-) than {found.anchor} for equal quality, on the curves of means (Akima interpolation); "
+            "– where two curves share no range of quality or one does not rise."
+        )
+        tail.append(
+            page.section(f"BD-rate against {found.anchor}", page.paragraph(words), page.table(*bd_table(found)))
+        )
     if beside:
         rows = [
             [c["codec"], c["source"], "  ".join(f"{b:g}: {p:g}" for b, p in zip(c["bpp"], c["psnr"], strict=True))]

@@ -16,6 +16,7 @@ from PIL import Image, features
 
 FAMILIES = ("jpeg", "jpeg2000", "webp", "avif", "jxl", "compressai")
 SCALES = {1: "", 2: "-half", 4: "-quarter"}
+SHRUNK = tuple(SCALES.values())[1:]
 
 
 class Coding(Protocol):
@@ -83,7 +84,7 @@ def _jxl(quality: int, scale: int = 1) -> PillowCoding:
     return PillowCoding("jxl", f"q{quality}", {"quality": quality}, scale)
 
 
-# The finest first. Codecs that cannot go below 0.1 bit per pixel at full size have curves at half and quarter size, too.
+# The finest first. Where a codec cannot go as low as osdc at full size, there are curves at half and quarter size, too.
 PILLOW: dict[str, list[PillowCoding]] = {
     "jpeg": [
         *(_jpeg(quality) for quality in (20, 10, 5, 1)),
@@ -94,12 +95,10 @@ PILLOW: dict[str, list[PillowCoding]] = {
     "webp": [
         *(_webp(quality) for quality in (20, 5, 0)),
         *(_webp(quality, 2) for quality in (30, 10, 0)),
-        *(_webp(quality, 4) for quality in (60, 30, 5)),
     ],
     "avif": [
         *(_avif(quality) for quality in (25, 14, 8, 3, 0)),
         *(_avif(quality, 2) for quality in (30, 15, 3)),
-        *(_avif(quality, 4) for quality in (50, 30, 15)),
     ],
     "jxl": [
         *(_jxl(quality) for quality in (20, 8, 1)),
