@@ -53,12 +53,12 @@ print(code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHIL
 """
 
 
-def process(*arguments: str) -> tuple[float, float]:
-    """Runs `osdc ARGUMENTS`; wall seconds and peak resident MiB of the process (Linux counts KiB)."""
-    command = [sys.executable, "-c", STARTER, sys.executable, "-m", "osdcodec", *arguments]
+def process(*arguments: str, module: str = "osdcodec") -> tuple[float, float]:
+    """Runs `python -m MODULE ARGUMENTS`; wall seconds and peak resident MiB of the process (Linux counts KiB)."""
+    command = [sys.executable, "-c", STARTER, sys.executable, "-m", module, *arguments]
     code, seconds, peak = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     if code != "0":
-        raise RuntimeError(f"osdc {' '.join(arguments)} ended with exit code {code}")
+        raise RuntimeError(f"{module} {' '.join(arguments)} ended with exit code {code}")
     return float(seconds), float(peak) / 1024
 
 

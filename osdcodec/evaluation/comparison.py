@@ -1,35 +1,55 @@
-"""A picture, JPEG 2000 at the same bytes, and osdc, side by side: `python -m osdcodec.evaluation.comparison PHOTO -o OUT`."""
+"""A photo beside what osdc and other codecs make of it at the same bytes: a page (`osdc compare`), or one picture in a row.
+
+`python -m osdcodec.evaluation.comparison PHOTO -o OUT` makes the picture of the README.
+"""
 
 import argparse
-import io
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
 from ..codec import Decoder, Encoder
 from ..image import open_image
-from .metrics import psnr
+from . import page
+from .metrics import METRICS, Meter, psnr
+from .rivals import Found, avif_within, jpeg2000_within
+
+LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open
 
 
-def jpeg2000(picture: Image.Image, size: int) -> bytes:
-    """The best JPEG 2000 file of at most `size` bytes (bisection over the compression ratio; bare codestream)."""
-    low, high, best = 1.0, 4000.0, b""
-    for _ in range(12):
-        ratio = (low * high) ** 0.5
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG2000", quality_mode="rates", quality_layers=[ratio], irreversible=True, no_jp2=True)
-        if buffer.tell() <= size:
-            best, high = buffer.getvalue(), ratio
+def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.Image, meter: Meter) -> str:
+    """A page with slider, difference and numbers for a photo, what the .osd file `data` decodes to, AVIF and JPEG 2000.
+
+    These two are as good as they can be in no more bytes than the .osd file has, or as small as they go, and then the page says so.
+    """
+    lossless = original.width * original.height <= LOSSLESS_PIXELS
+    coded = [("osdc", decoded, len(data), "")]
+    missing = []
+    for label, module, search in (("AVIF", "avif", avif_within), ("JPEG 2000", "jpg_2000", jpeg2000_within)):
+        if features.check(module):
+            found = search(original, len(data))
+            coded.append(
+                (label, found.coding.decode(found.data, original.size), len(found.data), _said(found, len(data)))
+            )
         else:
-            low = ratio
-    if not best:
-        raise ValueError(f"JPEG 2000 cannot go down to {size} bytes")
-    return best
+            missing.append(f"{label} is not available: this Pillow was built without it.")
+    views, rows = [page.view("original", original, {"size": f"{original.width} x {original.height}"}, lossless)], []
+    for label, picture, size, said in coded:
+        values = meter(original, picture)
+        facts = {"bytes": f"{size:,}", "bits per pixel": f"{8 * size / (original.width * original.height):.4f}"}
+        facts |= {METRICS[key].label: METRICS[key].text(value) for key, value in values.items()}
+        views.append(page.view(label + (f" ({said})" if said else ""), picture, facts, lossless))
+        rows.append([label, *facts.values()])
+    notes = [f"{label}: {said}." for label, _, _, said in coded if said] + missing
+    head = page.table(["codec", *views[1].facts], rows) + "".join(page.paragraph(note) for note in notes)
+    how = (
+        "without loss" if lossless else f"as WebP of quality {page.QUALITY}; the numbers are of the pixels before that"
+    )
+    return page.page(f"{name}: osdc at {len(data):,} bytes", [head], {name: views}, f"The pictures are embedded {how}.")
 
 
-def open_rival(data: bytes) -> Image.Image:
-    """The bytes of a picture file -> RGB picture."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
+def _said(found: Found, size: int) -> str:
+    return "" if found.within else f"cannot go as low as {size:,} bytes; this is its smallest"
 
 
 def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 8) -> Image.Image:
@@ -53,13 +73,13 @@ def main(arguments: list[str] | None = None) -> None:
     picture = open_image(options.photo)
     data = Encoder(device="cpu", weights_dir=options.weights_dir).encode(picture, options.lmbda)
     decoded = Decoder(device="cpu", weights_dir=options.weights_dir).decode(data)
-    other = jpeg2000(picture, len(data))
-    rival = open_rival(other)
+    found = jpeg2000_within(picture, len(data))
+    rival = found.coding.decode(found.data, picture.size)
     bpp = 8 * len(data) / (picture.width * picture.height)
     sheet = side_by_side(
         [
             ("original", picture),
-            (f"JPEG 2000, {len(other)} bytes, {psnr(picture, rival):.1f} dB", rival),
+            (f"JPEG 2000, {len(found.data)} bytes, {psnr(picture, rival):.1f} dB", rival),
             (
                 f"osdc lambda {options.lmbda:g}, {len(data)} bytes, {bpp:.3f} bpp, {psnr(picture, decoded):.1f} dB",
                 decoded,

@@ -1,97 +1,158 @@
-"""Rate and distortion over a folder of photographs, from real files: `python -m osdcodec.evaluation.rate_distortion DIR`."""
+"""Rate and distortion over photographs, from real files: one record per picture and coding, and their means.
 
-import argparse
-import json
+A record has picture, width, height, codec, setting, bytes, bpp (of every byte of the file), encode_seconds and decode_seconds
+(in this process, files not counted), the metrics, and for osdc its lambda.
+"""
+
 import statistics
-import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from PIL import Image
 
 from ..codec import Decoder, Encoder
 from ..image import open_image
-from ..profile import ANCHORS
-from .comparison import jpeg2000, open_rival
-from .metrics import ms_ssim, psnr
+from .benchmark import process
+from .metrics import METRICS, Meter
+from .rivals import SHRUNK, Coding, jpeg2000_within
+
+TOLD = ("picture", "width", "height", "codec", "setting", "lambda")  # what a record says beside numbers to be averaged
+
+
+@dataclass(frozen=True)
+class OsdcCoding:
+    """osdc at one lambda."""
+
+    lmbda: float
+    encoder: Encoder
+    decoder: Decoder
+    detail: float = 1.0
+    codec = "osdc"
+    suffix = ".osd"
+
+    @property
+    def name(self) -> str:
+        return f"λ {self.lmbda:g}"
+
+    def encode(self, picture: Image.Image) -> bytes:
+        return self.encoder.encode(picture, self.lmbda)
+
+    def decode(self, data: bytes, size: tuple[int, int]) -> Image.Image:
+        return self.decoder.decode(data, detail=self.detail)
+
+
+@dataclass(frozen=True)
+class EqualCoding:
+    """JPEG 2000 with the bytes that another coding took for the same picture."""
+
+    other: Coding
+    codec = "jpeg2000-equal"
+    suffix = ".j2k"
+
+    @property
+    def name(self) -> str:
+        return f"bytes of {self.other.name}"
 
 
 def measure(
-    paths: list[Path], lambdas: list[float], weights_dir: str | None = None, detail: float = 1.0, rival: bool = False
-) -> list[dict]:
-    """One record per picture and lambda: name, lambda, bytes, bpp, psnr (dB), ms_ssim; bpp counts every byte of the file.
-
-    rival adds jpeg2000_psnr and jpeg2000_ms_ssim: those of the best JPEG 2000 file of no more bytes.
-    """
-    encoder, decoder = Encoder(device="cpu", weights_dir=weights_dir), Decoder(device="cpu", weights_dir=weights_dir)
-    records = []
-    for path in track(paths, "measuring", console=Console(stderr=True)):
+    paths: list[Path], codings: list[Coding], equals: list[EqualCoding], meter: Meter, folder: Path
+) -> Iterator[tuple[dict, Image.Image, Image.Image]]:
+    """(record, original, decoded) for each picture and coding. Every file stays in `folder`, and what is measured is that."""
+    for path, name in zip(paths, unique_names(paths), strict=True):
         picture = open_image(path)
-        for lmbda in lambdas:
-            data = encoder.encode(picture, lmbda)
-            decoded = decoder.decode(data, detail=detail)
-            record = {"name": path.name, "lambda": lmbda, "bytes": len(data)}
-            record |= {"bpp": 8 * len(data) / (picture.width * picture.height)}
-            record |= {"psnr": psnr(picture, decoded), "ms_ssim": ms_ssim(picture, decoded)}
-            if rival:
-                other = open_rival(jpeg2000(picture, len(data)))
-                record |= {"jpeg2000_psnr": psnr(picture, other), "jpeg2000_ms_ssim": ms_ssim(picture, other)}
-            records.append(record)
-    return records
+        sizes: dict[str, int] = {}
+        for coding in [*codings, *equals]:
+            start = time.perf_counter()
+            if isinstance(coding, EqualCoding):
+                found = jpeg2000_within(picture, sizes[coding.other.name])
+                data, decode = found.data, found.coding.decode
+            else:
+                data, decode = coding.encode(picture), coding.decode
+            seconds = time.perf_counter() - start
+            file = folder / f"{slug(name)}.{slug(coding.codec)}.{slug(coding.name)}{coding.suffix}"
+            file.write_bytes(data)
+            data, size = file.read_bytes(), file.stat().st_size
+            start = time.perf_counter()
+            decoded = decode(data, picture.size)
+            record = {"picture": name, "width": picture.width, "height": picture.height}
+            record |= {"codec": coding.codec, "setting": coding.name}
+            if isinstance(coding, OsdcCoding):
+                record["lambda"] = coding.lmbda
+                sizes[coding.name] = size
+            record |= {"bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
+            record["encode_seconds"] = None if isinstance(coding, EqualCoding) else seconds  # a search is no encoding
+            record["decode_seconds"] = time.perf_counter() - start
+            yield record | meter(picture, decoded), picture, decoded
+
+
+def unique_names(paths: list[Path]) -> list[str]:
+    """File names, or whole paths where two of them are the same."""
+    names = [path.name for path in paths]
+    return [str(path) if names.count(path.name) > 1 else path.name for path in paths]
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name."""
+    return "".join(c if c.isalnum() or c in "-._" else "_" for c in text.replace("λ", "lambda"))
 
 
 def summary(records: list[dict]) -> list[dict]:
-    """Means over the pictures, a row per lambda."""
+    """Means over the pictures, a row per codec and setting; of a metric over the pictures that it applies to."""
+    groups: dict[tuple, list[dict]] = {}
+    for record in records:
+        groups.setdefault((record["codec"], record["setting"]), []).append(record)
     rows = []
-    for lmbda in dict.fromkeys(record["lambda"] for record in records):
-        chosen = [record for record in records if record["lambda"] == lmbda]
-        keys = [key for key in chosen[0] if key not in ("name", "lambda")]
-        means = {key: statistics.fmean(record[key] for record in chosen) for key in keys}
-        rows.append({"lambda": lmbda, "pictures": len(chosen)} | means)
+    for chosen in groups.values():
+        row = {key: chosen[0][key] for key in ("codec", "setting", "lambda") if key in chosen[0]}
+        row["pictures"] = len(chosen)
+        for key in chosen[0]:
+            if key not in TOLD:
+                values = [record[key] for record in chosen if record[key] is not None]
+                row[key] = statistics.fmean(values) if values else None
+        rows.append(row)
     return rows
 
 
-FORMATS = {
-    "lambda": ("λ", "{:g}"),
-    "pictures": ("pictures", "{}"),
-    "bytes": ("bytes", "{:.0f}"),
-    "bpp": ("bpp", "{:.4f}"),
-    "psnr": ("PSNR / dB", "{:.2f}"),
-    "ms_ssim": ("MS-SSIM", "{:.4f}"),
-    "jpeg2000_psnr": ("JPEG 2000 PSNR / dB", "{:.2f}"),
-    "jpeg2000_ms_ssim": ("JPEG 2000 MS-SSIM", "{:.4f}"),
+def peak_memory(path: Path, codings: list[Coding], options: list[str]) -> dict[str, dict[str, float]]:
+    """Peak resident MiB of a process that encodes, and of one that decodes, this picture at each codec's first setting.
+
+    Interpreter and libraries are included. options: further ones of `osdc encode` and `osdc decode`.
+    """
+    peaks: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        open_image(path).save(source := f"{folder}/source.png")
+        size = [str(side) for side in Image.open(source).size]
+        for coding in codings:
+            if coding.codec in peaks or coding.codec.endswith(SHRUNK):
+                continue
+            coded, decoded = f"{folder}/coded{coding.suffix}", f"{folder}/decoded.png"
+            if isinstance(coding, OsdcCoding):
+                encoding = process("encode", source, "-o", coded, "--lambda", str(coding.lmbda), *options)
+                decoding = process("decode", coded, "-o", decoded, *options)
+            else:
+                module, names = "osdcodec.evaluation.rivals", (coding.codec, coding.name)
+                encoding = process("encode", *names, source, coded, module=module)
+                decoding = process("decode", *names, coded, decoded, "--size", *size, module=module)
+            peaks[coding.codec] = {"encode": encoding[1], "decode": decoding[1]}
+    return peaks
+
+
+COLUMNS = {  # of a row of the summary, beside the metrics: title and format
+    "codec": ("codec", "s"),
+    "setting": ("setting", "s"),
+    "bytes": ("bytes", ",.0f"),
+    "bpp": ("bpp", ".4f"),
+    **{key: (metric.label, metric.form) for key, metric in METRICS.items()},
+    "encode_seconds": ("encoding / s", ".3f"),
+    "decode_seconds": ("decoding / s", ".3f"),
 }
 
 
-def table(rows: list[dict]) -> Table:
-    view = Table(*(FORMATS[key][0] for key in rows[0]))
-    for row in rows:
-        view.add_row(*(FORMATS[key][1].format(value) for key, value in row.items()))
-    return view
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.rate_distortion", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--lambda", dest="lambdas", type=float, action="append", help="repeatable (default: 2 1 0.5 0.25 0.1)"
-    )
-    parser.add_argument("--weights-dir")
-    parser.add_argument("--detail", type=float, default=1.0)
-    parser.add_argument("--jpeg2000", action="store_true", help="measure JPEG 2000 at the same bytes as well")
-    parser.add_argument("--json", type=Path, help="write every record here")
-    options = parser.parse_args(arguments)
-    paths = sorted(
-        p for p in options.folder.iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-    )
-    if not paths:
-        sys.exit(f"no pictures in {options.folder}")
-    records = measure(paths, options.lambdas or list(ANCHORS), options.weights_dir, options.detail, options.jpeg2000)
-    if options.json:
-        options.json.write_text(json.dumps(records, indent=1), "utf-8")
-    Console().print(table(summary(records)))
-
-
-if __name__ == "__main__":
-    main()
+def as_table(rows: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """Titles and texts of the columns in which any row has something."""
+    keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
+    texts = [["–" if row.get(key) is None else format(row[key], COLUMNS[key][1]) for key in keys] for row in rows]
+    return [COLUMNS[key][0] for key in keys], texts

@@ -35,9 +35,8 @@ class PerceptualDistance(nn.Module):
             )
             inputs = channels
         tensors = {key.removeprefix("st."): value.float() for key, value in load_file(path).items()}
-        self.stages.load_state_dict(
-            {key: tensors[key] for key in self.stages.state_dict() if key in tensors}, strict=False
-        )
+        needed = [key for key in self.stages.state_dict() if not key.endswith("num_batches_tracked")]
+        self.stages.load_state_dict({key: tensors[key] for key in needed}, strict=False)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "PerceptualDistance":
@@ -53,7 +52,11 @@ class PerceptualDistance(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             target = self.features(y)
-        pairs = zip(self.WEIGHTS, self.features(x), target, strict=False)
+        return self.between(self.features(x), target)
+
+    def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        """The distance of two pictures of which the features are already known."""
+        pairs = zip(self.WEIGHTS, x, y, strict=False)
         return sum(weight * (a - b).square().sum(1).mean((1, 2)) for weight, a, b in pairs)
 
 

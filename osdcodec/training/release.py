@@ -1,7 +1,7 @@
-"""Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS --results RECORDS.json --data "…"`.
+"""Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS --results report/records.json --data "…"`.
 
 Copies RUNS/<profile>.safetensors into the package, writes its entry of weights.toml, with the means of the records that
-`osdcodec.evaluation.rate_distortion --json` measured with that file, and makes its conformance vectors anew.
+`osdc evaluate KODAK --codec none` measured with that file, and makes its conformance vectors anew.
 """
 
 import argparse
@@ -11,7 +11,6 @@ import tomllib
 from pathlib import Path
 
 from ..evaluation.conformance import renew
-from ..evaluation.rate_distortion import summary
 from ..weights import entry
 from .export import registry_text
 
@@ -22,9 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training.release", description=__doc__)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--profile", default="small")
-    parser.add_argument(
-        "--results", type=Path, required=True, help="records of osdcodec.evaluation.rate_distortion --json"
-    )
+    parser.add_argument("--results", type=Path, required=True, help="the records.json that osdc evaluate wrote")
     parser.add_argument("--terms", required=True)
     parser.add_argument("--data", required=True)
     options = parser.parse_args(arguments)
@@ -38,7 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
     digits = {"lambda": None, "bpp": 4, "psnr": 2, "ms_ssim": 4}
     results = [
         {key: row[key] if places is None else round(row[key], places) for key, places in digits.items()}
-        for row in summary(json.loads(options.results.read_text("utf-8")))
+        for row in json.loads(options.results.read_text("utf-8"))["summary"]
+        if row["codec"] == "osdc"
     ]
     model = entry(PACKAGE / "embedded" / name, options.profile) | {
         "revision": max((model["revision"] for model in previous), default=0) + 1,

@@ -1,0 +1,320 @@
+"""`osdc evaluate`: measures osdc and its rivals over photographs, and writes what was found for people and for programs."""
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, features
+from rich.table import Table
+
+from .. import __version__
+from ..codec import Decoder, Encoder
+from ..errors import InputError, OutputError
+from ..files import write_output
+from ..image import SUFFIXES, open_image
+from . import curves, page
+from .metrics import METRICS, Meter, PatchStatistics
+from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_memory, summary
+from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
+
+ORIGINAL = "original"
+TITLES = {"codec": "codec", "encode": "encoding / MiB", "decode": "decoding / MiB"}
+NOT_MEASURED = "not available: {}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured. paths: pictures; lambdas: of osdc; families: of rivals; anchor: the codec that BD-rates refer to,
+    None for JPEG 2000 where it is measured; perceptual: the project's own network; memory: also measure peak memory;
+    page_pictures: so many pictures are in the page, spread over the set; page_all: at all settings there."""
+
+    paths: list[Path]
+    lambdas: tuple[float, ...]
+    families: tuple[str, ...]
+    anchor: str | None = None
+    perceptual: Path | None = None
+    detail: float = 1.0
+    memory: bool = True
+    page_pictures: int = 24
+    page_all: bool = False
+    device: str = "auto"
+    profile: str = "small"
+    weights_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found. memory: MiB by codec; unavailable: what could not be measured, and why."""
+
+    records: list[dict]
+    summary: list[dict]
+    anchor: str
+    bd_rates: list[dict]
+    memory: dict[str, dict[str, float]]
+    unavailable: dict[str, str]
+    environment: dict[str, str]
+
+
+def find_pictures(sources: list[Path], limit: int | None = None) -> list[Path]:
+    """Pictures, and those in folders, of which each is opened once. InputError if there is none or one cannot be used."""
+    paths: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not found:
+                raise InputError(f"{source}: no picture in this folder; name one that holds PNG or JPEG files")
+            paths += found
+        else:
+            paths.append(source)
+    paths = list(dict.fromkeys(paths))[:limit]
+    for path in paths:
+        open_image(path)
+    return paths
+
+
+def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None]) -> Evaluation:
+    """Measures, and writes records.json, records.csv, files/, rd-METRIC.svg and report.html into `folder`.
+
+    advance(done, total, what) is told of each picture and coding. OutputError if the folder cannot be written to.
+    """
+    rivals, unavailable = codings(plan.families)
+    meter, patches = Meter(plan.perceptual), PatchStatistics()
+    ours = _ours(plan)
+    equals = [EqualCoding(coding) for coding in ours] if "jpeg2000" in plan.families else []
+    every: list[Coding] = [*ours, *rivals]
+    anchor = plan.anchor or ("jpeg2000" if "jpeg2000" in plan.families else "osdc")
+    unavailable |= meter.unavailable
+    if patches.unavailable:
+        unavailable |= {"fid": patches.unavailable, "kid": patches.unavailable}
+    files = _make_folder(folder / "files")
+
+    first = open_image(plan.paths[0])  # what happens only once, such as loading a library, is not to be timed
+    for coding in {coding.codec: coding for coding in every}.values():
+        coding.decode(coding.encode(first), first.size)
+
+    records: list[dict] = []
+    pictures: dict[str, list[page.View]] = {}
+    shown = _spread(len(plan.paths), plan.page_pictures)
+    settings = None if plan.page_all else _settings_shown(every)
+    total = len(plan.paths) * (len(every) + len(equals))
+    for done, (record, original, decoded) in enumerate(measure(plan.paths, every, equals, meter, files)):
+        advance(done, total, f"{record['picture']}, {record['codec']} {record['setting']}")
+        records.append(record)
+        index, key = done // (len(every) + len(equals)), f"{record['codec']} {record['setting']}"
+        if done % (len(every) + len(equals)) == 0:
+            patches.add(ORIGINAL, original)
+            if index in shown:
+                pictures[record["picture"]] = [page.view(ORIGINAL, original)]
+        patches.add(key, decoded)
+        if index in shown and (settings is None or key in settings or record["codec"] == "jpeg2000-equal"):
+            pictures[record["picture"]].append(page.view(key, decoded, facts(record)))
+    rows = summary(records)
+    for row in rows:
+        row |= patches.compare(ORIGINAL, f"{row['codec']} {row['setting']}")
+
+    memory: dict[str, dict[str, float]] = {}
+    if plan.memory and sys.platform == "linux":
+        advance(total, total, "peak memory")
+        largest = max(plan.paths, key=lambda path: math.prod(open_image(path).size))
+        options = ["--device", plan.device]
+        options += ["--weights-dir", str(plan.weights_dir)] if plan.weights_dir else []
+        memory = peak_memory(largest, every, options)
+    elif plan.memory:
+        unavailable["peak memory"] = "measured on Linux only"
+    advance(total, total, "report")
+    environment = _environment(plan, ours[0])
+    found = Evaluation(records, rows, anchor, curves.bd_rates(rows, anchor), memory, unavailable, environment)
+    _write(found, pictures, folder)
+    return found
+
+
+def curve_names(families: tuple[str, ...]) -> list[str]:
+    """The codecs, in the words of the tables, that an evaluation with these families has."""
+    rivals = dict.fromkeys(coding.codec for family in families for coding in PILLOW.get(family, ()))
+    learned = ARCHITECTURES if "compressai" in families else ()
+    return ["osdc", *rivals, *learned, *(["jpeg2000-equal"] if "jpeg2000" in families else [])]
+
+
+def _ours(plan: Plan) -> list[OsdcCoding]:
+    encoder = Encoder(plan.profile, device=plan.device, weights_dir=plan.weights_dir)
+    decoder = Decoder(device=plan.device, weights_dir=plan.weights_dir)
+    return [OsdcCoding(lmbda, encoder, decoder, plan.detail) for lmbda in plan.lambdas]
+
+
+def _make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror or error}); name another folder with -o"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder}: the folder is write-protected; name another one with -o")
+    return folder
+
+
+def _spread(count: int, wanted: int) -> set[int]:
+    """At most `wanted` indices of `count`, evenly spread."""
+    wanted = min(count, wanted)
+    return {index * count // wanted for index in range(wanted)}
+
+
+def _settings_shown(every: list[Coding]) -> set[str]:
+    """osdc at each lambda, and each rival as small as it goes at full size."""
+    whole = [coding for coding in every if not coding.codec.endswith(SHRUNK)]
+    smallest = {coding.codec: coding for coding in whole}  # the finest come first
+    chosen = [*smallest.values(), *(coding for coding in whole if isinstance(coding, OsdcCoding))]
+    return {f"{coding.codec} {coding.name}" for coding in chosen}
+
+
+def facts(record: dict) -> dict[str, str]:
+    """The numbers of one record as texts, for below its picture."""
+    texts = {"bytes": f"{record['bytes']:,}", "bits per pixel": f"{record['bpp']:.4f}"}
+    texts |= {METRICS[key].label: METRICS[key].text(record[key]) for key in METRICS if key in record}
+    if record.get("encode_seconds") is not None:
+        texts["encoding / s"] = f"{record['encode_seconds']:.3f}"
+    if record.get("decode_seconds") is not None:
+        texts["decoding / s"] = f"{record['decode_seconds']:.3f}"
+    return texts
+
+
+def is_kodak(records: list[dict]) -> bool:
+    """Whether the pictures look like the 24 of Kodak, of which the published curves are means."""
+    sizes = {record["picture"]: {record["width"], record["height"]} for record in records}
+    return len(sizes) == 24 and all(size == {768, 512} for size in sizes.values())
+
+
+def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
+    libraries = {name: features.version(name) for name in ("jpg", "jpg_2000", "webp", "avif")}
+    return {
+        "osdc": __version__,
+        "model": f"{plan.profile}, {ours.encoder.weights.model_id.hex()}",
+        "detail": f"{plan.detail:g}",
+        "device": plan.device,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "python": platform.python_version(),
+        "pillow": f"{Image.__version__} ({', '.join(f'{name} {version}' for name, version in libraries.items())})",
+    }
+
+
+def _write(found: Evaluation, pictures: dict[str, list[page.View]], folder: Path) -> None:
+    write_output(folder / "records.json", as_json(found).encode("utf-8"))
+    write_output(folder / "records.csv", as_csv(found.records).encode("utf-8"))
+    beside = curves.published() if is_kodak(found.records) else []
+    drawings = {
+        metric: curves.draw(found.summary, metric, beside)
+        for metric in METRICS
+        if any(row.get(metric) is not None for row in found.summary)
+    }
+    for metric, svg in drawings.items():
+        write_output(folder / f"rd-{metric.replace('_', '-')}.svg", svg)
+    write_output(folder / "report.html", as_page(found, drawings, pictures, beside).encode("utf-8"))
+
+
+def as_json(found: Evaluation) -> str:
+    told = {key: getattr(found, key) for key in Evaluation.__dataclass_fields__}
+    return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_csv(records: list[dict]) -> str:
+    """A line per picture and coding; what does not apply is empty."""
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def tables(found: Evaluation) -> list[Table]:
+    """Means, BD-rates and memory for a terminal, and what could not be measured."""
+    parts = [("means", as_table(found.summary))]
+    if found.bd_rates:
+        parts.append((f"BD-rate against {found.anchor}", bd_table(found)))
+    if found.memory:
+        parts.append(("peak memory of a process, interpreter and libraries included", memory_table(found)))
+    if found.unavailable:
+        parts.append(("not available", (["what", "why"], [list(pair) for pair in found.unavailable.items()])))
+    views = []
+    for title, (titles, rows) in parts:
+        view = Table(title=title, title_justify="left")
+        for column, text in enumerate(titles):
+            view.add_column(text, justify="right" if column and title != "not available" else "left", no_wrap=True)
+        for row in rows:
+            view.add_row(*row)
+        views.append(view)
+    return views
+
+
+def bd_table(found: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Titles and texts: BD-rates in percent, – where the curves cannot be compared."""
+    keys = [key for key in found.bd_rates[0] if key != "codec"] if found.bd_rates else []
+    texts = [[row["codec"], *("–" if row[k] is None else f"{row[k]:+.1f} %" for k in keys)] for row in found.bd_rates]
+    return ["codec", *(METRICS[key].label.removesuffix(" / dB") for key in keys)], texts
+
+
+def memory_table(found: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Titles and texts: MiB."""
+    texts = [[codec, f"{peak['encode']:.0f}", f"{peak['decode']:.0f}"] for codec, peak in found.memory.items()]
+    return list(TITLES.values()), texts
+
+
+def as_page(
+    found: Evaluation, drawings: dict[str, bytes], pictures: dict[str, list[page.View]], beside: list[dict]
+) -> str:
+    """The report: means, BD-rates, plots, memory, what is missing, and the pictures."""
+    count = len({record["picture"] for record in found.records})
+    first = [row for row in found.summary if row["codec"] in ("osdc", "jpeg2000-equal")]
+    caption = f" Grey: {curves.PUBLISHED}, means over the 24 Kodak pictures."
+    figures = [
+        page.figure(svg, METRICS[metric].label + "." + (caption if any(metric in c for c in beside) else ""))
+        for metric, svg in drawings.items()
+    ]
+    head = [
+        page.paragraph(
+            f"Means over {count} picture{'s' * (count > 1)}. Bytes and bits per pixel are those of whole files. Times are of one "
+            "coding in a running process with its libraries loaded; those of osdc include the encoder's own check. "
+            "half and quarter: the picture is shrunk before coding and enlarged after it, both by Lanczos. jpeg2000-equal: for each "
+            "picture the best JPEG 2000 file that is no larger than that of osdc."
+        ),
+        page.table(*as_table(first)),
+        page.section("Rate and distortion", '<div class="figures">', *figures, "</div>"),
+    ]
+    tail = [page.section("All settings", page.table(*as_table(found.summary)))]
+    if found.bd_rates:
+        words = (
+            f"Bits more (+) or fewer (-) than {found.anchor} for equal quality, on the curves of means (Akima interpolation); "
+            "– where two curves share no range of quality or one does not rise."
+        )
+        tail.append(
+            page.section(f"BD-rate against {found.anchor}", page.paragraph(words), page.table(*bd_table(found)))
+        )
+    if beside:
+        rows = [
+            [c["codec"], c["source"], "  ".join(f"{b:g}: {p:g}" for b, p in zip(c["bpp"], c["psnr"], strict=True))]
+            for c in beside
+        ]
+        tail.append(
+            page.section(
+                f"Curves that were {curves.PUBLISHED}", page.table(["codec", "source", "bpp: PSNR / dB"], rows)
+            )
+        )
+    if found.memory:
+        words = "Of a process that codes the largest picture at the codec's finest setting; interpreter and libraries included."
+        tail.append(page.section("Peak resident memory", page.paragraph(words), page.table(*memory_table(found))))
+    missing = [
+        [METRICS[key].label if key in METRICS else key, NOT_MEASURED.format(why)]
+        for key, why in found.unavailable.items()
+    ]
+    if missing:
+        tail.append(page.section("Not available", page.table(["what", "why"], missing)))
+    tail.append(page.section("Made with", page.table(["", ""], [list(pair) for pair in found.environment.items()])))
+    notes = f"{len(pictures)} of {count} pictures. They are embedded as WebP of quality {page.QUALITY}; the numbers are of the pixels before that."
+    return page.page("osdc: evaluation", ["\n".join(head), *tail], pictures, notes)
