@@ -350,8 +350,9 @@ def compare(
 ) -> None:
     """Make one HTML page: a photo, its .osd file, and AVIF and JPEG 2000 at the same bytes, with a slider."""
     with _reporting(coded):
-        [(_, target)] = files.jobs(coded, output, (".osd",), ".html")
-        files.check_output(target, overwrite, coded)
+        [(_, target)] = files.jobs([coded], output, (".osd",), ".html")
+        for source in (photo, coded):
+            files.check_output(target, overwrite, source)
         data = files.read_input(coded)
 
         from . import image
