@@ -103,6 +103,14 @@ def _colour(value: str) -> str:
     return value
 
 
+def _boxes(values: list[str] | None) -> list[str] | None:
+    for value in values or ():
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            raise typer.BadParameter(f"{value} is not x,y,width,height in pixels")
+    return values
+
+
 def _numbers(values: list[float] | None) -> list[float] | None:
     return values and [_number(value) for value in values]
 
@@ -147,6 +155,7 @@ def _options(
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
         "cat photo.jpg | osdc encode - -o - > photo.osd",
@@ -169,6 +178,10 @@ def encode(
     ] = None,
     target_ms_ssim: Annotated[
         float | None, typer.Option(max=1, callback=_number, help="Find the λ for this MS-SSIM of the result.")
+    ] = None,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y,W,H", callback=_boxes, help="More bits for these pixels (repeatable)."),
     ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
@@ -202,7 +215,8 @@ def encode(
 
         named = _sources(sources, files_from, nul)
         aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
-        options = {"lmbda": lmbda or 1.0, "target": aim, "verify": verify}
+        boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
+        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
         work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, profile)
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
@@ -326,7 +340,7 @@ def _table(facts: dict) -> str:
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
-    names = {"A": "alpha", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
@@ -336,7 +350,12 @@ def _table(facts: dict) -> str:
     return console.file.getvalue()
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "osdc compare photo.jpg photo.osd",
+        "osdc compare photo.jpg photo.osd -o page.html --detail 0.5",
+    )
+)
 def compare(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="The original picture.")],
     coded: Annotated[str, typer.Argument(metavar="FILE.osd", help="What osdc made of it.")],
@@ -378,7 +397,12 @@ def compare(
         files.write_output(target, page.encode("utf-8"), overwrite)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "osdc evaluate pictures/ -o report --codec none",
+        "osdc evaluate photo.jpg -o report --codec jpeg --lambda 2 --lambda 0.5 --page-pictures 1 --no-memory",
+    )
+)
 def evaluate(
     sources: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of pictures, or pictures.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("report"),

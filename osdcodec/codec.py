@@ -1,5 +1,7 @@
 """Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -9,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from . import container, image, similarity, weights
-from .container import Osd
+from .container import Box, Osd, Regions
 from .description import describe
 from .entropy.prior import Prior, Symbols
 from .errors import FormatError, InputError, OsdError
@@ -19,7 +21,11 @@ from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
 
-Picture = Image.Image | np.ndarray[Any, Any] | str | Path  # or whatever else `image.open_image` takes
+Grid = np.ndarray[Any, Any]
+Picture = Image.Image | Grid | str | Path  # or whatever else `image.open_image` takes
+
+
+REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 
 
 class Encoder:
@@ -40,6 +46,7 @@ class Encoder:
         lmbda: float = 1.0,
         *,
         target: Target | None = None,
+        roi: Sequence[Box] = (),
         alpha: str = "white",
         icc: str = "srgb",
         keep_metadata: bool = False,
@@ -50,6 +57,7 @@ class Encoder:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
         picture: a path, PIL image, array or tensor. target: the size or similarity that finds lambda, in place of it.
+        roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. verify: the file is entropy-decoded before it is given out. progress hears,
         after each tile of a large picture, which share of the work is done.
@@ -57,7 +65,7 @@ class Encoder:
         option is out of range.
         """
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
-        osd, symbols = self.code(opened, lmbda, target, progress)
+        osd, symbols = self.code(opened, lmbda, target, roi, progress)
         if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
@@ -71,16 +79,28 @@ class Encoder:
             return False
 
     def code(
-        self, picture: Image.Image, lmbda: float, target: Target | None = None, progress: Progress | None = None
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
     ) -> tuple[Osd, Symbols]:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
+        boxes = units(roi, *picture.size)
+
         def at(quality: int) -> tuple[Osd, Symbols]:
-            gain, _, hyper_gain = (vector[:, None, None] for vector in self.prior.gains(quality))
-            payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality)
-            return Osd(self.weights.model_id, picture.width, picture.height, quality, payload, sections), symbols
+            better = max(0, quality - REGION_STEP)
+            gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
+            osd = Osd(self.weights.model_id, *picture.size, quality, b"", gained + sections)
+            qualities = qualities_of(osd, self.profile)
+            gain = gain_map(self.prior, 0, quality, qualities)
+            hyper_gain = self.prior.gains(quality)[2][:, None, None]
+            payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality, qualities)
+            return replace(osd, payload=payload), symbols
 
         if target is None:
             return at(quality)
@@ -142,7 +162,40 @@ class Decoder:
 
 def decode_symbols(osd: Osd, prior: Prior, profile: Profile) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
-    return prior.decode(osd.payload, osd.quality, *profile.grid(osd.width, osd.height))
+    return prior.decode(
+        osd.payload, osd.quality, *profile.grid(osd.width, osd.height), qualities=qualities_of(osd, profile)
+    )
+
+
+def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
+    """Boxes in pixels -> boxes in units of 32 pixels that hold what of them is in the picture. InputError if nothing is."""
+    found = []
+    if len(roi) > Regions.MOST:
+        raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
+    for x, y, w, h in roi:
+        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+        if right <= left or bottom <= top:
+            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")
+        first = left // Regions.UNIT, top // Regions.UNIT
+        found.append((*first, -(-right // Regions.UNIT) - first[0], -(-bottom // Regions.UNIT) - first[1]))
+    return tuple(found)
+
+
+def qualities_of(osd: Osd, profile: Profile) -> Grid | None:
+    """(h, w) quality of each position of y, None where all are alike."""
+    found = container.regions(osd)
+    rows, columns = profile.grid(osd.width, osd.height)
+    return np.array(found.qualities(osd.quality, profile.stride, rows, columns)) if found else None
+
+
+def gain_map(prior: Prior, which: int, quality: int, qualities: Grid | None) -> Grid:
+    """(C_y, 1, 1) or (C_y, h, w) factors: of y (which = 0), or of its reconstruction (1)."""
+    if qualities is None:
+        return prior.gains(quality)[which][:, None, None]
+    factors = np.empty((prior.profile.latent_channels, *qualities.shape), np.float32)
+    for value in np.unique(qualities):
+        factors[:, qualities == value] = prior.gains(int(value))[which][:, None]
+    return factors
 
 
 def reconstruct(
@@ -159,8 +212,8 @@ def reconstruct(
     """The colours that these symbols of a file stand for, as `Decoder.decode` gives them."""
     profile, tokens = model.profile, symbols.tokens[None]
     tiled = TiledRuntime(runtime, profile, progress)
-    _, inverse, _ = prior.gains(osd.quality)
-    y_hat = (symbols.y16.astype(np.float32) / 16 * inverse[:, None, None])[None]
+    inverse = gain_map(prior, 1, osd.quality, qualities_of(osd, profile))
+    y_hat = (symbols.y16.astype(np.float32) / 16 * inverse)[None]
     z_c, condition = tiled.synthesise(y_hat, tokens)
     if preview:
         return draft(z_c, model.tensors, osd.width, osd.height)
@@ -183,12 +236,13 @@ def encode(
     lmbda: float = 1.0,
     *,
     target: Target | None = None,
+    roi: Sequence[Box] = (),
     alpha: str = "white",
     icc: str = "srgb",
     keep_metadata: bool = False,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
-    return _encoder().encode(picture, lmbda, target=target, alpha=alpha, icc=icc, keep_metadata=keep_metadata)
+    return _encoder().encode(picture, lmbda, target=target, roi=roi, alpha=alpha, icc=icc, keep_metadata=keep_metadata)
 
 
 def decode(data: bytes) -> Image.Image:
@@ -211,7 +265,8 @@ def info(
         osd = container.unpack(data, max_pixels)
         model = weights.for_model(osd.model_id, weights_dir)
         prior = Prior(model.tensors, model.profile)
-        bits = prior.parts(decode_symbols(osd, prior, model.profile), osd.quality)
+        symbols = decode_symbols(osd, prior, model.profile)
+        bits = prior.parts(symbols, osd.quality, qualities_of(osd, model.profile))
         facts |= {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
     return facts
 

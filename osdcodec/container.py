@@ -22,7 +22,7 @@
     '-------------------------------------------------------'
 
 18 bytes around the payload of a photo with sides of 128 to 16383 pixels. A reader skips a lower-case section that it
-does not know and refuses an upper-case one; A, alpha, is known. Every file has exactly one form: what this module reads
+does not know and refuses an upper-case one; A, alpha, and G, regions of interest, are known. Every file has exactly one form: what this module reads
 it would write.
 """
 
@@ -59,6 +59,56 @@ class Osd:
     payload: bytes
     sections: tuple[tuple[str, bytes], ...] = ()
     version: int = VERSION
+
+
+Box = tuple[int, int, int, int]  # left, top, width, height
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Section G: boxes, in units of 32 pixels, whose quality is better than that of the picture."""
+
+    quality: int
+    boxes: tuple[Box, ...]
+
+    UNIT, MOST = 32, 255
+
+    def to_bytes(self) -> bytes:
+        return bytes([self.quality]) + b"".join(leb128(number) for box in sorted(set(self.boxes)) for number in box)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, quality: int, size: tuple[int, int]) -> "Regions":
+        """quality and size of the picture. ValueError, which says what, unless to_bytes would write it so."""
+        if not content or content[0] >= quality:
+            raise ValueError("the quality of its regions is missing, or no better than that of the picture")
+        numbers, at = [], 1
+        while at < len(content):
+            number, at = _read_leb128(content, at, len(content), "section G")
+            numbers.append(number)
+        boxes = tuple(zip(*(numbers[i::4] for i in range(4)), strict=False))
+        if not 1 <= len(boxes) <= cls.MOST or len(numbers) % 4 or list(boxes) != sorted(set(boxes)):
+            raise ValueError("its boxes are missing, cut short, too many, or not in ascending order")
+        columns, rows = (-(-side // cls.UNIT) for side in size)
+        for left, top, width, height in boxes:
+            if not (width and height and left + width <= columns and top + height <= rows):
+                raise ValueError(f"a box {left},{top},{width},{height} is not in the picture")
+        return cls(content[0], boxes)
+
+    def qualities(self, quality: int, stride: int, rows: int, columns: int) -> list[list[int]]:
+        """The quality of each position of a grid of `stride` pixels; a position is in a box if any pixel of it is."""
+        grid = [[quality] * columns for _ in range(rows)]
+        for left, top, width, height in self.boxes:
+            edges = (left * self.UNIT // stride, -(-(left + width) * self.UNIT // stride))
+            for row in grid[top * self.UNIT // stride : -(-(top + height) * self.UNIT // stride)]:
+                last = min(edges[1], columns)
+                row[edges[0] : last] = [self.quality] * (last - edges[0])
+        return grid
+
+
+def regions(osd: Osd) -> Regions | None:
+    """What section G of a file says."""
+    content = dict(osd.sections).get("G")
+    return Regions.from_bytes(content, osd.quality, (osd.width, osd.height)) if content else None
 
 
 def pack(osd: Osd) -> bytes:
@@ -108,7 +158,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     if flags & SECTIONS:
         length, at = _read_leb128(data, at, end, "payload length")
         payload = _take(data, at, length, end, "payload")
-        sections = _read_sections(data, at + length, end, (width, height))
+        sections = _read_sections(data, at + length, end, (width, height), quality)
     else:
         payload, sections = data[at:end], ()
     if payload.endswith(b"\0"):
@@ -168,7 +218,9 @@ def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
     return data[at : at + length]
 
 
-def _read_sections(data: bytes, at: int, end: int, size: tuple[int, int]) -> tuple[tuple[str, bytes], ...]:
+def _read_sections(
+    data: bytes, at: int, end: int, size: tuple[int, int], quality: int
+) -> tuple[tuple[str, bytes], ...]:
     if at == end:
         raise FormatError("sections are announced, none is there", "flags", 4)
     sections: dict[str, bytes] = {}
@@ -176,16 +228,27 @@ def _read_sections(data: bytes, at: int, end: int, size: tuple[int, int]) -> tup
         kind = chr(data[at])
         if not _is_letter(kind):
             raise FormatError(f"{data[at]:#04x} is not a letter", "section type", at)
-        if kind.isupper() and kind != "A":
+        if kind.isupper() and kind not in "AG":
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
         if kind in sections:
             raise FormatError(f"a second section {kind}", "section type", at)
         length, start = _read_leb128(data, at + 1, end, f"length of section {kind}")
         sections[kind] = _take(data, start, length, end, f"section {kind}")
-        if kind == "A" and (defect := _defect_of_alpha(sections[kind], size)):
-            raise FormatError(defect, "section A", start)
+        if defect := _defect(kind, sections[kind], size, quality):
+            raise FormatError(defect, f"section {kind}", start)
         at = start + length
     return tuple(sections.items())
+
+
+def _defect(kind: str, content: bytes, size: tuple[int, int], quality: int) -> str | None:
+    if kind == "G":
+        try:
+            Regions.from_bytes(content, quality, size)
+        except FormatError as error:
+            return error.message
+        except ValueError as error:
+            return str(error)
+    return _defect_of_alpha(content, size) if kind == "A" else None
 
 
 def _defect_of_alpha(content: bytes, size: tuple[int, int]) -> str | None:
@@ -208,8 +271,8 @@ def _check(osd: Osd) -> None:
         raise ValueError(f"width {osd.width}, height {osd.height} or quality {osd.quality} is out of range")
     if osd.payload.endswith(b"\0"):
         raise ValueError("the payload ends in a zero byte: strip it")
-    if not all(_is_letter(kind) and (kind.islower() or kind == "A") for kind in kinds) or len(set(kinds)) < len(kinds):
-        raise ValueError(f"section types must be A or lower-case letters, each at most once, not {kinds}")
+    if not all(_is_letter(kind) and (kind.islower() or kind in "AG") for kind in kinds) or len(set(kinds)) < len(kinds):
+        raise ValueError(f"section types must be A, G or lower-case letters, each at most once, not {kinds}")
     for kind, content in osd.sections:
-        if kind == "A" and (defect := _defect_of_alpha(content, (osd.width, osd.height))):
+        if defect := _defect(kind, content, (osd.width, osd.height), osd.quality):
             raise ValueError(defect)

@@ -11,13 +11,14 @@ import json
 import struct
 import sys
 import zlib
+from itertools import pairwise
 from operator import mul
 
 # ---------------------------------------------------------------------------------------------------------------- file
 
 
-def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
-    """The bytes of a file -> model id, width, height, quality, payload."""
+def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes, bytes]:
+    """The bytes of a file -> model id, width, height, quality, payload, section G (empty if there is none)."""
     require(len(data) >= 16 and data[:4] == b"\x8fOSD", "magic")
     require(data[4] >> 4 == 1 and data[4] & 0x0E == 0, "version or flags")
     require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "checksum")
@@ -26,7 +27,7 @@ def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
     height, at = leb128(body, at)
     require(1 <= width <= 65535 and 1 <= height <= 65535 and at < len(body), "size")
     quality, at = body[at], at + 1
-    payload = body[at:]
+    payload, gains = body[at:], b""
     if data[4] & 1:
         length, at = leb128(body, at)
         payload, sections = take(body, at, length), at + length
@@ -34,14 +35,32 @@ def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes]:
         seen = set()
         while sections < len(body):
             kind = body[sections : sections + 1]
-            require(kind == b"A" or (kind.isalpha() and kind.islower()), "section type")
+            require(kind in (b"A", b"G") or (kind.isalpha() and kind.islower()), "section type")
             require(kind not in seen, "section type, a second time")
             seen.add(kind)
             length, at = leb128(body, sections + 1)
             content, sections = take(body, at, length), at + length
             require(kind != b"A" or alpha_is(content, width, height), "alpha")
+            if kind == b"G":
+                gains = content
+                require(gains and gains[0] < quality and boxes(gains, width, height), "regions")
     require(not payload.endswith(b"\0"), "payload ends in a zero byte")
-    return data[5:9], width, height, quality, payload
+    return data[5:9], width, height, quality, payload, gains
+
+
+def boxes(gains: bytes, width: int, height: int) -> list[list[int]]:
+    """The boxes of a section G: left, top, width, height in units of 32 pixels."""
+    numbers, at = [], 1
+    while at < len(gains):
+        number, at = leb128(gains, at)
+        numbers.append(number)
+    found = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
+    require(
+        len(numbers) % 4 == 0 and len(found) <= 255 and all(one < two for one, two in pairwise(found)), "order of boxes"
+    )
+    for x, y, w, h in found:
+        require(w > 0 and h > 0 and x + w <= -(-width // 32) and y + h <= -(-height // 32), "box")
+    return found
 
 
 def alpha_is(content: bytes, width: int, height: int) -> bool:
@@ -184,8 +203,10 @@ def shuffle(grid: list) -> list:
 # ------------------------------------------------------------------------------------------------ integer prior: walk
 
 
-def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tuple[list, list, list, list]:
-    """A payload -> tokens [K], hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]"""
+def symbols(
+    tensors: dict, payload: bytes, quality: int, h: int, w: int, qualities: list | None = None
+) -> tuple[list, list, list, list]:
+    """A payload -> tokens [K], hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]; qualities [h][w] with regions"""
     stack = Stack(payload)
     tables = integers(tensors, "prior.tables")
     limit = len(tables[0]) // 2
@@ -196,7 +217,9 @@ def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tupl
     rows = layer(tensors, "hyper_scale.1", layer(tensors, "hyper_scale.0", [[[quality]]]))
     hyper = [[[stack.pop(tables[row]) - limit for _ in range(hw)] for _ in range(hh)] for ((row,),) in rows]
 
-    features = [*hyper, [[quality] * hw for _ in range(hh)]]
+    qualities = qualities or [[quality] * w for _ in range(h)]
+    cells = [[min(min(row[j : j + 4]) for row in qualities[i : i + 4]) for j in range(0, w, 4)] for i in range(0, h, 4)]
+    features = [*hyper, cells]
     features = shuffle(layer(tensors, "hyper_synthesis.0", features))
     features = shuffle(layer(tensors, "hyper_synthesis.1", features))
     features = layer(tensors, "hyper_synthesis.2", features)
@@ -222,10 +245,16 @@ def symbols(tensors: dict, payload: bytes, quality: int, h: int, w: int) -> tupl
 
 def decode(tensors: dict, file: bytes) -> tuple[list, list, list, list]:
     """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them."""
-    name, width, height, quality, payload = unpack(file)
+    name, width, height, quality, payload, gains = unpack(file)
     require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
     (stride,) = integers(tensors, "prior.stride") if "prior.stride" in tensors else (32,)
-    return symbols(tensors, payload, quality, -(-height // stride), -(-width // stride))
+    h, w = -(-height // stride), -(-width // stride)
+    qualities = [[quality] * w for _ in range(h)]
+    for left, top, across, down in boxes(gains, width, height) if gains else []:
+        for i in range(top * 32 // stride, min(h, -(-(top + down) * 32 // stride))):
+            for j in range(left * 32 // stride, min(w, -(-(left + across) * 32 // stride))):
+                qualities[i][j] = gains[0]
+    return symbols(tensors, payload, quality, h, w, qualities)
 
 
 def flatten(values: list) -> list[int]:

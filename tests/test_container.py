@@ -140,7 +140,8 @@ HEAD = "8f4f5344 11 00010203 01 01 00"  # with sections, 1x1
         (sealed(HEAD + "01 01"), "flags", 4),  # announced, none there
         (sealed(HEAD + "00 00"), "section type", 13),
         (sealed(HEAD + "00 e9 00"), "section type", 13),  # a letter in Latin-1 only
-        (sealed(HEAD + "00 47 00"), "section type", 13),  # G, upper case: must be understood
+        (sealed(HEAD + "00 48 00"), "section type", 13),  # H, upper case: must be understood
+        (sealed(HEAD + "00 47 00"), "section G", 15),  # regions of no quality
         (sealed(HEAD + "00 78 00 78 00"), "section type", 15),  # x twice
         (sealed(HEAD + "00 78"), "length of section x", 14),
         (sealed(HEAD + "00 78 8000"), "length of section x", 14),

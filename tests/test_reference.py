@@ -98,10 +98,11 @@ def test_containers_are_judged_alike():
             Osd(b"abcd", 3, 2, 0, b"\x00\xff", (("x", b""), ("A", b"RIFF\x12\0\0\0WEBPVP8L\6\0\0\0\x2f\2\x40\0\0\0")))
         ),
         pack(Osd(b"abcd", 1, 9, 0, b"\1", (("A", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\1\0\0\0\x09\x08\0\0\0\0"),))),
+        pack(Osd(b"abcd", 300, 200, 90, b"\1\2", (("G", bytes([80, 0, 1, 2, 3, 4, 4, 1, 1])), ("x", b"")))),
     ]
     read = 0
-    for trial in range(8000):
-        body = bytearray(files[trial % 4][:-4])
+    for trial in range(10000):
+        body = bytearray(files[trial % 5][:-4])
         for _ in range(random.integers(1, 4)):
             at = int(random.integers(4, max(5, len(body))))
             match random.integers(4):
@@ -122,9 +123,12 @@ def test_containers_are_judged_alike():
             with pytest.raises(ValueError):
                 reference.unpack(data)
         else:
-            assert reference.unpack(data) == (osd.model_id, osd.width, osd.height, osd.quality, osd.payload)
+            assert reference.unpack(data) == (
+                *(osd.model_id, osd.width, osd.height, osd.quality, osd.payload),
+                dict(osd.sections).get("G", b""),
+            )
             read += 1
-    assert 1000 < read < 7000
+    assert 1000 < read < 9000
 
 
 @pytest.mark.parametrize("length", range(24))
@@ -140,7 +144,7 @@ def test_the_walk_of_the_specification_is_that():
     folder = Path(reference.__file__).parent / "vectors" / "conformance"
     tensors = reference.read_safetensors((folder / "conformance.safetensors").read_bytes())
     file = (folder / "one-pixel.osd").read_bytes()
-    *_, quality, payload = reference.unpack(file)
+    *_, quality, payload, _ = reference.unpack(file)
     hidden = reference.layer(tensors, "hyper_scale.0", [[[quality]]])
     rows = reference.flatten(reference.layer(tensors, "hyper_scale.1", hidden))
     assert " ".join(map(str, reference.flatten(hidden))) in text and " ".join(map(str, rows)) in text

@@ -110,9 +110,12 @@ class Prior:
             if layer.low < 0 or layer.high >= len(self.tables):
                 raise ValueError(f"rows {layer.low} .. {layer.high} of {len(self.tables)} tables")
 
-    def encode(self, y: Array, hyper: Array, tokens: Array, quality: int) -> tuple[bytes, Symbols]:
+    def encode(
+        self, y: Array, hyper: Array, tokens: Array, quality: int, qualities: Array | None = None
+    ) -> tuple[bytes, Symbols]:
         """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
 
+        qualities (h, w): of each position, where there are regions that differ.
         What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
         """
         if not (np.isfinite(y).all() and np.isfinite(hyper).all()):
@@ -133,17 +136,17 @@ class Prior:
             return columns
 
         _, h, w = y.shape
-        symbols = self._walk(quality, h, w, code)
+        symbols = self._walk(quality, h, w, code, qualities)
         return writer.to_bytes(), symbols
 
-    def decode(self, payload: bytes, quality: int, h: int, w: int) -> Symbols:
+    def decode(self, payload: bytes, quality: int, h: int, w: int, qualities: Array | None = None) -> Symbols:
         """The symbols of a payload for h x w positions of y. FormatError if it is damaged."""
         reader = Reader(payload)
-        symbols = self._walk(quality, h, w, lambda part, tables, rows, means, mask: reader.pop(tables, rows))
+        symbols = self._walk(quality, h, w, lambda part, tables, rows, means, mask: reader.pop(tables, rows), qualities)
         reader.finish()
         return symbols
 
-    def parts(self, symbols: Symbols, quality: int) -> dict[str, float]:
+    def parts(self, symbols: Symbols, quality: int, qualities: Array | None = None) -> dict[str, float]:
         """Ideal code length in bits of tokens, hyper and latent; the payload has a few bytes more or less."""
         bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
 
@@ -156,7 +159,7 @@ class Prior:
             return columns
 
         _, h, w = symbols.latent.shape
-        self._walk(quality, h, w, code)
+        self._walk(quality, h, w, code, qualities)
         return bits
 
     def gains(self, quality: int) -> tuple[Array, Array, Array]:
@@ -171,7 +174,7 @@ class Prior:
         logs = (np.log(self._gains[name].astype(np.float64)) for name in ("latent", "inverse", "hyper"))
         return tuple(np.exp((1 - share) * rows[below] + share * rows[below + 1]).astype(np.float32) for rows in logs)
 
-    def _walk(self, quality: int, h: int, w: int, code: Code) -> Symbols:
+    def _walk(self, quality: int, h: int, w: int, code: Code, qualities: Array | None = None) -> Symbols:
         """Visits all symbols in the order of the stack; `code` reads, writes or counts them."""
         if not (0 <= quality <= 255 and h >= 1 and w >= 1):
             raise ValueError(f"quality {quality} or size {h}x{w} is out of range")
@@ -184,6 +187,8 @@ class Prior:
         rows = np.broadcast_to(rows, (len(rows), *plane.shape[1:])).astype(np.int32)
         hyper = code("hyper", self.tables, rows.ravel(), None, None).reshape(rows.shape) - self.limit
 
+        if qualities is not None:
+            plane[0] = best_of_cells(qualities, self.profile.hyper_factor)
         features = np.concatenate([hyper, plane])
         for layer in self.hyper_synthesis[:-1]:
             features = shuffle(layer(features))
@@ -197,6 +202,13 @@ class Prior:
             latent[mask] = code("latent", self.tables, rows, means, mask) - self.limit
             y16[mask] = UNIT * latent[mask] + means
         return Symbols(tokens.astype(np.int32), hyper, latent, y16)
+
+
+def best_of_cells(qualities: Array, factor: int) -> Array:
+    """(h, w) -> (ceil(h / factor), ceil(w / factor)): the least quality byte, which is the best quality, of each cell."""
+    h, w = qualities.shape
+    padded = np.pad(qualities, ((0, -h % factor), (0, -w % factor)), constant_values=255)
+    return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).min((1, 3)))
 
 
 def masks(channels: int, h: int, w: int) -> list[Array]:
