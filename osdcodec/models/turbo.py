@@ -265,7 +265,9 @@ def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet
     ours = (profile.beta_start, profile.beta_end, "scaled_linear", profile.diffusion_steps, "epsilon")
     names = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
     if tuple(told.get(name) for name in names) != ours:
-        raise WeightsError(f"{folder} has another noise schedule than profile {profile.name}: use the listed base model")
+        raise WeightsError(
+            f"{folder} has another noise schedule than profile {profile.name}: use the listed base model"
+        )
     vae, unet = loaded
     return vae, unet
 
