@@ -19,6 +19,7 @@ from osdcodec import container, downloads, weights
 from osdcodec.cli import app
 from osdcodec.codec import Decoder, Encoder, decode_symbols
 from osdcodec.errors import WeightsError
+from osdcodec.evaluation import benchmark, gpu
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.profile import PROFILES, TURBO
@@ -331,6 +332,21 @@ def test_half_precision_gives_nearly_the_same_picture(trained, photo):
         pictures.append(runtime.render(runtime.denoise(z_c, condition, tokens, noise, 200)))
     assert pictures[1].dtype == np.float32
     assert np.abs(pictures[0] - pictures[1]).max() < 0.02 * np.ptp(pictures[0])
+
+
+def test_the_table_of_times_has_both_profiles_and_the_baselines(home):
+    model = CodecModel(TINY, lambda name: downloads.folder_of(name, home))
+    small = weights.load("small")
+    rows = gpu.measure(model, small, "cpu", width=128, height=64, steps=2, repeats=1, compiled=False)
+    assert {what.split()[0] for what, *_ in rows} == {"2", "1", "turbo", "small"}
+    assert all(measured > 0 for _, measured, _, _ in rows) and len(rows) == 12
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is at hand")
+def test_the_table_of_times_wants_a_gpu():
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(["--device", "cuda"])
+    assert "no CUDA device" in ended.value.code and "\n" not in ended.value.code  # a text as code: stderr, and exit 1
 
 
 def test_untrained_it_says_how_to_train_it(home, tmp_path, photo):

@@ -34,12 +34,12 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
     WeightsError if `device` is "cuda" and there is none.
     """
     if device == "auto":
-        device = "cuda" if _sees_cuda() else "cpu"
+        device = "cuda" if sees_cuda() else "cpu"
     if device == "cpu" and not weights.profile.bases:
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(weights)
-    if device == "cuda" and not _sees_cuda():
+    if device == "cuda" and not sees_cuda():
         raise WeightsError(
             "no CUDA device can be used here: choose --device cpu, or install torch, diffusers and open_clip_torch"
         )
@@ -51,7 +51,7 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
     return TorchRuntime(weights, device, compiled=compiled)
 
 
-def _sees_cuda() -> bool:
+def sees_cuda() -> bool:
     """Asks the driver before torch: importing torch takes seconds, and most machines have no GPU."""
     from pathlib import Path
 
