@@ -251,7 +251,7 @@ def run(
     random, crops = np.random.default_rng([20, seed]), Crops(data / "train", config["crop"], seed)
     batches = iter(DataLoader(crops, config["batch"], num_workers=config["workers"], pin_memory=device.type == "cuda"))
     anchors = np.array([quality_of(lmbda) for lmbda in config["lambdas"]])
-    accelerator.gradient_accumulation_steps = config["accumulate"]
+    accelerator.gradient_accumulation_steps, accelerator.step = config["accumulate"], 0  # stages accumulate differently
     prepared, stepper = accelerator.prepare(stage, optimizer)
     values: dict[str, list[float]] = {}
     saved, since = seconds, time.monotonic() - seconds
@@ -299,7 +299,7 @@ def run(
             if accelerator.is_main_process:
                 means = {key: round(statistics.fmean(seen), 5) for key, seen in values.items()}
                 means |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], control.bpp, strict=True)}
-                line = {"step": done, "seconds": round(seconds), "rate": group["lr"], "gradient": float(norm)} | means
+                line = {"step": done, "seconds": round(seconds), "rate": config["learning_rate"] * warm * fall, "gradient": float(norm)} | means
                 with open(out / f"{name}.jsonl", "a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
             values.clear()
