@@ -25,8 +25,8 @@ Picture = Image.Image | np.ndarray[Any, Any] | str | Path  # or whatever else `i
 class Encoder:
     """Keeps a model loaded: `Encoder().encode(picture, lmbda=0.5)`.
 
-    device: "auto", "cpu" or "cuda"; compiled: torch compiles the networks, which pays for many pictures of one size. WeightsError if the
-    profile's weights are missing or damaged.
+    device: "auto", "cpu" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size.
+    WeightsError if the profile's weights are missing or damaged.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from ..profile import Profile
 from .blocks import principal_components, zeroed
 from .semantics import Semantics
@@ -104,7 +103,7 @@ class ClipSemantics(Semantics):
         return None
 
     def open(self) -> None:
-        """Loads the tower. WeightsError if it is not at hand."""
+        """Loads the tower. ValueError if its folder holds none."""
         if self.tower is None:
             self.tower = self.load().requires_grad_(False).to(self.codebook).eval()
 
@@ -239,7 +238,7 @@ def start_linear(analysis: TurboAnalysis, synthesis: TurboSynthesis, latents: Te
 
 
 def parts(profile: Profile, base: Base | None) -> tuple[nn.Module, ...]:
-    """Autoencoder, semantics, analysis, synthesis and denoiser. WeightsError if the base model is not the right one."""
+    """Autoencoder, semantics, analysis, synthesis and denoiser. ValueError if the base model is not the right one."""
     if base is None:
         vae, unet = AutoencoderKL(**VAE), UNet2DConditionModel(**UNET)
     else:
@@ -249,7 +248,7 @@ def parts(profile: Profile, base: Base | None) -> tuple[nn.Module, ...]:
 
 
 def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet2DConditionModel]:
-    """A folder laid out as that of SD-Turbo: vae/, unet/, scheduler/. WeightsError if it holds no such model."""
+    """A folder laid out as that of SD-Turbo: vae/, unet/, scheduler/. ValueError if it holds no such model."""
     try:
         told = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
         loaded = []
@@ -261,13 +260,11 @@ def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet
                 )
             )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{folder} holds no model in the layout of SD-Turbo: {error}") from error
+        raise ValueError(f"{folder} holds no model in the layout of SD-Turbo: {error}") from error
     ours = (profile.beta_start, profile.beta_end, "scaled_linear", profile.diffusion_steps, "epsilon")
     names = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
     if tuple(told.get(name) for name in names) != ours:
-        raise WeightsError(
-            f"{folder} has another noise schedule than profile {profile.name}: use the listed base model"
-        )
+        raise ValueError(f"{folder} has another noise schedule than profile {profile.name}: use the listed base model")
     vae, unet = loaded
     return vae, unet
 
@@ -286,7 +283,7 @@ def clip_tower(folder: Path | None) -> nn.Module:
                 state = {name.removeprefix("visual."): file.get_tensor(name) for name in names}
             tower.load_state_dict(state, assign=True)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
-            raise WeightsError(f"{folder} holds no CLIP in the layout of open_clip: {error}") from error
+            raise ValueError(f"{folder} holds no CLIP in the layout of open_clip: {error}") from error
     tower.proj, tower.output_tokens = None, True
     return tower
 

@@ -1,11 +1,15 @@
 """The four verbs through torch: on a GPU, and on the CPU as the reference for the ONNX graphs."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
 
 from ..errors import WeightsError
 from ..models import CodecModel
+from ..profile import Profile
 from ..weights import Weights
 
 
@@ -40,7 +44,7 @@ class TorchRuntime:
                 network.compile(mode=mode)
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self.model.semantics.open()
+        open_tower(self.model)
         y, hyper, tokens = self._run("analyse", x, thumb)
         return y, hyper, tokens
 
@@ -75,12 +79,27 @@ def heavy(model: CodecModel) -> list[nn.Module]:
     return [model.denoiser.unet, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
 
 
+def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
+    """An untrained model on pretrained ones. WeightsError if these are not at hand, or not what the profile is built on."""
+    try:
+        return CodecModel(profile, base)
+    except ImportError as error:
+        raise WeightsError(f"profile {profile.name} needs {error.name}: pip install 'osdc[turbo]'") from error
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+
+
+def open_tower(model: CodecModel) -> None:
+    """Loads the CLIP tower, where only an encoder needs it. WeightsError if it is not at hand."""
+    try:
+        model.semantics.open()
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+
+
 def load_model(weights: Weights) -> CodecModel:
     """The torch model of a weights file, prior included: training resumes from it."""
-    try:
-        model = CodecModel(weights.profile, weights.base)
-    except ImportError as error:
-        raise WeightsError(f"profile {weights.profile.name} needs {error.name}: pip install 'osdc[turbo]'") from error
+    model = new_model(weights.profile, weights.base)
     names = model.state_dict().keys()
     state = {name: torch.from_numpy(np.array(t)) for name, t in weights.tensors.items() if name in names}
     missing = model.load_state_dict(state, strict=False).missing_keys

@@ -28,6 +28,7 @@ from .. import downloads
 from ..models import CodecModel
 from ..models.turbo import of_base, start_linear
 from ..profile import Profile, quality_of
+from ..runtime.torch import new_model, open_tower
 from ..weights import entry
 from .codec import RateControl
 from .data import Photos
@@ -139,8 +140,8 @@ class Pixels(nn.Module):
 
 def start(profile: Profile, out: Path, before: str | None, accelerator: Accelerator) -> CodecModel:
     """The model as the earlier stages left it, its base models in the precision that they are used in."""
-    model = CodecModel(profile, downloads.folder_of)
-    model.semantics.open()
+    model = new_model(profile, downloads.folder_of)
+    open_tower(model)
     for name, needed in (("tokens", True), (before, before is not None)):
         if needed:
             path = out / f"{name}.pt"
@@ -176,8 +177,9 @@ def train_tokens(
     """Fits the codebook and leaves it in out/tokens.pt."""
     if (out / "tokens.pt").exists() or not accelerator.is_main_process:
         return accelerator.wait_for_everyone()
-    model = CodecModel(profile, downloads.folder_of)
-    model.semantics.to(accelerator.device).open()
+    model = new_model(profile, downloads.folder_of)
+    model.semantics.to(accelerator.device)
+    open_tower(model)
     crops, features = Crops(data / "train", 2 * profile.thumb, seed=10), []
     with torch.inference_mode(), accelerator.autocast():
         for _ in range(config["batches"] if steps is None else steps):
@@ -299,7 +301,12 @@ def run(
             if accelerator.is_main_process:
                 means = {key: round(statistics.fmean(seen), 5) for key, seen in values.items()}
                 means |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], control.bpp, strict=True)}
-                line = {"step": done, "seconds": round(seconds), "rate": config["learning_rate"] * warm * fall, "gradient": float(norm)} | means
+                line = {
+                    "step": done,
+                    "seconds": round(seconds),
+                    "rate": config["learning_rate"] * warm * fall,
+                    "gradient": float(norm),
+                } | means
                 with open(out / f"{name}.jsonl", "a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
             values.clear()
