@@ -25,6 +25,8 @@ from osdcodec.models.tiling import by_tiles
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
+from osdcodec.training.estimate import Peak
+from osdcodec.training.export import components_text, registry_text
 from osdcodec.training.turbo import Pixels, Relay
 
 TINY = replace(
@@ -347,6 +349,24 @@ def test_the_table_of_times_wants_a_gpu():
     with pytest.raises(SystemExit) as ended:
         benchmark.main(["--device", "cuda"])
     assert "no CUDA device" in ended.value.code and "\n" not in ended.value.code  # a text as code: stderr, and exit 1
+
+
+def test_memory_is_counted_while_tensors_live():
+    with Peak() as peak:
+        a = torch.zeros(1000)
+        b = a + 1
+        del a
+        c = b[:500] * 2  # 2000 bytes more, where 4000 have gone
+    assert peak.bytes == 8000 and len(c) == 500
+
+
+def test_a_release_keeps_the_listed_base_models(tmp_path):
+    listed = downloads.components()
+    registry = tmp_path / "weights.toml"
+    registry.write_text((Path(__file__).parents[1] / "weights.toml").read_text("utf-8"), "utf-8")
+    for _ in range(2):
+        registry.write_text(registry_text([]) + components_text(registry), "utf-8")
+    assert downloads.components(None, registry) == listed and len(listed) == 2
 
 
 def test_untrained_it_says_how_to_train_it(home, tmp_path, photo):
