@@ -12,7 +12,7 @@ import typer
 
 from . import files
 from .container import MAX_PIXELS
-from .errors import FileError, InputError, OsdError, OsdWarning, complaint
+from .errors import FileError, InputError, OsdError, OsdWarning, WeightsError, complaint
 
 
 def _examples(*lines: str) -> str:
@@ -127,6 +127,9 @@ Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist.")]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="torch compiles the networks: for many pictures of one size.")
+]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
 FilesFrom = Annotated[
     str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
@@ -193,6 +196,7 @@ def encode(
     as_json: Json = False,
     device: Device = "auto",
     profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
+    compiled: Compiled = False,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     alpha: Annotated[
@@ -218,7 +222,7 @@ def encode(
         boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
         options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
-        work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, profile)
+        work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, compiled, profile)
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
         _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
 
@@ -252,6 +256,7 @@ def decode(
     quiet: Quiet = False,
     as_json: Json = False,
     device: Device = "auto",
+    compiled: Compiled = False,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     overwrite: Overwrite = True,
@@ -262,7 +267,7 @@ def decode(
 
         named = _sources(sources, files_from, nul)
         work = Decoding(
-            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite
+            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite, compiled
         )
         pairs = files.jobs(named, output, (".osd",), ".png", files_from is not None)
         _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
@@ -370,7 +375,8 @@ def compare(
     """Make one HTML page: a photo, its .osd file, and AVIF and JPEG 2000 at the same bytes, with a slider."""
     with _reporting(coded):
         [(_, target)] = files.jobs([coded], output, (".osd",), ".html")
-        files.check_output(target, overwrite, coded)
+        for source in (photo, coded):
+            files.check_output(target, overwrite, source)
         data = files.read_input(coded)
 
         from . import image
@@ -499,6 +505,74 @@ def _printed(*tables) -> str:
     for table in tables:
         console.print(table, width=max(console.measure(table).maximum, len(table.title or "")))
     return console.file.getvalue()
+
+
+weights_app = typer.Typer(
+    help="The models: what there is, where it lies, fetching and checking it.", no_args_is_help=True
+)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.command("list")
+def list_weights(
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    weights_dir: WeightsDir = None,
+) -> None:
+    """Every model and base model, its terms, and where it lies on this machine."""
+    with _reporting("weights"):
+        from . import weights
+
+        rows = weights.inventory(weights_dir)
+        lines = [json.dumps(rows, indent=2)] if as_json else [_entry(row) for row in rows]
+        files.write_output(files.STREAM, ("\n".join(lines) + "\n").encode("utf-8"))
+
+
+def _entry(row: dict[str, str]) -> str:
+    return f"{row['name']}  ({row['profile']}, {row['source']})\n    terms: {row['terms']}\n    {row['place']}"
+
+
+@weights_app.command("pull")
+def pull_weights(
+    profile: Annotated[str, typer.Argument(help="small or turbo.")], weights_dir: WeightsDir = None
+) -> None:
+    """Fetch the base models that a profile is built on: into a folder of weights, else into the hub's cache."""
+    with _reporting("weights"):
+        from . import downloads
+        from .profile import PROFILES
+
+        if profile not in PROFILES:
+            raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
+        folders = list(downloads.pull(profile, weights_dir))
+        for folder in folders:
+            print(folder)
+        if not folders:
+            print(f"osdc: nothing to fetch: {profile} is built on no other model", file=sys.stderr)
+
+
+@weights_app.command("verify")
+def verify_weights(weights_dir: WeightsDir = None) -> None:
+    """Read all that is here and compare it with what is listed; what is not here is no error."""
+    with _reporting("weights"):
+        from . import weights
+
+        for name, state in weights.verify(weights_dir):
+            print(f"{name}: {state}")
+
+
+@weights_app.command("path")
+def path_of_weights(
+    name: Annotated[str, typer.Argument(help="As `osdc weights list` names it.")], weights_dir: WeightsDir = None
+) -> None:
+    """Print where a model or base model lies."""
+    with _reporting("weights"):
+        from . import weights
+
+        places = {row["name"]: row["place"] for row in weights.inventory(weights_dir)}
+        if name not in places:
+            raise WeightsError(f"{name} is not listed: choose one of {', '.join(places)}")
+        if not Path(places[name]).exists():
+            raise WeightsError(f"{name} is not here: `osdc weights pull PROFILE` fetches what a profile is built on")
+        print(places[name])
 
 
 def main() -> None:

@@ -31,13 +31,20 @@ REGION_STEP = 118  # quality steps by which a region of interest is better: a qu
 class Encoder:
     """Keeps a model loaded: `Encoder().encode(picture, lmbda=0.5)`.
 
-    device: "auto", "cpu" or "cuda". WeightsError if the profile's weights are missing or damaged.
+    device: "auto", "cpu" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size.
+    WeightsError if the profile's weights are missing or damaged.
     """
 
-    def __init__(self, profile: str = "small", device: str = "auto", weights_dir: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        profile: str = "small",
+        device: str = "auto",
+        weights_dir: str | Path | None = None,
+        compiled: bool = False,
+    ) -> None:
         self.weights = weights.load(profile, weights_dir)
         self.profile = self.weights.profile
-        self.runtime = open_runtime(self.weights, device)
+        self.runtime = open_runtime(self.weights, device, compiled)
         self.prior = Prior(self.weights.tensors, self.profile)
 
     def encode(
@@ -118,8 +125,8 @@ class Encoder:
 class Decoder:
     """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file."""
 
-    def __init__(self, device: str = "auto", weights_dir: str | Path | None = None) -> None:
-        self.device, self.weights_dir = device, weights_dir
+    def __init__(self, device: str = "auto", weights_dir: str | Path | None = None, compiled: bool = False) -> None:
+        self.device, self.weights_dir, self.compiled = device, weights_dir, compiled
         self.models: dict[bytes, tuple[weights.Weights, Runtime, Prior]] = {}
         self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
@@ -156,7 +163,8 @@ class Decoder:
         with self.lock:
             if model_id not in self.models:
                 found = weights.for_model(model_id, self.weights_dir)
-                self.models[model_id] = found, open_runtime(found, self.device), Prior(found.tensors, found.profile)
+                runtime = open_runtime(found, self.device, self.compiled)
+                self.models[model_id] = found, runtime, Prior(found.tensors, found.profile)
         return self.models[model_id]
 
 

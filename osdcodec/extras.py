@@ -10,6 +10,8 @@ PACKAGES = {
     "torchvision": "torchvision",
     "diffusers": "diffusers",
     "open_clip": "open_clip_torch",
+    "peft": "peft",
+    "huggingface_hub": "huggingface_hub",
     "compressai": "compressai",
     "accelerate": "accelerate",
     "onnx": "onnx",

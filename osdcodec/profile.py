@@ -1,7 +1,9 @@
 """All that fixes a model: strides, channels, tokens, noise levels. No torch, no numpy.
 
-picture (W, H)  ──32──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
-                ──16──▶  autoencoder latent z (C_z, 2h, 2w)
+small  picture (W, H)  ──32──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
+                       ──16──▶  autoencoder latent z (C_z, 2h, 2w)
+turbo  picture (W, H)  ──64──▶  latent y (C_y, h, w)  ──4──▶  hyper-latent (C_h, ceil(h/4), ceil(w/4))
+                       ───8──▶  autoencoder latent z (C_z, 8h, 8w)
 """
 
 import math
@@ -30,8 +32,8 @@ class Profile:
     encoder_layers: tuple[int, ...] = (0, 1, 1, 2, 2)
     decoder_layers: tuple[int, ...] = (0, 1, 2, 2, 2)
 
-    transform_widths: tuple[int, int] = (128, 256)  # analysis and synthesis, at 1/16 and at 1/32
-    transform_layers: tuple[int, int] = (1, 2)
+    transform_widths: tuple[int, ...] = (128, 256)  # analysis and synthesis, at 1/16 and at 1/32
+    transform_layers: tuple[int, ...] = (1, 2)
     condition_channels: int = 64  # what the synthesis tells the denoiser beside z_c
     denoiser_widths: tuple[int, int] = (128, 160)  # UNet, at 1/16 and at 1/32
     denoiser_layers: int = 1
@@ -48,6 +50,11 @@ class Profile:
     beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
     beta_end: float = 0.012
     diffusion_steps: int = 1000
+
+    # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
+    bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
+    denoiser_rank: int = 0  # of the low-rank adapters in the UNet
+    encoder_rank: int = 0  # and in the autoencoder's encoder
 
     def grid(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of y for a picture of width x height pixels."""
@@ -71,6 +78,26 @@ class Profile:
 
 
 SMALL = Profile()
+TURBO = Profile(
+    name="turbo",
+    stride=64,
+    latent_channels=256,  # as many as an 8x8 block of z has numbers: the linear part of the transform loses nothing
+    feature_channels=96,
+    context_channels=192,
+    autoencoder_factor=8,
+    autoencoder_channels=4,
+    transform_widths=(128, 256, 512, 512),  # at 1/8, 1/16, 1/32 and 1/64
+    transform_layers=(1, 1, 2, 2),
+    condition_channels=32,
+    thumb=224,
+    tower_patch=14,
+    tower_width=1280,
+    tokens=16,  # a 4x4 grid: 192 bits at most
+    codebook_size=4096,
+    bases=("sd-turbo", "clip-vit-h-14"),
+    denoiser_rank=32,
+    encoder_rank=16,
+)
 # Of the conformance vectors: as small as may be, and no two channel counts alike, so that no mix-up goes unnoticed.
 CONFORMANCE = Profile(
     name="conformance",
@@ -91,7 +118,7 @@ CONFORMANCE = Profile(
     tower_layers=1,
     codebook_size=32,
 )
-PROFILES = {profile.name: profile for profile in (SMALL, CONFORMANCE)}
+PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE)}
 
 
 def lambda_of(quality: int) -> float:

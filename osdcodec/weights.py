@@ -8,6 +8,8 @@
     bytes = 24000000
     revision = 1                   and terms, data, results: for people
 
+What a profile is built on beside its own file, `[[component]]`, is the business of downloads.py.
+
 A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the
 files that ours lists.
 """
@@ -23,6 +25,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
+from . import downloads
 from .entropy.prior import model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile
@@ -44,6 +47,11 @@ class Weights:
     graphs: dict[str, bytes]  # by name, without "graph."
     model_id: bytes
     path: Path
+    weights_dir: Path | None = None
+
+    def base(self, name: str) -> Path:
+        """Folder of a pretrained model that the profile is built on. WeightsError if it is not at hand."""
+        return downloads.folder_of(name, self.weights_dir)
 
 
 def load(profile: str = "small", weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
@@ -55,7 +63,12 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
         raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile:
-            return _open(model, path)
+            return _open(model, path, weights_dir)
+    if PROFILES[profile].bases:
+        raise WeightsError(
+            f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
+            f"`python -m osdcodec.training --profile {profile}` (README, The large profile), then name their folder by --weights-dir"
+        )
     raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
 
 
@@ -63,8 +76,32 @@ def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: st
     """The model that an .osd file names by its id. WeightsError if it is not at hand or not the one listed."""
     for model, path in _models(weights_dir, registry):
         if model["model_id"] == wanted.hex():
-            return _open(model, path)
+            return _open(model, path, weights_dir)
     raise WeightsError(f"model {wanted.hex()} is not at hand: update osdc, or name its folder by --weights-dir")
+
+
+def inventory(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[dict[str, str]]:
+    """All that is listed, models and the pretrained ones they are built on: name, profile, terms, source and place."""
+    rows = []
+    for model, path in _models(weights_dir, registry):
+        row = {"name": model["file"], "profile": model["profile"], "terms": model.get("terms", "")}
+        rows.append(
+            row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
+        )
+    for part in downloads.components(weights_dir, registry):
+        found = downloads.place(part, weights_dir)
+        row = {"name": part.name, "profile": ", ".join(part.profiles), "terms": part.licence}
+        source = f"{part.repository} @ {part.revision[:12]}"
+        rows.append(row | {"source": source, "place": str(found[0]) if found else "not here"})
+    return rows
+
+
+def verify(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Iterator[tuple[str, str]]:
+    """(name, state) of all that is listed, read whole. WeightsError at the first file that is not the one listed."""
+    for model, path in _models(weights_dir, registry):
+        _open(model, path)
+        yield model["file"], f"{path}: whole"
+    yield from downloads.verify(weights_dir, registry)
 
 
 def entry(path: str | Path, profile: str) -> dict:
@@ -103,7 +140,8 @@ def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iter
 
 def _read(path: Path) -> list[dict]:
     try:
-        models = tomllib.loads(path.read_text("utf-8"))["model"]
+        told = tomllib.loads(path.read_text("utf-8"))
+        models = told.get("model", []) if "component" in told else told["model"]
         for model in models:
             for key in ("profile", "file", "model_id", "sha256"):
                 if not isinstance(model[key], str):
@@ -113,7 +151,7 @@ def _read(path: Path) -> list[dict]:
         raise WeightsError(f"{path} is not a list of models: {error}") from error
 
 
-def _open(model: dict, path: Path) -> Weights:
+def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Weights:
     """Reads the file once, compares its hash, and only then looks inside."""
     if path.suffix != SUFFIX:
         raise WeightsError(f"{path} is refused: weights are {SUFFIX} files, which cannot run code")
@@ -136,7 +174,8 @@ def _open(model: dict, path: Path) -> Weights:
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
     graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
-    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path)
+    folder = Path(weights_dir) if weights_dir else None
+    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path, folder)
 
 
 def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

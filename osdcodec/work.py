@@ -21,6 +21,7 @@ class Work:
     weights_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
     overwrite: bool = True
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         self.lock, self.loaded = threading.Lock(), None
@@ -55,7 +56,7 @@ class Encoding(Work):
     def load(self) -> Any:
         from .codec import Encoder
 
-        return Encoder(self.profile, device=self.device, weights_dir=self.weights_dir)
+        return Encoder(self.profile, self.device, self.weights_dir, self.compiled)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
@@ -80,7 +81,7 @@ class Decoding(Work):
     def load(self) -> Any:
         from .codec import Decoder
 
-        return Decoder(device=self.device, weights_dir=self.weights_dir)
+        return Decoder(self.device, self.weights_dir, self.compiled)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""

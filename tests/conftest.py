@@ -56,7 +56,7 @@ def perceptual_weights(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from osdcodec.training.losses import PerceptualDistance
+    from osdcodec.evaluation.perceptual import PerceptualDistance
 
     torch.manual_seed(5)
     tensors, inputs = {}, 3

@@ -188,12 +188,19 @@ def test_weights_that_are_missing_are_said_once(pictures):
     assert below(pictures / "out") == []
 
 
+def hears_interrupts() -> None:
+    """In the child: a background job of a shell would pass on that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_ends_a_batch_at_once_and_cleanly(pictures, photo):
     large = photo.resize((1500, 1000))
     for index in range(20):
         large.save(pictures / "in" / f"{index:02}.bmp")
     command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out", "-j", "2"]
-    process = subprocess.Popen(command, cwd=pictures, stderr=subprocess.PIPE, env=environment())
+    process = subprocess.Popen(
+        command, cwd=pictures, stderr=subprocess.PIPE, env=environment(), preexec_fn=hears_interrupts
+    )
     while not below(pictures / "out") if (pictures / "out").is_dir() else True:
         time.sleep(0.05)
         assert process.poll() is None

@@ -246,7 +246,10 @@ def test_a_closed_pipe_behind_stdout(folder):
 
 def test_interrupted(folder):
     command = [sys.executable, "-m", "osdcodec.cli", "info", "-"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
+    )  # fmt: skip
     time.sleep(2)  # by now it waits for its input
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -8,11 +8,12 @@ from conftest import CONFIG, EXAMPLES
 from PIL import Image
 
 from osdcodec import weights
+from osdcodec.evaluation.perceptual import PerceptualDistance
 from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.codec import RateControl
-from osdcodec.training.losses import Discriminator, PerceptualDistance, hinge
+from osdcodec.training.losses import Discriminator, hinge
 
 
 def test_every_stage_leaves_a_checkpoint(trained):

@@ -135,7 +135,7 @@ class Meter:
         from torch import nn
         from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
-        from ..training.losses import PerceptualDistance
+        from .perceptual import PerceptualDistance
 
         try:
             distance = PerceptualDistance(path)
@@ -166,13 +166,13 @@ class Meter:
         def lpips() -> Callable:
             from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-            network = LearnedPerceptualImagePatchSimilarity("alex").eval()
+            network = LearnedPerceptualImagePatchSimilarity("alex").eval().requires_grad_(False)
             return lambda a, b: network(_tensor(b) / 127.5 - 1, _tensor(a) / 127.5 - 1)
 
         def dists() -> Callable:
             from torchmetrics.functional.image.dists import DISTSNetwork
 
-            network = DISTSNetwork().eval()
+            network = DISTSNetwork().eval().requires_grad_(False)
             return lambda a, b: network(_tensor(b) / 255, _tensor(a) / 255)
 
         for name, weights, build in (("lpips", AlexNet_Weights, lpips), ("dists", VGG16_Weights, dists)):

@@ -123,7 +123,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     if plan.memory and sys.platform == "linux":
         advance(total, total, "peak memory")
         largest = max(plan.paths, key=lambda path: math.prod(open_image(path).size))
-        options = ["--device", plan.device]
+        options = ["--quiet", "--device", plan.device]
         options += ["--weights-dir", str(plan.weights_dir)] if plan.weights_dir else []
         memory = peak_memory(largest, every, options)
     elif plan.memory:
@@ -239,7 +239,7 @@ def tables(found: Evaluation) -> list[Table]:
     if found.bd_rates:
         parts.append((f"BD-rate against {found.anchor}", bd_table(found)))
     if found.memory:
-        parts.append(("peak memory of a process, interpreter and libraries included", memory_table(found)))
+        parts.append(("peak memory, whole process", memory_table(found)))
     if found.unavailable:
         parts.append(("not available", (["what", "why"], [list(pair) for pair in found.unavailable.items()])))
     views = []

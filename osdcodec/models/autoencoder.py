@@ -47,6 +47,10 @@ class Autoencoder(nn.Module):
         """(B, 3, H, W) -> (B, C_z, H/16, W/16)"""
         return (self.raw(x) - self.mean) / self.std
 
+    def observe(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        """What the analysis sees of a picture, whose z may be known: z itself."""
+        return self.encode(x) if z is None else z
+
     def decode(self, z: Tensor) -> Tensor:
         """(B, C_z, H/16, W/16) -> (B, 3, H, W)"""
         raw = z * self.std + self.mean  # near z itself: the components are white already

@@ -1,6 +1,8 @@
 """All networks of a profile in one module, with the four verbs of the runtimes and the forward pass of training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,36 +21,43 @@ class Reconstruction:
     """What a training step looks at."""
 
     x_hat: Tensor  # (B, 3, H, W)
-    z: Tensor  # (B, C_z, H/16, W/16) the picture's own latent
+    z: Tensor  # (B, C_z, H/f, W/f) the picture's own latent
     z_c: Tensor  # what the synthesis made of the symbols
     z_hat: Tensor  # and the denoiser of that
     bits: Tensor  # (B, 2) hyper-latent, latent
     signal_to_noise: Tensor  # of the start z_N
 
 
+def parts(profile: Profile, base: Callable[[str], Path] | None) -> tuple[nn.Module, ...]:
+    """Autoencoder, semantics, analysis, synthesis and denoiser of a profile."""
+    if profile.bases:
+        from . import turbo
+
+        return turbo.parts(profile, base)
+    return Autoencoder(profile), Semantics(profile), Analysis(profile), Synthesis(profile), Denoiser(profile)
+
+
 class CodecModel(nn.Module):
-    def __init__(self, profile: Profile) -> None:
+    """base: name of a pretrained model -> its folder; without it a profile that has such models begins at random."""
+
+    def __init__(self, profile: Profile, base: Callable[[str], Path] | None = None) -> None:
         super().__init__()
         self.profile = profile
-        self.autoencoder = Autoencoder(profile)
-        self.semantics = Semantics(profile)
-        self.analysis = Analysis(profile)
+        self.autoencoder, self.semantics, self.analysis, self.synthesis, self.denoiser = parts(profile, base)
         self.hyper_analysis = HyperAnalysis(profile)
         self.gains = Gains(profile, [quality_of(lmbda) for lmbda in ANCHORS])
         self.prior = Prior(profile)
-        self.synthesis = Synthesis(profile)
-        self.denoiser = Denoiser(profile)
         alpha_bars = torch.tensor([profile.alpha_bar(n) for n in range(profile.noise_high + 1)])
         self.register_buffer("alpha_bars", alpha_bars, persistent=False)
 
     def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, 3, H, W), thumb (B, 3, 64, 64) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)"""
+        """x (B, 3, H, W), thumb (B, 3, t, t) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)"""
         features, tokens = self.semantics(thumb)
-        y = self.analysis(self.autoencoder.encode(x), x, features)
+        y = self.analysis(self.autoencoder.observe(x), x, features)
         return y, self.hyper_analysis(y), tokens
 
     def synthesise(self, y_hat: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """y_hat (B, C_y, h, w), tokens (B, K) -> z_c (B, C_z, 2h, 2w), condition (B, C_c, 2h, 2w)"""
+        """y_hat (B, C_y, h, w), tokens (B, K) -> z_c (B, C_z, H/f, W/f), condition (B, C_c, H/f, W/f)"""
         return self.synthesis(y_hat, self.semantics.embed(tokens))
 
     def denoise(
@@ -58,7 +67,7 @@ class CodecModel(nn.Module):
         return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
 
     def render(self, z: Tensor) -> Tensor:
-        """z (B, C_z, 2h, 2w) -> x (B, 3, H, W)"""
+        """z (B, C_z, H/f, W/f) -> x (B, 3, H, W)"""
         return self.autoencoder.decode(z)
 
     def levels(self, quality: Tensor) -> Tensor:
@@ -66,16 +75,23 @@ class CodecModel(nn.Module):
         low, high = self.profile.noise_low, self.profile.noise_high
         return torch.round(low + (high - low) * quality / 255)
 
-    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
-        """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
+    def compress(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """x (B, 3, H, W), quality (B,) in [0, 255] -> z, z_c, condition, tokens, bits (B, 2) as training sees them"""
         with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
             thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
             features, tokens = self.semantics(thumb)
             z = self.autoencoder.encode(x)
-        y = self.analysis(z, x, features)
+        y = self.analysis(self.autoencoder.observe(x, z), x, features)
         gain, inverse, hyper_gain = self.gains(quality)
-        y_hat, bits = self.prior(y * gain, self.hyper_analysis(y) * hyper_gain, quality)
+        hyper = self.hyper_analysis(y) * hyper_gain
+        with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the integers of the prior
+            y_hat, bits = self.prior((y * gain).float(), hyper.float(), quality)
         z_c, condition = self.synthesise(y_hat * inverse, tokens)
+        return z, z_c, condition, tokens, bits
+
+    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
+        """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
+        z, z_c, condition, tokens, bits = self.compress(x, quality)
         level = self.levels(quality)
         alpha_bar = self.alpha_bars[level.long()][:, None, None, None]
         z_hat = self.denoise(z_c, condition, tokens, torch.randn_like(z_c), level, alpha_bar)

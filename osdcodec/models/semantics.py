@@ -32,11 +32,19 @@ class Semantics(nn.Module):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self.tower = contrastive_model(profile).visual
-        self.tower.proj = None
+        self.tower = self.build(profile)
         self.side = round(profile.tokens**0.5)  # tokens lie on a square grid over the picture
         self.patches = profile.thumb // profile.tower_patch
         self.register_buffer("codebook", F.normalize(torch.randn(profile.codebook_size, profile.tower_width), dim=-1))
+
+    def build(self, profile: Profile) -> nn.Module | None:
+        """The image tower; None if `open` brings it."""
+        tower = contrastive_model(profile).visual
+        tower.proj = None
+        return tower
+
+    def open(self) -> None:
+        """Loads what only an encoder needs, where that is large."""
 
     def features(self, thumb: Tensor) -> Tensor:
         """(B, 3, 64, 64) -> (B, K, d), unit length"""

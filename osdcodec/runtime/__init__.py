@@ -1,9 +1,9 @@
 """How the float networks run. Both runtimes have the same four verbs, on NumPy arrays:
 
-analyse(x (1, 3, H, W), thumb (1, 3, 64, 64))    -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
-synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)
-denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, 2h, 2w)
-render(z (1, C_z, 2h, 2w))                       -> x (1, 3, H, W)
+analyse(x (1, 3, H, W), thumb (1, 3, t, t))      -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
+synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, H/f, W/f), condition (1, C_c, H/f, W/f)
+denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f)
+render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
 from typing import Protocol
@@ -26,30 +26,32 @@ class Runtime(Protocol):
     def render(self, z: np.ndarray) -> np.ndarray: ...
 
 
-def open_runtime(weights: Weights, device: str = "auto") -> Runtime:
+def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False) -> Runtime:
     """ONNX Runtime on the CPU, torch on a GPU; `auto` takes a GPU only if torch is there and sees one.
+
+    A profile without graphs runs in torch anywhere. compiled: what torch runs is compiled first.
 
     WeightsError if `device` is "cuda" and there is none.
     """
     if device == "auto":
-        device = "cuda" if _sees_cuda() else "cpu"
-    if device == "cpu":
+        device = "cuda" if sees_cuda() else "cpu"
+    if device == "cpu" and not weights.profile.bases:
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(weights)
-    if not _sees_cuda():
+    if device == "cuda" and not sees_cuda():
         raise WeightsError(
             "no CUDA device can be used here: choose --device cpu, or install torch, diffusers and open_clip_torch"
         )
     from ..extras import require
 
-    require("coding on a GPU", "torch", "diffusers", "open_clip")
+    require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
-    return TorchRuntime(weights, device)
+    return TorchRuntime(weights, device, compiled=compiled)
 
 
-def _sees_cuda() -> bool:
+def sees_cuda() -> bool:
     """Asks the driver before torch: importing torch takes seconds, and most machines have no GPU."""
     from pathlib import Path
 

@@ -1,18 +1,50 @@
 """The four verbs through torch: on a GPU, and on the CPU as the reference for the ONNX graphs."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
+from torch import nn
 
+from ..errors import WeightsError
 from ..models import CodecModel
+from ..profile import Profile
 from ..weights import Weights
 
 
 class TorchRuntime:
-    def __init__(self, weights: Weights, device: str = "cpu") -> None:
-        self.profile, self.device = weights.profile, torch.device(device)
-        self.model = load_model(weights).to(self.device).eval()
+    """half: in half precision, by default on a GPU. compiled: networks compiled for each size of picture when it first comes,
+    in minutes. model: in place of that of `weights`.
+    """
+
+    def __init__(
+        self,
+        weights: Weights | None,
+        device: str = "cpu",
+        half: bool | None = None,
+        compiled: bool = False,
+        model: CodecModel | None = None,
+    ) -> None:
+        if model is None:
+            model = load_model(weights)
+        if model.profile.bases:
+            from ..models.turbo import merged
+
+            merged(model)
+        self.profile, self.device = model.profile, torch.device(device)
+        half = self.device.type != "cpu" if half is None else half
+        self.dtype = torch.float16 if half else torch.float32
+        self.model = (
+            model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(False).eval()
+        )
+        if compiled:
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"  # the former records CUDA graphs
+            for network in heavy(self.model):
+                network.compile(mode=mode)
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        open_tower(self.model)
         y, hyper, tokens = self._run("analyse", x, thumb)
         return y, hyper, tokens
 
@@ -34,13 +66,40 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def _run(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:
-        outputs = getattr(self.model, verb)(*(torch.from_numpy(array).to(self.device) for array in inputs))
-        return [tensor.cpu().numpy() for tensor in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        tensors = [torch.from_numpy(array).to(self.device) for array in inputs]
+        tensors = [tensor.to(self.dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
+        outputs = getattr(self.model, verb)(*tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [(tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy() for tensor in outputs]
+
+
+def heavy(model: CodecModel) -> list[nn.Module]:
+    """The networks that take the time."""
+    autoencoder = model.autoencoder.vae if model.profile.bases else model.autoencoder.dc
+    return [model.denoiser.unet, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
+
+
+def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
+    """An untrained model on pretrained ones. WeightsError if these are not at hand, or not what the profile is built on."""
+    try:
+        return CodecModel(profile, base)
+    except ImportError as error:
+        raise WeightsError(f"profile {profile.name} needs {error.name}: pip install 'osdc[turbo]'") from error
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+
+
+def open_tower(model: CodecModel) -> None:
+    """Loads the CLIP tower, where only an encoder needs it. WeightsError if it is not at hand."""
+    try:
+        model.semantics.open()
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
 
 
 def load_model(weights: Weights) -> CodecModel:
     """The torch model of a weights file, prior included: training resumes from it."""
-    model = CodecModel(weights.profile)
+    model = new_model(weights.profile, weights.base)
     names = model.state_dict().keys()
     state = {name: torch.from_numpy(np.array(t)) for name, t in weights.tensors.items() if name in names}
     missing = model.load_state_dict(state, strict=False).missing_keys
@@ -48,5 +107,9 @@ def load_model(weights: Weights) -> CodecModel:
     with torch.no_grad():
         for name in ("latent", "inverse", "hyper"):
             getattr(model.gains, name).copy_(torch.from_numpy(np.log(weights.tensors[f"gains.{name}"])))
+    if model.profile.bases:
+        from ..models.turbo import of_base
+
+        missing = [name for name in missing if not of_base(name)]
     assert all(name.startswith("prior.") for name in missing), missing
     return model

@@ -1,10 +1,12 @@
 """Command line of the training: stages in order, each within its time budget, resumable, ending in an exported file."""
 
 import argparse
+import os
 import sys
 import tomllib
 from pathlib import Path
 
+from ..downloads import VARIABLE
 from ..errors import OsdError
 from ..extras import require
 from ..profile import PROFILES
@@ -35,21 +37,48 @@ STAGES = {
 }
 
 
+def stages_of(profile: str) -> dict:
+    """Name -> function, in order. The stages of `turbo` need peft."""
+    if not PROFILES[profile].bases:
+        return STAGES
+    require(f"training {profile}", "peft", "huggingface_hub")
+    from .turbo import STAGES as TURBO_STAGES
+
+    return TURBO_STAGES
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training", description=__doc__)
-    stages = f"of {', '.join(STAGES)} (default: all but unpack, which makes the codec start from the released weights)"
-    parser.add_argument("stages", nargs="*", default=[stage for stage in STAGES if stage != "unpack"], help=stages)
+    stages = (
+        f"of {', '.join(STAGES)} (default: all but unpack, which makes the codec start from the released weights), "
+        "or of profile turbo's tokens, relay, pixels, export"
+    )
+    parser.add_argument("stages", nargs="*", help=stages)
     parser.add_argument("--profile", default="small", choices=PROFILES)
     parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
     parser.add_argument("--data", type=Path, required=True, help="folder with train/, thumbnails/ and perceptual/")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
+    parser.add_argument(
+        "--weights-dir", type=Path, help="folder of base models (else OSDC_WEIGHTS, else the hub's cache)"
+    )
     parser.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
     parser.add_argument("--steps", type=int, help="train so many steps instead of a time budget")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
     options = parser.parse_args(arguments)
-    if unknown := set(options.stages) - set(STAGES):
-        parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(STAGES)}")
+    try:
+        train(parser, options)
+    except OsdError as error:
+        parser.exit(error.exit_code, f"osdc: {error}\n")
+
+
+def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    known = stages_of(options.profile)
+    options.stages = options.stages or [stage for stage in known if stage != "unpack"]
+    if unknown := set(options.stages) - set(known):
+        parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(known)}")
+    if options.weights_dir:
+        os.environ[VARIABLE] = str(options.weights_dir)
 
     profile = PROFILES[options.profile]
     config = tomllib.loads((options.config or Path(__file__).with_name(f"{profile.name}.toml")).read_text("utf-8"))
@@ -62,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
         minutes = config.get(stage, {}).get("minutes", 0) if options.minutes is None else options.minutes
-        STAGES[stage](profile, config.get(stage, {}), options.data, options.out, accelerator, minutes, options.steps)
+        known[stage](profile, config.get(stage, {}), options.data, options.out, accelerator, minutes, options.steps)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..evaluation.perceptual import PerceptualDistance
 from ..models.autoencoder import Autoencoder
 from ..profile import Profile
 from .data import Photos
-from .losses import PerceptualDistance
 from .trainer import Trainer
 
 

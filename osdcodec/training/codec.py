@@ -8,11 +8,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..evaluation.perceptual import PerceptualDistance
 from ..models import CodecModel
 from ..models.transforms import start_linear
 from ..profile import Profile, quality_of
 from .data import Photos
-from .losses import Discriminator, PerceptualDistance, hinge
+from .losses import Discriminator, hinge
 from .trainer import Trainer
 
 

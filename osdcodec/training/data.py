@@ -44,11 +44,13 @@ class Photos:
 
     def crop(self, side: int) -> np.ndarray:
         """A random crop uint8 (side, side, 3), sometimes of the picture at a smaller scale, mirrored half of the time."""
-        while True:
+        for _ in range(1000):
             picture = self.picture(self.random.integers(len(self)))
             height, width = picture.shape[:2]
             if min(height, width) >= side:
                 break
+        else:
+            raise ValueError(f"hardly any photograph has {side} pixels on both sides")
         zoom = min(self.random.choice([1, 1, 1, 1.25, 1.5, 2]), min(height, width) / side)
         window = int(side * zoom)
         top, left = self.random.integers(height - window + 1), self.random.integers(width - window + 1)

@@ -234,6 +234,13 @@ def unpack_weights(
     return model
 
 
+def components_text(registry: Path) -> str:
+    """What a weights.toml says of base models, to be kept when its models are written anew."""
+    text = registry.read_text("utf-8") if registry.exists() else ""
+    place = min((text.find(mark) for mark in ("# The base models", "[[component]]") if mark in text), default=len(text))
+    return text[place:]
+
+
 def registry_text(models: list[dict]) -> str:
     """The text of weights.toml."""
     lines = [REGISTRY_HEADER]

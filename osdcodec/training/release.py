@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..evaluation.conformance import renew
 from ..weights import entry
-from .export import registry_text
+from .export import components_text, registry_text
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     registry = PACKAGE.parent / "weights.toml"
     models = tomllib.loads(registry.read_text("utf-8"))["model"] if registry.exists() else []
+    bases = components_text(registry)
     previous = [model for model in models if model["profile"] == options.profile]
     name = f"{options.profile}.safetensors"
     (PACKAGE / "embedded").mkdir(exist_ok=True)
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     # Until the first release a profile has one model: the new one takes the place of the old.
     models = [other for other in models if other["profile"] != options.profile] + [model]
-    registry.write_text(registry_text(models), "utf-8")
+    registry.write_text(registry_text(models) + bases, "utf-8")
     renew()
     print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")
 
