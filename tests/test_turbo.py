@@ -1,6 +1,7 @@
 """The large profile on tiny random base models, in the layout in which SD-Turbo and open_clip publish theirs."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -321,6 +322,15 @@ def test_a_decoder_needs_no_clip(trained, tmp_path, photo):
     assert Decoder(device="cpu", weights_dir=tmp_path).decode(data).size == (64, 64)
     with pytest.raises(WeightsError, match="clip-vit-h-14"):
         Encoder("turbo", device="cpu", weights_dir=tmp_path).encode(photo.resize((64, 64)))
+
+
+def test_many_threads_share_one_model(trained, photo):
+    encoder = Encoder("turbo", device="cpu", weights_dir=trained)
+    pictures = [photo.resize((64, side)) for side in (64, 80, 130)]
+    alone = [encoder.encode(picture) for picture in pictures]
+    fresh = Encoder("turbo", device="cpu", weights_dir=trained)  # whose tower nobody has loaded yet
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(fresh.encode, pictures)) == alone
 
 
 def test_half_precision_gives_nearly_the_same_picture(trained, photo):

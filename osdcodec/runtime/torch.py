@@ -1,6 +1,7 @@
 """The four verbs through torch: on a GPU, and on the CPU as the reference for the ONNX graphs."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from ..errors import WeightsError
 from ..models import CodecModel
 from ..profile import Profile
 from ..weights import Weights
+
+# All networks run in one thread: CUDA graphs belong to the one that recorded them, two pictures at once need the memory of two
+# and are no faster, and in a batch the other threads code symbols, read and write meanwhile.
+_NETWORKS = ThreadPoolExecutor(1, "networks")
 
 
 class TorchRuntime:
@@ -44,7 +49,6 @@ class TorchRuntime:
                 network.compile(mode=mode)
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        open_tower(self.model)
         y, hyper, tokens = self._run("analyse", x, thumb)
         return y, hyper, tokens
 
@@ -64,8 +68,13 @@ class TorchRuntime:
         (x,) = self._run("render", z)
         return x
 
-    @torch.inference_mode()
     def _run(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:
+        return _NETWORKS.submit(self._work, verb, *inputs).result()
+
+    @torch.inference_mode()
+    def _work(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:
+        if verb == "analyse":
+            open_tower(self.model)
         tensors = [torch.from_numpy(array).to(self.device) for array in inputs]
         tensors = [tensor.to(self.dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
         outputs = getattr(self.model, verb)(*tensors)
