@@ -508,7 +508,13 @@ def _printed(*tables) -> str:
 
 
 weights_app = typer.Typer(
-    help="The models: what there is, where it lies, fetching and checking it.", no_args_is_help=True
+    help="The models: what there is, where it lies, fetching and checking it.",
+    no_args_is_help=True,
+    epilog=_examples(
+        "osdc weights list",
+        "osdc weights verify",
+        "osdc weights pull small                  nothing to fetch: it is built on no other model",
+    ),
 )
 app.add_typer(weights_app, name="weights")
 
