@@ -509,12 +509,14 @@ def _printed(*tables) -> str:
 
 weights_app = typer.Typer(
     help="The models: what there is, where it lies, fetching and checking it.",
-    no_args_is_help=True,
     epilog=_examples(
-        "osdc weights list",
-        "osdc weights verify",
-        "osdc weights pull small                  nothing to fetch: it is built on no other model",
+        "osdc weights list                         terms and places too; --json for machines",
+        "osdc weights path small.safetensors",
+        "osdc weights verify                       SHA-256 of all that is here",
+        "osdc weights pull small                   fetches what a profile is built on: turbo needs 5.8 GB",
     ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(weights_app, name="weights")
 

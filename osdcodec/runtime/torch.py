@@ -83,8 +83,6 @@ def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
     """An untrained model on pretrained ones. WeightsError if these are not at hand, or not what the profile is built on."""
     try:
         return CodecModel(profile, base)
-    except ImportError as error:
-        raise WeightsError(f"profile {profile.name} needs {error.name}: pip install 'osdc[turbo]'") from error
     except ValueError as error:
         raise WeightsError(str(error)) from error
 

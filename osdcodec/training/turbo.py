@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .. import downloads
+from ..evaluation.perceptual import PerceptualDistance
 from ..models import CodecModel
 from ..models.turbo import of_base, start_linear
 from ..profile import Profile, quality_of
@@ -33,7 +34,7 @@ from ..weights import entry
 from .codec import RateControl
 from .data import Photos
 from .export import components_text, count_tokens, normative, registry_text
-from .losses import Discriminator, PerceptualDistance, hinge
+from .losses import Discriminator, hinge
 
 JUDGE_RATE = 1e-4  # learning rate of the discriminator
 
