@@ -8,6 +8,6 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 "$python" -m venv "$environment"
 "$environment/bin/pip" install \
-    "constriction>=0.4.2,<0.6" "numpy>=1.26" "onnxruntime>=1.20" "pillow>=11" "rich>=13.8" "safetensors>=0.4.5" "typer>=0.20"
+    "constriction>=0.4.2,<0.6" "numpy>=1.26" "onnxruntime>=1.20" "pillow>=11.3" "rich>=13.8" "safetensors>=0.4.5" "typer>=0.20"
 "$environment/bin/pip" install --no-deps "$root"
 "$environment/bin/osdc" --version
