@@ -137,7 +137,10 @@ FilesFrom = Annotated[
 Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
 Jobs = Annotated[
-    int | None, typer.Option("-j", "--jobs", min=1, help="Files in work at the same time (2; on a cluster all it can).")
+    int | None,
+    typer.Option(
+        "-j", "--jobs", min=1, help="Files in work at the same time (2; on a GPU 8; on a cluster all it can)."
+    ),
 ]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
 RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
@@ -285,6 +288,7 @@ def _run(
     ray_address: str | None,
 ) -> None:
     from . import batch
+    from .runtime import sees_cuda
 
     outcomes = None
     if engine == "ray":
@@ -292,7 +296,8 @@ def _run(
 
         outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
     style = "json" if as_json else "quiet" if quiet else "plain"
-    if code := batch.run(pairs, work, jobs or 2, style, skip_existing, listed or None, outcomes):
+    jobs = jobs or (8 if work.device != "cpu" and sees_cuda() else 2)  # on a GPU pictures of one size go in batches
+    if code := batch.run(pairs, work, jobs, style, skip_existing, listed or None, outcomes):
         raise typer.Exit(code)
 
 

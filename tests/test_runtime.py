@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -64,3 +65,18 @@ def test_encoding_and_decoding_on_the_cpu_import_no_torch(tmp_path, photo):
         "heavy = {'torch', 'diffusers', 'open_clip', 'compressai'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_pictures_of_one_size_in_a_batch_are_as_by_themselves(runtimes, loaded, photo):
+    _, runtime = runtimes
+    pictures = [photo.crop((left, 10, left + 96, 74)) for left in (0, 30, 60)]
+    inputs = [
+        (image.to_array(picture, loaded.profile.stride), image.thumbnail(picture, loaded.profile.thumb))
+        for picture in pictures
+    ]
+    stacked = runtime._work("analyse", *(np.concatenate(arrays) for arrays in zip(*inputs, strict=True)))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda pair: runtime.analyse(*pair), inputs))
+    for index, (y, hyper, tokens) in enumerate(found):
+        assert np.abs(y - stacked[0][index]).max() < 1e-4 and np.abs(hyper - stacked[1][index]).max() < 1e-4
+        assert np.array_equal(tokens[0], stacked[2][index])

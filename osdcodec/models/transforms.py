@@ -102,6 +102,8 @@ class HyperAnalysis(nn.Module):
             nn.SiLU(),
             nn.Conv2d(width, profile.hyper_channels, 1),
         )
+        # Born so small that all of it rounds to zero, the hyper-latent was never used (measured: 0.4 % of the bits).
+        self.layers[-1].weight.data.mul_(6)
 
     def forward(self, y: Tensor) -> Tensor:
         return self.layers(y)

@@ -1,7 +1,6 @@
 """The four verbs through torch: on a GPU, and on the CPU as the reference for the ONNX graphs."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,16 @@ from ..errors import WeightsError
 from ..models import CodecModel
 from ..profile import Profile
 from ..weights import Weights
+from .batching import Batching
 
-# All networks run in one thread: CUDA graphs belong to the one that recorded them, two pictures at once need the memory of two
-# and are no faster, and in a batch the other threads code symbols, read and write meanwhile.
-_NETWORKS = ThreadPoolExecutor(1, "networks")
+# All networks run in one thread; in a batch of files the others code symbols, read and write meanwhile.
+_NETWORKS = Batching()
 
 
 class TorchRuntime:
-    """half: in half precision, by default on a GPU. compiled: networks compiled for each size of picture when it first comes,
+    """Calls of several threads on arrays of one size run as a batch.
+
+    half: in half precision, by default on a GPU. compiled: networks compiled for each size of picture when it first comes,
     in minutes. model: in place of that of `weights`.
     """
 
@@ -37,7 +38,7 @@ class TorchRuntime:
             from ..models.turbo import merged
 
             merged(model)
-        self.profile, self.device = model.profile, torch.device(device)
+        self.profile, self.device, self.compiled = model.profile, torch.device(device), compiled
         half = self.device.type != "cpu" if half is None else half
         self.dtype = torch.float16 if half else torch.float32
         self.model = (
@@ -69,7 +70,7 @@ class TorchRuntime:
         return x
 
     def _run(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:
-        return _NETWORKS.submit(self._work, verb, *inputs).result()
+        return _NETWORKS.run(self._work, verb, *inputs, alone=self.compiled)  # which is for one shape
 
     @torch.inference_mode()
     def _work(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:

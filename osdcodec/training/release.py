@@ -1,42 +1,72 @@
-"""Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS --results report/records.json --data "…"`.
+"""Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS REPORT --terms "…" --data "…"`.
 
-Copies RUNS/<profile>.safetensors into the package, writes its entry of weights.toml, with the means of the records that
-`osdc evaluate KODAK --codec none` measured with that file, and makes its conformance vectors anew.
+REPORT is what `osdc evaluate KODAK --weights-dir RUNS -o REPORT` measured with RUNS/<profile>.safetensors. That file goes into the
+package, its entry into weights.toml, its results into the tables of README and model card; then the README's picture and the
+conformance vectors of the embedded weights are made anew.
 """
 
 import argparse
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
 
+from ..evaluation import comparison
 from ..evaluation.conformance import renew
+from ..evaluation.metrics import METRICS
 from ..weights import entry
 from .export import components_text, registry_text
 
 PACKAGE = Path(__file__).parents[1]
+LARGEST_BPP = 0.13  # of the rivals' settings that the tables show
+SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "perceptual")
+TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def table(summary: list[dict]) -> str:
+    """Markdown of a report's summary: osdc and JPEG 2000 at its bytes by turns, then other codecs at low rates."""
+    equal = {row["setting"]: row for row in summary if row["codec"] == "jpeg2000-equal"}
+    rows = []
+    for row in summary:
+        if row["codec"] == "osdc":
+            rows.append((f"**osdc, {row['setting']}**", row))
+            rows += [("JPEG 2000, same bytes", equal[name]) for name in equal if name == f"bytes of {row['setting']}"]
+    rows += [
+        (f"{row['codec']} {row['setting']}", row)
+        for row in summary
+        if row["codec"].startswith(("avif", "webp")) and row["bpp"] < LARGEST_BPP
+    ]
+    keys = [key for key in SHOWN if any(row.get(key) is not None for _, row in rows)]
+    lines = [
+        "| | " + " | ".join(["bits per pixel", "bytes", *(METRICS[key].label for key in keys)]) + " |",
+        "| --- |" + " --- |" * (len(keys) + 2),
+    ]
+    for name, row in rows:
+        values = [f"{row['bpp']:.4f}", f"{row['bytes']:.0f}", *(METRICS[key].text(row.get(key)) for key in keys)]
+        lines.append(f"| {name} | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training.release", description=__doc__)
     parser.add_argument("runs", type=Path)
+    parser.add_argument("report", type=Path)
     parser.add_argument("--profile", default="small")
-    parser.add_argument("--results", type=Path, required=True, help="the records.json that osdc evaluate wrote")
     parser.add_argument("--terms", required=True)
     parser.add_argument("--data", required=True)
     options = parser.parse_args(arguments)
+    summary = json.loads((options.report / "records.json").read_text("utf-8"))["summary"]
 
-    registry = PACKAGE.parent / "weights.toml"
-    models = tomllib.loads(registry.read_text("utf-8"))["model"] if registry.exists() else []
+    registry, name = PACKAGE.parent / "weights.toml", f"{options.profile}.safetensors"
+    models = tomllib.loads(registry.read_text("utf-8"))["model"]
     bases = components_text(registry)
     previous = [model for model in models if model["profile"] == options.profile]
-    name = f"{options.profile}.safetensors"
-    (PACKAGE / "embedded").mkdir(exist_ok=True)
     shutil.copyfile(options.runs / name, PACKAGE / "embedded" / name)
     digits = {"lambda": None, "bpp": 4, "psnr": 2, "ms_ssim": 4}
     results = [
         {key: row[key] if places is None else round(row[key], places) for key, places in digits.items()}
-        for row in json.loads(options.results.read_text("utf-8"))["summary"]
+        for row in summary
         if row["codec"] == "osdc"
     ]
     model = entry(PACKAGE / "embedded" / name, options.profile) | {
@@ -48,6 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Until the first release a profile has one model: the new one takes the place of the old.
     models = [other for other in models if other["profile"] != options.profile] + [model]
     registry.write_text(registry_text(models) + bases, "utf-8")
+
+    for page in (PACKAGE.parent / "README.md", PACKAGE / "embedded" / "README.md"):
+        page.write_text(TABLE.sub(lambda found: found[1] + table(summary) + found[2], page.read_text("utf-8")), "utf-8")
+    examples = PACKAGE.parent / "examples"
+    comparison.main([str(examples / "coffee.png"), "-o", str(examples / "comparison.jpg")])
     renew()
     print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")
 
