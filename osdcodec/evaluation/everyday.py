@@ -1,9 +1,13 @@
-"""Batches, previews and large pictures beside their budgets: `python -m osdcodec.evaluation.everyday [--huge]`."""
+"""Batches, previews and large pictures beside their budgets: `python -m osdcodec.evaluation.everyday [--huge]`.
+
+With `--photo PHOTO --roi x,y,width,height` instead: what a region of interest does to a photo, at equal bytes.
+"""
 
 import argparse
 import os
 import tempfile
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -47,11 +51,37 @@ def measure(huge: bool = False) -> list[tuple[str, float, float, str]]:
     return rows
 
 
+def region(photo: str, box: tuple[int, int, int, int], lmbda: float = 1.0) -> Table:
+    """Bytes, and PSNR inside and outside the box, of a file with this region of interest and of one of no more bytes without."""
+    from .. import Target
+    from ..codec import Decoder, Encoder
+    from ..image import open_image
+
+    picture, encoder, decoder = open_image(photo), Encoder(device="cpu"), Decoder(device="cpu")
+    regional = encoder.encode(picture, lmbda, roi=[box])
+    plain = encoder.encode(picture, target=Target(max_bytes=len(regional)))
+    x, y, width, height = box
+    inside = np.zeros((picture.height, picture.width), bool)
+    inside[y : y + height, x : x + width] = True
+    table = Table("", "bytes", "inside / dB", "outside / dB")
+    for name, data in (("with the region", regional), ("without", plain)):
+        error = np.square(np.float64(decoder.decode(data)) - np.float64(picture)).mean(2)
+        decibels = (f"{10 * np.log10(255**2 / error[where].mean()):.2f}" for where in (inside, ~inside))
+        table.add_row(name, f"{len(data):,}", *decibels)
+    return table
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.everyday", description=__doc__)
     parser.add_argument("--huge", action="store_true", help="12000x9000 as well")
+    parser.add_argument("--photo")
+    parser.add_argument("--roi", type=lambda text: tuple(map(int, text.split(","))))
+    options = parser.parse_args(arguments)
+    if options.photo:
+        Console().print(region(options.photo, options.roi))
+        return
     table = Table("what", "measured", "budget", "")
-    for what, measured, budget, unit in measure(parser.parse_args(arguments).huge):
+    for what, measured, budget, unit in measure(options.huge):
         verdict = "ok" if measured <= budget else "over"
         table.add_row(what, f"{measured:.2f} {unit}", f"{budget:.2f} {unit}", verdict)
     Console().print(table)
