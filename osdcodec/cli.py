@@ -332,9 +332,6 @@ def info(
 
 
 def _table(facts: dict) -> str:
-    from io import StringIO
-
-    from rich.console import Console
     from rich.table import Table
 
     rows = {
@@ -355,9 +352,7 @@ def _table(facts: dict) -> str:
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/bold]", value)
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False)
-    console.print(table)
-    return console.file.getvalue()
+    return _printed(table)
 
 
 @app.command(
