@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,26 @@ pytest.importorskip("ray")
 ROOT = str(Path(__file__).parents[1])
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """The address of a cluster with room for two workers."""
+@contextmanager
+def running(cpus: int, gpus: int):
+    """The address of a cluster on this machine that says it has so many of either."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")]))
-        head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
+        head = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        yield cluster.address
-        cluster.shutdown()
+        try:
+            yield cluster.address
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a cluster with room for two workers."""
+    with running(cpus=2, gpus=0) as address:
+        yield address
 
 
 def deadly(inner, marks: Path, name: str, when: str, times: int = 1):
@@ -86,6 +96,41 @@ def test_a_file_that_kills_every_worker_fails(cluster, tmp_path, photo):
     work = deadly(Encoding({}, "cpu"), tmp_path / "marks", "a.png", "before", times=99)
     bad, good = outcomes(jobs, work, address=cluster)
     assert "workers died" in str(bad.error) and good.status == "done"
+
+
+def claims():
+    """Work whose facts are the GPUs that its worker may use; it lasts until a second worker is at it too."""
+
+    class Claims:
+        overwrite = True
+
+        def __call__(self, source, target, progress=None):
+            import time
+
+            import ray
+
+            Path(target).touch()
+            deadline = time.monotonic() + 60
+            while len(list(Path(target).parent.glob("*.out"))) < 2 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+            return {"claimed": ids, "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+    return Claims()
+
+
+def test_every_worker_claims_a_gpu_of_its_own_where_there_are_any(tmp_path):
+    jobs = [(str(tmp_path / f"{name}.in"), str(tmp_path / f"{name}.out")) for name in "abc"]
+    with running(cpus=8, gpus=2) as address:
+        found = list(outcomes(jobs, claims(), address=address))
+    claimed = [outcome.facts["claimed"] for outcome in found]
+    assert sorted(claimed[:2]) == [["0"], ["1"]] and claimed[2] in (["0"], ["1"])  # two workers, though eight cores
+    assert all(outcome.facts["visible"] == outcome.facts["claimed"][0] for outcome in found)
+
+
+def test_a_cluster_without_gpus_has_workers_that_claim_none(cluster, tmp_path):
+    jobs = [(str(tmp_path / f"{name}.in"), str(tmp_path / f"{name}.out")) for name in "ab"]
+    assert [outcome.facts["claimed"] for outcome in outcomes(jobs, claims(), address=cluster)] == [[], []]
 
 
 def test_a_cluster_that_is_not_there_is_said_at_once():

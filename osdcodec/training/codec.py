@@ -13,7 +13,7 @@ from ..models import CodecModel
 from ..models.transforms import start_linear
 from ..profile import Profile, quality_of
 from .data import Photos
-from .losses import Discriminator, hinge
+from .losses import Discriminator, flatness, hinge, structure
 from .trainer import Trainer
 
 
@@ -78,6 +78,7 @@ def train_codec(
         part.requires_grad_(False)
     extra = Extra(profile, config).to(device)
     trainer = Trainer("codec", out, model, accelerator, config, extra=extra)
+    detail = torch.tensor(config["detail"], device=device)
     judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)
     perceptual = None
     if config["perceptual"]:
@@ -103,16 +104,20 @@ def train_codec(
         x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
         extra.control.update(weights, bpp.detach())
 
-        mse = F.mse_loss(x_hat, x)
+        mse, distances, flat = F.mse_loss(x_hat, x), structure(x_hat, x), flatness(x_hat, x)
         loss = config["mse"] * mse + (extra.control(weights) * bpp).mean()
         loss = (
             loss
             + config["coarse"] * F.mse_loss(coarse.float(), x[part])
             + config["relay"] * F.mse_loss(out.z_hat, out.z)
+            + config["ms_ssim"] * distances.mean()
+            + (weights @ detail * flat).mean()
         )
         record = {
             "psnr": (-10 * torch.log10((x_hat - x).detach().square().mean((1, 2, 3)) / 4)).mean().item(),
             "bpp": bpp.mean().item(),
+            "ms_ssim": 1 - distances.mean().item(),
+            "flatness": flat.mean().item(),
             "hyper": (out.bits[:, 0] / out.bits.sum(1)).mean().item(),
             "snr": out.signal_to_noise.item(),
             "gain": (F.mse_loss(out.z_c, out.z) / F.mse_loss(out.z_hat, out.z)).item(),

@@ -1,8 +1,35 @@
-"""The adversarial loss."""
+"""The losses beside squared error and rate: structure, detail and realism."""
 
 import torch
+from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+def luma(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W)"""
+    return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+
+
+def structure(x: Tensor, y: Tensor) -> Tensor:
+    """1 - MS-SSIM of the luma of two batches (B, 3, H, W) in [-1, 1], 161 pixels a side or more -> (B,)"""
+    return 1 - ms_ssim(luma(x), luma(y), data_range=2.0, size_average=False)
+
+
+def deviations(x: Tensor) -> Tensor:
+    """Standard deviation of the luma in windows of 8x8, four pixels apart: (B, 3, H, W) -> (B, 1, h, w)"""
+    x = luma(x)
+    variance = F.avg_pool2d(x * x, 8, 4) - F.avg_pool2d(x, 8, 4).square()
+    return variance.clamp_min(1e-6).sqrt()
+
+
+def flatness(x: Tensor, y: Tensor) -> Tensor:
+    """How much local contrast differs: mean distance of the local deviations of (B, 3, H, W) in [-1, 1] -> (B,).
+
+    Squared error is least for a picture without the texture that the bits do not tell; this asks for as much of it as
+    there was, wherever it is.
+    """
+    return (deviations(x) - deviations(y)).abs().mean((1, 2, 3))
 
 
 class Discriminator(nn.Module):

@@ -53,7 +53,7 @@ class Trainer:
                 groups.setdefault(factors[0] if factors else 1.0, []).append(parameter)
         self.optimizer = torch.optim.AdamW(
             [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
-            self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"],
+            self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"], fused=True,
         )  # fmt: skip
         self.average = AveragedModel(model, multi_avg_fn=warm_average(decay), use_buffers=True)
         self.steps, self.seconds, self.done = 0, 0.0, 0.0
