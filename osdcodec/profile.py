@@ -24,7 +24,7 @@ class Profile:
     hyper_factor: int = 4  # positions of y per position of the hyper-latent
     feature_channels: int = 64  # C_f, what the hyperprior tells the context model
     context_channels: int = 128  # C_m, width of the context model
-    dead_zone: float = 0.2  # the encoder rounds the latent up from 0.7 on: fewer bits than the error it makes is worth
+    bit_price: float = 0.1  # squared error of a latent, in steps of one, that the encoder accepts to save a bit
 
     autoencoder_factor: int = 16  # f
     autoencoder_channels: int = 48  # C_z

@@ -168,7 +168,7 @@ def test_any_symbols_under_any_tables_come_back(data, weights):
     reader.finish()
 
 
-PROFILE = replace(tiny.TINY, dead_zone=0.0)
+PROFILE = replace(tiny.TINY, bit_price=0.0)
 
 
 @settings(max_examples=60, deadline=None)

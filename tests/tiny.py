@@ -8,7 +8,7 @@ import numpy as np
 from osdcodec.profile import SMALL, Profile
 
 TINY = replace(
-    SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6, dead_zone=0.1, tokens=2,
+    SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6, bit_price=0.1, tokens=2,
     codebook_size=7,
 )  # fmt: skip
 ROWS, LIMIT = 16, 8  # tables, and the largest symbol

@@ -76,6 +76,7 @@ class Prior:
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
         self._gains = {name: tensors[f"gains.{name}"] for name in ("latent", "inverse", "hyper")}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
+        self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
 
         for tables in (self.tables, self.token_tables):
             if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
@@ -126,18 +127,26 @@ class Prior:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                if means is None:
-                    values = np.floor(np.float64(hyper.ravel()) + 0.5)
-                else:
-                    values = np.float64(y[mask]) - means / UNIT
-                    values = np.sign(values) * np.floor(np.abs(values) + 0.5 - self.profile.dead_zone)
-                columns = values.clip(-self.limit, self.limit).astype(np.int32) + self.limit
+                values = np.float64(hyper.ravel() if means is None else y[mask] - means / UNIT)
+                symbols = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32)
+                if means is not None:
+                    symbols = self._cheaper(values, symbols, rows)
+                columns = symbols + self.limit
             writer.push(columns, tables, rows)
             return columns
 
         _, h, w = y.shape
         symbols = self._walk(quality, h, w, code, qualities)
         return writer.to_bytes(), symbols
+
+    def _cheaper(self, values: Array, symbols: Array, rows: Array) -> Array:
+        """Each symbol, or the next towards zero where the bits that it saves are worth the error."""
+        lower = symbols - np.sign(symbols)
+        cost, cost_lower = (
+            np.square(values - each) + self.profile.bit_price * self._bits[rows, each + self.limit]
+            for each in (symbols, lower)
+        )
+        return np.where(cost_lower < cost, lower, symbols)
 
     def decode(self, payload: bytes, quality: int, h: int, w: int, qualities: Array | None = None) -> Symbols:
         """The symbols of a payload for h x w positions of y. FormatError if it is damaged."""

@@ -31,11 +31,6 @@ def round_through(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
-def quantise_through(x: Tensor, dead_zone: float) -> Tensor:
-    """Rounds as the encoder does, with a dead zone around zero; the gradient passes straight through."""
-    return x + (x.sign() * torch.floor(x.abs() + 0.5 - dead_zone) - x).detach()
-
-
 class IntegerConv(nn.Module):
     """One layer of the integer prior: convolution with zero padding, then rounding to `out_bits` and clamping."""
 
@@ -182,10 +177,25 @@ class Prior(nn.Module):
         for group, mask in zip(self.context, self.masks(y), strict=True):
             hidden = group["1"](group["0"](torch.cat([features, y_hat], 1)))
             mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
-            symbols = quantise_through(y - mean, self.profile.dead_zone).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = self.quantise(y - mean, row)
             bits = bits + mask * self.bits(symbols, row)
             y_hat = y_hat + mask * (symbols + mean)
         return y_hat, torch.stack([bits_hyper, bits.sum((1, 2, 3))], 1)
+
+    def quantise(self, value: Tensor, row: Tensor) -> Tensor:
+        """Symbols as the encoder chooses them; the gradient passes straight through.
+
+        The nearest integer, or the next towards zero where the bits that it saves are worth the error.
+        """
+        with torch.no_grad():
+            nearest = (value.sign() * torch.floor(value.abs() + 0.5)).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            lower = nearest - nearest.sign()
+            cost, cost_lower = (
+                (value - symbols).square() + self.profile.bit_price * self.bits(symbols, row)
+                for symbols in (nearest, lower)
+            )
+            chosen = torch.where(cost_lower < cost, lower, nearest)
+        return value + (chosen - value).detach()
 
     def bits(self, symbols: Tensor, row: Tensor) -> Tensor:
         return -torch.log2(probability(symbols, scale_of(row)).clamp_min(2.0**-24))

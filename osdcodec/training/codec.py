@@ -1,5 +1,6 @@
 """Stage `codec`: transforms, prior, denoiser and the autoencoder's decoder, end to end through the fixed one step."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -63,12 +64,19 @@ def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> N
 
 
 def train_codec(
-    profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
+    profile: Profile,
+    config: dict,
+    data: Path,
+    out: Path,
+    accelerator: Accelerator,
+    minutes: float,
+    steps: int | None,
+    build: Callable[[Profile], CodecModel] = CodecModel,
 ) -> CodecModel:
-    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads."""
+    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads. build: a variant of it."""
     device, anchors = accelerator.device, np.array([quality_of(lmbda) for lmbda in config["lambdas"]])
     photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
-    model = CodecModel(profile)
+    model = build(profile)
     if not (out / "codec.pt").exists():
         load_start(model, out, photos, config["pictures"])
     model.to(device, memory_format=torch.channels_last).train()
