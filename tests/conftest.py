@@ -23,12 +23,14 @@ latent_noise = 0.1
 [codec]
 pictures = 6
 rate_factors = { prior = 3.0 }
-crops = [[2, 64], [1, 128]]
+crops = [[2, 192], [1, 192]]
 learning_rate = 5e-4
 weight_decay = 0.0
 mse = 38.0
 coarse = 4.0
 relay = 0.5
+ms_ssim = 2.0
+detail = [3.0, 2.5, 2.0, 1.5, 1.0]
 generative_from = 0.3
 perceptual = 1.0
 perceptual_stages = 2
