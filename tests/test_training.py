@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from conftest import CONFIG, EXAMPLES
 from PIL import Image
@@ -13,7 +14,8 @@ from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.codec import RateControl
-from osdcodec.training.losses import Discriminator, hinge
+from osdcodec.training.losses import Discriminator, flatness, hinge, structure
+from osdcodec.training.release import at_rate, table
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
@@ -50,6 +52,16 @@ def test_perceptual_distance_grows_with_blur(perceptual_weights):
     x = torch.stack([torch.from_numpy(np.array(v)).permute(2, 0, 1).float() / 127.5 - 1 for v in views])
     same, little, much = distance(x, x[:1].expand(3, -1, -1, -1)).tolist()
     assert same == 0 and 0 < little < much
+
+
+def test_structure_and_contrast_tell_what_was_lost():
+    photo = Image.open(next(EXAMPLES.glob("*.png"))).convert("RGB").resize((192, 192))
+    x = torch.from_numpy(np.array(photo)).permute(2, 0, 1).float()[None] / 127.5 - 1
+    blurred = torch.nn.functional.avg_pool2d(x, 5, 1, 2)
+    assert structure(x, x).item() == pytest.approx(0, abs=1e-5) and flatness(x, x).item() == 0
+    assert structure(blurred, x) > 0.01 and flatness(blurred, x) > 0.01
+    assert flatness(x + 0.3, x) < 1e-4  # it is not the brightness that counts
+    assert flatness(x.flip(-1), x) > 0.01  # and contrast counts where it is
 
 
 def test_discriminator_judges_patches_and_learns():
@@ -103,3 +115,17 @@ def test_moved_axes_are_counted_from_the_front():
     nodes = onnx.load_from_string(buffer.getvalue()).graph.node
     assert [list(node.attribute[0].ints) for node in nodes if node.op_type == "Transpose"] == [[1, 3, 0, 2]]
     assert torch.equal(x.permute(1, 3, 0, 2), x.movedim((0, -1), (2, 1)))
+
+
+def test_rivals_in_the_released_table_are_interpolated_between_their_measured_rates():
+    def row(codec: str, bpp: float, psnr: float, perceptual: float) -> dict:
+        return {"codec": codec, "setting": "λ 1", "bpp": bpp, "bytes": 1, "psnr": psnr, "perceptual": perceptual}
+
+    ours = row("osdc", 0.04, 24.0, 1.0)
+    measured = [row("avif", 0.02, 22.0, 1.2), row("avif", 0.08, 26.0, 0.8), row("avif-half", 0.01, 20.0, 1.1)]
+    found = at_rate([ours, *measured, row("avif-half", 0.04, 23.0, 0.9)], "avif", ours)
+    assert found["psnr"] == pytest.approx(24.0) and found["perceptual"] == pytest.approx(0.9)  # each the better curve's
+    assert at_rate([ours, *measured[:2]], "avif", ours | {"bpp": 0.01}) is None
+    assert "ms_ssim" not in found
+    lines = table([ours, *measured]).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| **osdc, λ 1**", "| AVIF, interpolated"]

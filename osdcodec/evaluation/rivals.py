@@ -95,10 +95,12 @@ PILLOW: dict[str, list[PillowCoding]] = {
     "webp": [
         *(_webp(quality) for quality in (20, 5, 0)),
         *(_webp(quality, 2) for quality in (30, 10, 0)),
+        *(_webp(quality, 4) for quality in (40, 0)),
     ],
     "avif": [
         *(_avif(quality) for quality in (25, 14, 8, 3, 0)),
         *(_avif(quality, 2) for quality in (30, 15, 3)),
+        *(_avif(quality, 4) for quality in (40, 20)),
     ],
     "jxl": [
         *(_jxl(quality) for quality in (20, 8, 1)),

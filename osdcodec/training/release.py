@@ -1,42 +1,46 @@
 """Makes a trained file the embedded one: `python -m osdcodec.training.release RUNS REPORT --terms "…" --data "…"`.
 
 REPORT is what `osdc evaluate KODAK --weights-dir RUNS -o REPORT` measured with RUNS/<profile>.safetensors. That file goes into the
-package, its entry into weights.toml, its results into the tables of README and model card; then the README's picture and the
-conformance vectors of the embedded weights are made anew.
+package, its entry into weights.toml, its results into the tables of README and model card; then the README's picture and plots
+and the conformance vectors of the embedded weights are made anew.
 """
 
 import argparse
 import json
+import math
 import re
 import shutil
 import tomllib
 from pathlib import Path
 
+import numpy as np
+
 from ..evaluation import comparison
 from ..evaluation.conformance import renew
+from ..evaluation.curves import curve
 from ..evaluation.metrics import METRICS
+from ..evaluation.rivals import SHRUNK
 from ..weights import entry
 from .export import components_text, registry_text
 
 PACKAGE = Path(__file__).parents[1]
-LARGEST_BPP = 0.13  # of the rivals' settings that the tables show
+RIVALS = {"avif": "AVIF", "webp": "WebP"}
+PLOTS = "psnr", "ms-ssim", "perceptual"
 SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "perceptual")
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
 def table(summary: list[dict]) -> str:
-    """Markdown of a report's summary: osdc and JPEG 2000 at its bytes by turns, then other codecs at low rates."""
+    """Markdown of a report's summary: osdc at each lambda, then the others at its bytes."""
     equal = {row["setting"]: row for row in summary if row["codec"] == "jpeg2000-equal"}
     rows = []
     for row in summary:
         if row["codec"] == "osdc":
             rows.append((f"**osdc, {row['setting']}**", row))
             rows += [("JPEG 2000, same bytes", equal[name]) for name in equal if name == f"bytes of {row['setting']}"]
-    rows += [
-        (f"{row['codec']} {row['setting']}", row)
-        for row in summary
-        if row["codec"].startswith(("avif", "webp")) and row["bpp"] < LARGEST_BPP
-    ]
+            rows += [
+                (f"{name}, interpolated", found) for f, name in RIVALS.items() if (found := at_rate(summary, f, row))
+            ]
     keys = [key for key in SHOWN if any(row.get(key) is not None for _, row in rows)]
     lines = [
         "| | " + " | ".join(["bits per pixel", "bytes", *(METRICS[key].label for key in keys)]) + " |",
@@ -46,6 +50,24 @@ def table(summary: list[dict]) -> str:
         values = [f"{row['bpp']:.4f}", f"{row['bytes']:.0f}", *(METRICS[key].text(row.get(key)) for key in keys)]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
     return "\n".join(lines) + "\n"
+
+
+def at_rate(summary: list[dict], family: str, ours: dict) -> dict | None:
+    """What a codec reaches at the rate of one of our rows; None where it was not measured so low.
+
+    Linear in the logarithm of the rate between its settings; of its curves at full, half and quarter size the one that is
+    best in that metric.
+    """
+    found = {}
+    for key in SHOWN:
+        values = []
+        for codec in (family, *(family + scale for scale in SHRUNK)):
+            rates, points = curve(summary, codec, key)
+            if rates and rates[0] <= ours["bpp"] <= rates[-1]:
+                values.append(float(np.interp(math.log(ours["bpp"]), np.log(rates), points)))
+        if values:
+            found[key] = max(values) if METRICS[key].better > 0 else min(values)
+    return {"bpp": ours["bpp"], "bytes": ours["bytes"]} | found if found else None
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -82,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
     for page in (PACKAGE.parent / "README.md", PACKAGE / "embedded" / "README.md"):
         page.write_text(TABLE.sub(lambda found: found[1] + table(summary) + found[2], page.read_text("utf-8")), "utf-8")
     examples = PACKAGE.parent / "examples"
+    for plot in PLOTS:
+        shutil.copyfile(options.report / f"rd-{plot}.svg", examples / f"rd-{plot}.svg")
     comparison.main([str(examples / "coffee.png"), "-o", str(examples / "comparison.jpg")])
     renew()
     print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")
