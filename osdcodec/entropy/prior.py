@@ -127,7 +127,7 @@ class Prior:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                values = np.float64(hyper.ravel() if means is None else y[mask] - means / UNIT)
+                values = np.asarray(hyper.ravel() if means is None else y[mask] - means / UNIT, np.float64)
                 symbols = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32)
                 if means is not None:
                     symbols = self._cheaper(values, symbols, rows)

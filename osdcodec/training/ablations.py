@@ -1,35 +1,28 @@
-"""What each part of the codec is worth: `python -m osdcodec.training.ablations PICTURES --data DATA --start runs/start.pt`.
+"""What each part of the codec is worth: `python -m osdcodec.training.ablations PICTURES --data DATA --start runs/codec.pt`.
 
 Every variant begins at the same weights, lacks one part, and trains for the same time by the recipe of stage `codec`, with
 all its losses from the first step and fixed rate multipliers. Then each codes the pictures, and its curve of five rates is
-compared with the curve of the whole model: differences in quality at equal rate (Bjontegaard). Bits are those of the
-trained prior, tokens included, headers not.
+compared with the curve of the whole model: differences in quality at equal rate (Bjontegaard; see `measure.py`).
 """
 
 import argparse
 import json
-import math
-import shutil
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import bjontegaard
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..evaluation.perceptual import PerceptualDistance
-from ..image import open_image, thumbnail, to_array
 from ..models import CodecModel
 from ..models.codec import Reconstruction
 from ..models.denoiser import Denoiser
-from ..profile import ANCHORS, SMALL, Profile, quality_of
+from ..profile import SMALL, Profile
 from .codec import train_codec
-from .losses import deviations, structure
+from .measure import gains, load, measure
 
 
 class WithoutTokens(CodecModel):
@@ -37,6 +30,7 @@ class WithoutTokens(CodecModel):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
+        self.profile = replace(profile, tokens=0)  # so many are sent
         self.semantics.register_forward_hook(lambda _, __, found: (0 * found[0], found[1]))
 
     def synthesise(self, y_hat: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,69 +116,18 @@ VARIANTS: dict[str, Callable[[Profile], CodecModel]] = {
     "trained without noise": WithoutNoise,
     "no denoiser": WithoutDenoiser,
 }
-METRICS = "bpp", "psnr", "ms_ssim", "detail", "perceptual"
-
-
-@torch.no_grad()
-def measure(model: CodecModel, paths: list[Path], perceptual: PerceptualDistance, noise: bool = True) -> list[dict]:
-    """Means of METRICS over the pictures, a row for each of the five lambdas. noise: False starts from none."""
-    model.eval()
-    token_bits = (
-        0 if isinstance(model, WithoutTokens) else model.profile.tokens * math.log2(model.profile.codebook_size)
-    )
-    rows = []
-    for lmbda in ANCHORS:
-        found, quality = [], torch.tensor([float(quality_of(lmbda))])
-        for path in paths:
-            picture = open_image(path)
-            x = torch.from_numpy(to_array(picture, model.profile.stride))
-            y, hyper, names = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)))
-            gain, inverse, hyper_gain = model.gains(quality)
-            y_hat, bits = model.prior(y * gain, hyper * hyper_gain, quality)
-            z_c, condition = model.synthesise(y_hat * inverse, names)
-            level = model.levels(quality)
-            eps = torch.randn(z_c.shape, generator=torch.Generator().manual_seed(0)) * noise
-            z_hat = model.denoise(
-                z_c, condition, names, eps, level, model.alpha_bars[level.long()][:, None, None, None]
-            )
-            x_hat = model.render(z_hat).clamp(-1, 1)
-            found.append(
-                (
-                    (bits.sum().item() + token_bits) / x[0, 0].numel(),
-                    -10 * math.log10(F.mse_loss(x_hat, x).item() / 4),
-                    1 - structure(x_hat, x).item(),
-                    (deviations(x_hat).mean() / deviations(x).mean()).item(),
-                    perceptual(x_hat, x).item(),
-                )
-            )
-        rows.append(dict(zip(METRICS, np.mean(found, 0).tolist(), strict=True)))
-    return rows
-
-
-def gains(rows: list[dict], anchor: list[dict]) -> dict[str, float]:
-    """Mean difference of each metric to that of the anchor at equal rate."""
-    rates, own = [row["bpp"] for row in anchor], [row["bpp"] for row in rows]
-    return {
-        metric: float(
-            bjontegaard.bd_psnr(
-                rates, [r[metric] for r in anchor], own, [r[metric] for r in rows], method="akima",
-                require_matching_points=False, min_overlap=0,
-            )
-        )
-        for metric in METRICS[1:]
-    }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training.ablations", description=__doc__)
     parser.add_argument("pictures", type=Path, help="folder of PNG pictures that are measured")
     parser.add_argument("--data", type=Path, required=True, help="as of the training")
-    parser.add_argument("--start", type=Path, required=True, help="weights that all variants begin at")
+    parser.add_argument("--start", type=Path, required=True, help="checkpoint that all variants begin at")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("small.toml"))
     parser.add_argument("--minutes", type=float, default=6.0, help="of training for each variant")
     parser.add_argument("--steps", type=int, help="train so many steps instead")
-    parser.add_argument("--limit", type=int, help="measure so many pictures only")
+    parser.add_argument("--every", type=int, default=1, help="measure every n-th picture only")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="repeatable (default: all)")
     options = parser.parse_args(arguments)
@@ -192,13 +135,14 @@ def main(arguments: list[str] | None = None) -> None:
     config = tomllib.loads(options.config.read_text("utf-8"))["codec"]
     config |= {"steer": 0.0, "generative_from": 0.0, "learning_rate": config["learning_rate"] / 4}
     perceptual = PerceptualDistance(next((options.data / "perceptual").glob("*.safetensors")))
-    paths = sorted(options.pictures.glob("*.png"))[: options.limit]
+    paths = sorted(options.pictures.glob("*.png"))[:: options.every]
+    start = load(options.start).state_dict()
     found: dict[str, list[dict]] = {}
     for name in dict.fromkeys(["whole", *(options.variant or VARIANTS)]):
         torch.manual_seed(0)
         out = options.out / name.replace(" ", "-")
         out.mkdir(parents=True, exist_ok=True)
-        shutil.copy(options.start, out / "start.pt")
+        torch.save(start, out / "start.pt")
         model = train_codec(
             SMALL, config, options.data, out, Accelerator(cpu=True), options.minutes, options.steps, VARIANTS[name]
         )
