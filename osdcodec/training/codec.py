@@ -86,7 +86,7 @@ def train_codec(
         part.requires_grad_(False)
     extra = Extra(profile, config).to(device)
     trainer = Trainer("codec", out, model, accelerator, config, extra=extra)
-    detail = torch.tensor(config["detail"], device=device)
+    ms_ssim, detail = (torch.tensor(config[name], device=device) for name in ("ms_ssim", "detail"))
     judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)
     perceptual = None
     if config["perceptual"]:
@@ -118,8 +118,7 @@ def train_codec(
             loss
             + config["coarse"] * F.mse_loss(coarse.float(), x[part])
             + config["relay"] * F.mse_loss(out.z_hat, out.z)
-            + config["ms_ssim"] * distances.mean()
-            + (weights @ detail * flat).mean()
+            + (weights @ ms_ssim * distances + weights @ detail * flat).mean()
         )
         record = {
             "psnr": (-10 * torch.log10((x_hat - x).detach().square().mean((1, 2, 3)) / 4)).mean().item(),
@@ -131,7 +130,7 @@ def train_codec(
             "gain": (F.mse_loss(out.z_c, out.z) / F.mse_loss(out.z_hat, out.z)).item(),
         }
         record |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], extra.control.bpp, strict=True)}
-        if perceptual is not None and generative:
+        if perceptual is not None and generative and number % config["perceptual_every"] == 0:
             some = slice(0, max(1, round(len(x) * config["perceptual_share"])))
             distance = perceptual(x_hat[some], x[some]).mean()
             loss, record["perceptual"] = loss + config["perceptual"] * distance, distance.item()
