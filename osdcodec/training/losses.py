@@ -44,7 +44,7 @@ def flatness(x: Tensor, y: Tensor) -> Tensor:
     there was, wherever it is. Band by band: asked for the deviation as a whole, the networks drew a grid of dots, which is
     the cheapest texture of all, and the finest band tempts them most.
     """
-    levels = zip((0.4, 1.0, 1.0), contrasts(x), contrasts(y), strict=True)
+    levels = zip((0.15, 0.6, 1.0), contrasts(x), contrasts(y), strict=True)
     return sum((weight * (a - b).abs().mean((2, 3)).sum(1) for weight, a, b in levels), x.new_zeros(len(x)))
 
 
