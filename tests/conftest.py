@@ -42,6 +42,7 @@ bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
 rate = [14.0, 8.0, 4.5, 2.5, 1.4]
 steer = 0.005
 [prior]
+emphasis = 1.0
 batch = 1
 crop = 128
 learning_rate = 3e-4

@@ -1,4 +1,7 @@
-"""Stage `prior`: the transforms stand still, the prior is fitted to their rounded symbols on larger crops."""
+"""Stage `prior`: the transforms stand still, the prior is fitted to their rounded symbols on larger crops.
+
+And the step of the denoiser is lengthened: the losses leave it shorter than it looks best.
+"""
 
 from pathlib import Path
 
@@ -46,6 +49,8 @@ def train_prior(
     photos, random = Photos(data / "train", seed=3), np.random.default_rng(3)
     model = averaged(profile, out / "codec.pt").to(accelerator.device, memory_format=torch.channels_last)
     model.requires_grad_(False).eval()
+    for parameter in model.denoiser.unet.conv_out.parameters():  # which the symbols do not know of
+        parameter.mul_(config["emphasis"])
     model.prior.requires_grad_(True).train()
     coded = Coded(model)
     trainer = Trainer("prior", out, coded, accelerator, config)
