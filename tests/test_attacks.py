@@ -10,13 +10,13 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osdcodec import container, weights
+from osdcodec import container
 from osdcodec.codec import Decoder, decode_symbols
 from osdcodec.entropy.prior import Prior, Symbols
 from osdcodec.entropy.rans import TOTAL, Reader, Writer
 from osdcodec.errors import FormatError
 from osdcodec.evaluation.conformance import VECTORS
-from osdcodec.evaluation.fuzz import attack, files, run, sealed
+from osdcodec.evaluation.fuzz import attack, exact_prior, files, run, sealed
 
 FOLDER = VECTORS / "conformance"
 NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0")
@@ -24,8 +24,7 @@ NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0")
 
 @pytest.fixture(scope="module")
 def prior() -> Prior:
-    model = weights.load("conformance", FOLDER)
-    return Prior(model.tensors, model.profile)
+    return exact_prior(FOLDER)
 
 
 @pytest.fixture(scope="module", params=NAMES)
