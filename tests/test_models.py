@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,13 +63,15 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     counts = np.stack([frequencies(np.ones(SMALL.codebook_size))] * SMALL.tokens)
     channels = {"latent": SMALL.latent_channels, "inverse": SMALL.latent_channels, "hyper": SMALL.hyper_channels}
     gains = {f"gains.{name}": np.ones((5, count), np.float32) for name, count in channels.items()}
-    integer = IntegerPrior(model.prior.export() | gains | {"prior.token_tables": counts}, SMALL)
+    profile = replace(SMALL, bit_price=0.0)  # by price, they may choose otherwise where costs are nearly equal
+    integer = IntegerPrior(model.prior.export() | gains | {"prior.token_tables": counts}, profile)
     twin = model.prior.double()
+    twin.profile = profile
     try:
         with torch.no_grad():
             y_hat, bits = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64))
     finally:
-        model.prior.float()
+        model.prior.float().profile = SMALL
     payload, symbols = integer.encode(y[0].numpy(), hyper[0].numpy(), np.arange(SMALL.tokens), 100)
     assert np.array_equal(symbols.y16, (16 * y_hat[0]).numpy())
     tokens = SMALL.tokens * 10

@@ -76,11 +76,11 @@ class Prior:
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
         self._gains = {name: tensors[f"gains.{name}"] for name in ("latent", "inverse", "hyper")}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
-        self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
 
         for tables in (self.tables, self.token_tables):
             if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
                 raise ValueError("a table is not one of frequencies that sum to 2**24")
+        self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
         latent, hyper = profile.latent_channels, profile.hyper_channels
         heads = {group[head].bias.size for group in self.context for head in ("mean", "scale")}
         gains = {name: (len(ANCHORS), hyper if name == "hyper" else latent) for name in self._gains}
