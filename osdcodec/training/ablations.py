@@ -146,12 +146,13 @@ def main(arguments: list[str] | None = None) -> None:
         model = train_codec(
             SMALL, config, options.data, out, Accelerator(cpu=True), options.minutes, options.steps, VARIANTS[name]
         )
-        found[name] = measure(model, paths, perceptual)
+        curves = {name: measure(model, paths, perceptual)}
         if name == "whole":
-            found["no noise at decode"] = measure(model, paths, perceptual, noise=False)
+            curves["no noise at decode"] = measure(model, paths, perceptual, noise=False)
+        found |= curves
         (options.out / "ablations.json").write_text(json.dumps(found, indent=1), "utf-8")
-        for each in (name, "no noise at decode")[: 1 + (name == "whole")]:
-            differences = gains(found[each], found["whole"])
+        for each, rows in curves.items():
+            differences = gains(rows, found["whole"])
             cells = (f"{value:+.{2 if metric == 'psnr' else 4}f}" for metric, value in differences.items())
             print(f"| {each} | {' | '.join(cells)} |", flush=True)
 

@@ -29,10 +29,10 @@ def contrasts(x: Tensor) -> list[Tensor]:
     Root mean squares over windows of about 8, 16 and 32 pixels; bands along rows, along columns, across.
     """
     x, found = luma(x), []
-    for window in (4, 4, 4):
+    for _ in range(3):
         a, b, c, d = F.pixel_unshuffle(x, 2).split(1, 1)
         bands = torch.cat([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 4
-        found.append((F.avg_pool2d(bands.square(), window, window // 2) + 1e-6).sqrt())
+        found.append((F.avg_pool2d(bands.square(), 4, 2) + 1e-6).sqrt())
         x = F.avg_pool2d(x, 2)
     return found
 
