@@ -31,6 +31,7 @@ coarse = 4.0
 relay = 0.5
 ms_ssim = [3.0, 2.5, 2.0, 1.5, 1.0]
 detail = [3.0, 2.5, 2.0, 1.5, 1.0]
+weave = 100.0
 generative_from = 0.3
 perceptual = 1.0
 perceptual_stages = 2

@@ -17,7 +17,7 @@ OSD = pack(PLAIN)
 
 
 def osdc(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "osdcodec.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "osdcodec", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, env=environment(), **options)
 
 
@@ -228,7 +228,7 @@ def test_version():
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout(folder):
     with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "osdcodec.cli", "info", "unknown.osd"]
+        command = [sys.executable, "-m", "osdcodec", "info", "unknown.osd"]
         done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60)
     assert done.returncode == 5
     assert len(done.stderr.splitlines()) == 1 and b"No space left" in done.stderr
@@ -237,7 +237,7 @@ def test_a_full_disk_behind_stdout(folder):
 def test_a_closed_pipe_behind_stdout(folder):
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "osdcodec.cli", "info", "unknown.osd"]
+    command = [sys.executable, "-m", "osdcodec", "info", "unknown.osd"]
     done = subprocess.run(command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, env=environment(), timeout=60)
     os.close(writing)
     assert done.returncode == 5
@@ -245,7 +245,7 @@ def test_a_closed_pipe_behind_stdout(folder):
 
 
 def test_interrupted(folder):
-    command = [sys.executable, "-m", "osdcodec.cli", "info", "-"]
+    command = [sys.executable, "-m", "osdcodec", "info", "-"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore

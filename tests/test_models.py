@@ -48,6 +48,15 @@ def test_tables_are_frequencies():
     assert (np.diff(counts[:, 64]) < 0).all()  # and less so in each wider table
 
 
+def test_tables_follow_what_was_seen_either_side_of_zero():
+    seen = np.zeros((64, 129))
+    seen[10, 66] = 1000
+    before, after = tables(), tables(seen)
+    assert (after.sum(1) == 2**24).all() and after.min() >= 1
+    assert after[10, 66] == pytest.approx(after[10, 62], rel=1e-5) and after[10, 66] > 100 * before[10, 66]
+    assert np.array_equal(np.delete(after, 10, 0), np.delete(before, 10, 0))
+
+
 def test_frequencies_keep_what_was_never_seen_codable():
     counts = frequencies(np.array([0.0, 3.0, 1.0]))
     assert counts.tolist() == [1, 12582911, 4194304]

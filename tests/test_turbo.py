@@ -23,6 +23,7 @@ from osdcodec.errors import WeightsError
 from osdcodec.evaluation import benchmark, gpu
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
+from osdcodec.models.transforms import Synthesis
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
@@ -199,7 +200,7 @@ def test_one_step_with_the_right_noise_gives_the_latent(model, monkeypatch):
 def test_the_codec_begins_as_the_principal_components_of_the_latent():
     profile = replace(TINY, latent_channels=TURBO.latent_channels)  # as many as there are, so nothing is lost
     latents = torch.randn(100, 4, 16, 16).cumsum(2).cumsum(3)
-    analysis, synthesis = turbo.TurboAnalysis(profile), turbo.TurboSynthesis(profile)
+    analysis, synthesis = turbo.TurboAnalysis(profile), Synthesis(profile)
     turbo.start_linear(analysis, synthesis, latents)
     with torch.no_grad():
         y = analysis(latents, torch.zeros(100, 3, 128, 128), torch.zeros(100, 4, 32))

@@ -82,9 +82,10 @@ class CodecModel(nn.Module):
             features, tokens = self.semantics(thumb)
             z = self.autoencoder.encode(x)
         y = self.analysis(self.autoencoder.observe(x, z), x, features)
-        gain, inverse, hyper_gain = self.gains(quality)
-        hyper = self.hyper_analysis(y) * hyper_gain
+        hyper = self.hyper_analysis(y)
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the integers of the prior
+            gain, inverse, hyper_gain = self.gains(quality)
+            hyper = hyper * hyper_gain
             y_hat, bits = self.prior((y * gain).float(), hyper.float(), quality)
         z_c, condition = self.synthesise(y_hat * inverse, tokens)
         return z, z_c, condition, tokens, bits

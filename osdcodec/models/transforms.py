@@ -18,6 +18,17 @@ def residual_blocks(channels: int, count: int) -> list[nn.Module]:
     return [norm_free(ResBlock(channels, channels, norm_type="rms_norm", act_fn="silu")) for _ in range(count)]
 
 
+def scales(profile: Profile) -> list[list[nn.Module]]:
+    """The residual blocks of each scale of the transforms, finest first."""
+    pairs = zip(profile.transform_widths, profile.transform_layers, strict=True)
+    return [residual_blocks(width, layers) for width, layers in pairs]
+
+
+def ratio_of(profile: Profile) -> int:
+    """Positions of z per position of y, on a side."""
+    return profile.stride // profile.autoencoder_factor
+
+
 class Analysis(nn.Module):
     """z (B, C_z, 2h, 2w), x (B, 3, H, W), features (B, K, d) -> y (B, C_y, h, w)
 
@@ -50,22 +61,20 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """y_hat (B, C_y, h, w), embeddings (B, K, d) -> z_c (B, C_z, 2h, 2w), condition (B, C_c, 2h, 2w)"""
+    """y_hat (B, C_y, h, w), embeddings (B, K, d) -> z_c (B, C_z, H/f, W/f), condition (B, C_c, H/f, W/f)"""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        fine, coarse = profile.transform_widths
-        self.channels = profile.autoencoder_channels, profile.condition_channels
-        self.linear = nn.Sequential(
-            nn.Conv2d(profile.latent_channels, 4 * profile.autoencoder_channels, 1), nn.PixelShuffle(2)
-        )
-        self.latent = nn.Conv2d(profile.latent_channels, coarse, 3, padding=1)
-        self.semantic = nn.Linear(profile.tower_width, coarse)
+        latents, ratio, widths = profile.autoencoder_channels, ratio_of(profile), profile.transform_widths[::-1]
+        self.channels = latents, profile.condition_channels
+        self.linear = nn.Sequential(nn.Conv2d(profile.latent_channels, latents * ratio**2, 1), nn.PixelShuffle(ratio))
+        self.latent = nn.Conv2d(profile.latent_channels, widths[0], 3, padding=1)
+        self.semantic = nn.Linear(profile.tower_width, widths[0])
+        coarsest, *finer = scales(profile)[::-1]
         self.blocks = nn.Sequential(
-            *residual_blocks(coarse, profile.transform_layers[1]),
-            DCUpBlock2d(coarse, fine),  # 1/16
-            *residual_blocks(fine, profile.transform_layers[0]),
-            zeroed(nn.Conv2d(fine, sum(self.channels), 3, padding=1)),
+            *coarsest,
+            *(layer for n, stage in enumerate(finer) for layer in (DCUpBlock2d(*widths[n : n + 2]), *stage)),
+            zeroed(nn.Conv2d(widths[-1], sum(self.channels), 3, padding=1)),
         )
 
     def forward(self, y_hat: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:

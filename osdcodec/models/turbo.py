@@ -23,7 +23,7 @@ from ..profile import Profile
 from .blocks import principal_components, zeroed
 from .semantics import Semantics
 from .tiling import by_tiles
-from .transforms import DCDownBlock2d, DCUpBlock2d, residual_blocks
+from .transforms import DCDownBlock2d, Synthesis, ratio_of, scales
 
 Base = Callable[[str], Path]  # name of a pretrained model -> the folder it lies in
 
@@ -192,42 +192,8 @@ class TurboAnalysis(nn.Module):
         return self.linear(z) + self.fuse(self.latent(z) + self.pixel(x) + semantic)
 
 
-class TurboSynthesis(nn.Module):
-    """y_hat (B, C_y, h, w), embeddings (B, K, d) -> z_c (B, 4, 8h, 8w), condition (B, C_c, 8h, 8w)"""
-
-    def __init__(self, profile: Profile) -> None:
-        super().__init__()
-        ratio, latents, widths = ratio_of(profile), profile.autoencoder_channels, profile.transform_widths[::-1]
-        self.channels = latents, profile.condition_channels
-        self.linear = nn.Sequential(nn.Conv2d(profile.latent_channels, latents * ratio**2, 1), nn.PixelShuffle(ratio))
-        self.latent = nn.Conv2d(profile.latent_channels, widths[0], 3, padding=1)
-        self.semantic = nn.Linear(profile.tower_width, widths[0])
-        stages = scales(profile)[::-1]
-        self.blocks = nn.Sequential(
-            *stages[0],
-            *(layer for n, stage in enumerate(stages[1:]) for layer in (DCUpBlock2d(*widths[n : n + 2]), *stage)),
-            zeroed(nn.Conv2d(widths[-1], sum(self.channels), 3, padding=1)),
-        )
-
-    def forward(self, y_hat: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        semantic = self.semantic(embeddings.mean(1))[:, :, None, None]
-        z_c, condition = self.blocks(self.latent(y_hat) + semantic).split(self.channels, 1)
-        return self.linear(y_hat) + z_c, condition
-
-
-def scales(profile: Profile) -> list[list[nn.Module]]:
-    """The residual blocks of each scale, finest first."""
-    pairs = zip(profile.transform_widths, profile.transform_layers, strict=True)
-    return [residual_blocks(width, layers) for width, layers in pairs]
-
-
-def ratio_of(profile: Profile) -> int:
-    """Positions of z per position of y, on a side."""
-    return profile.stride // profile.autoencoder_factor
-
-
 @torch.no_grad()
-def start_linear(analysis: TurboAnalysis, synthesis: TurboSynthesis, latents: Tensor) -> None:
+def start_linear(analysis: TurboAnalysis, synthesis: Synthesis, latents: Tensor) -> None:
     """Sets the linear parts from latents z (N, 4, h, w): y their principal components, z_c what these show."""
     down, up = analysis.linear, synthesis.linear[0]
     mean, basis, _ = principal_components(latents, down.kernel_size[0], down.out_channels)
@@ -244,7 +210,7 @@ def parts(profile: Profile, base: Base | None) -> tuple[nn.Module, ...]:
     else:
         vae, unet = diffusion_model(base(profile.bases[0]), profile)
     autoencoder, denoiser = KlAutoencoder(profile, vae), TurboDenoiser(profile, unet)
-    return autoencoder, ClipSemantics(profile, base), TurboAnalysis(profile), TurboSynthesis(profile), denoiser
+    return autoencoder, ClipSemantics(profile, base), TurboAnalysis(profile), Synthesis(profile), denoiser
 
 
 def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet2DConditionModel]:

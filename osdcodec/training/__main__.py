@@ -65,6 +65,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="train so many steps instead of a time budget")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    parser.add_argument(
+        "--bf16", action="store_true", help="half precision on a CPU too (fast with AVX512-BF16 or AMX)"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile, in stage codec: minutes, then steps are faster"
+    )
     options = parser.parse_args(arguments)
     try:
         train(parser, options)
@@ -85,13 +91,13 @@ def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    accelerator = Accelerator(
-        cpu=options.cpu, mixed_precision="no" if options.cpu or not torch.cuda.is_available() else "bf16"
-    )
+    half = options.bf16 or (torch.cuda.is_available() and not options.cpu)
+    accelerator = Accelerator(cpu=options.cpu, mixed_precision="bf16" if half else "no")
     options.out.mkdir(parents=True, exist_ok=True)
     for stage in options.stages:
         minutes = config.get(stage, {}).get("minutes", 0) if options.minutes is None else options.minutes
-        known[stage](profile, config.get(stage, {}), options.data, options.out, accelerator, minutes, options.steps)
+        table = config.get(stage, {}) | {"compile": options.compile}
+        known[stage](profile, table, options.data, options.out, accelerator, minutes, options.steps)
 
 
 if __name__ == "__main__":

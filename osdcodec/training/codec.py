@@ -14,7 +14,7 @@ from ..models import CodecModel
 from ..models.transforms import start_linear
 from ..profile import Profile, quality_of
 from .data import Photos
-from .losses import Discriminator, flatness, hinge, structure
+from .losses import Discriminator, flatness, hinge, structure, weave
 from .trainer import Trainer
 
 
@@ -93,6 +93,13 @@ def train_codec(
         path = next((data / "perceptual").glob("*.safetensors"))
         perceptual = PerceptualDistance(path, config["perceptual_stages"]).to(device)
 
+    distance_of = structure
+    if config.get("compile"):
+        networks = model.autoencoder.dc.encoder, model.autoencoder.dc.decoder, model.analysis, model.synthesis
+        for network in (*networks, model.denoiser, model.hyper_analysis, model.prior):
+            network.compile()
+        distance_of = torch.compile(structure)
+
     def qualities(size: int) -> Tensor:
         """Half of them at the anchors, half anywhere between."""
         drawn = np.where(random.random(size) < 0.5, random.choice(anchors, size), random.integers(0, 256, size))
@@ -112,12 +119,13 @@ def train_codec(
         x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
         extra.control.update(weights, bpp.detach())
 
-        mse, distances, flat = F.mse_loss(x_hat, x), structure(x_hat, x), flatness(x_hat, x)
+        mse, distances, flat = F.mse_loss(x_hat, x), distance_of(x_hat, x), flatness(x_hat, x)
         loss = config["mse"] * mse + (extra.control(weights) * bpp).mean()
         loss = (
             loss
             + config["coarse"] * F.mse_loss(coarse.float(), x[part])
             + config["relay"] * F.mse_loss(out.z_hat, out.z)
+            + config["weave"] * weave(x_hat, x).mean()
             + (weights @ ms_ssim * distances + weights @ detail * flat).mean()
         )
         record = {

@@ -17,7 +17,7 @@ from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
 from ..image import thumbnail, to_array
 from ..models import CodecModel
-from ..models.prior import frequencies
+from ..models.prior import SYMBOL_LIMIT, TABLE_ROWS, frequencies
 from ..profile import Profile
 from ..runtime.torch import load_model
 from ..weights import entry, load
@@ -142,15 +142,20 @@ def networks(model: CodecModel) -> dict[str, np.ndarray]:
     return tensors
 
 
-def normative(model: CodecModel, token_counts: np.ndarray) -> dict[str, np.ndarray]:
-    """The tensors that fix the symbols: integer prior, tables, gains. token_counts (K, V): how often each token was seen."""
+def normative(
+    model: CodecModel, token_counts: np.ndarray, symbol_counts: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """The tensors that fix the symbols: integer prior, tables, gains.
+
+    token_counts (K, V), symbol_counts (64, 129): how often each token and symbol was seen, see `count_tokens`, `count_symbols`.
+    """
     gains = {
         f"gains.{n}": getattr(model.gains, n).detach().exp().float().cpu().numpy()
         for n in ("latent", "inverse", "hyper")
     }
     # Half a count for what was never seen: every token must remain codable.
     token_tables = np.stack([frequencies(row + 0.5) for row in token_counts])
-    return model.prior.export() | gains | {"prior.token_tables": token_tables}
+    return model.prior.export(symbol_counts) | gains | {"prior.token_tables": token_tables}
 
 
 @torch.no_grad()
@@ -181,6 +186,7 @@ def export(
     path: Path,
     metadata: dict[str, str],
     preview: dict[str, np.ndarray] | None = None,
+    symbol_counts: np.ndarray | None = None,
 ) -> int:
     """Writes the weights file; returns its size in bytes."""
     model = model.float().cpu().eval()
@@ -190,7 +196,7 @@ def export(
         proto, names = graph(model, verb)
         graphs[f"graph.{verb}"] = np.frombuffer(proto, np.uint8)
         graphs[f"graph.{verb}.tensors"] = np.frombuffer("\n".join(names).encode(), np.uint8)
-    data = save(networks(model) | normative(model, token_counts) | (preview or {}) | graphs, metadata)
+    data = save(networks(model) | normative(model, token_counts, symbol_counts) | (preview or {}) | graphs, metadata)
     path.write_bytes(data)
     return len(data)
 
@@ -208,6 +214,23 @@ def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray
     return counts
 
 
+@torch.no_grad()
+def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray:
+    """How often each symbol is coded with each row of the tables, (64, 129), over crops of photographs at all rates."""
+    prior, device = model.prior, model.semantics.codebook.device
+    counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1))
+    for index in range(pictures):
+        picture = Image.fromarray(photos.crop(256))
+        x, thumb = to_array(picture, model.profile.stride), thumbnail(picture, model.profile.thumb)
+        y, hyper, _ = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
+        quality = torch.tensor([float(97 * index % 256)], device=device)
+        gain, _, hyper_gain = model.gains(quality)
+        for symbols, row, mask in prior.walk((y * gain).float(), (hyper * hyper_gain).float(), quality)[1]:
+            rows, columns = (value[mask].round().long().cpu().numpy() for value in (row, symbols))
+            np.add.at(counts, (rows, columns + SYMBOL_LIMIT), 1)
+    return counts
+
+
 def export_profile(
     profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
 ) -> Path:
@@ -216,9 +239,10 @@ def export_profile(
     model.load_state_dict(torch.load(out / "model.pt", map_location="cpu", weights_only=True))
     photos, pictures = Photos(data / "train", seed=4), config["pictures"] if steps is None else 5
     counts = count_tokens(model.eval(), photos, pictures)
+    symbols = count_symbols(model, photos, pictures)
     preview = fit_preview(model, photos, min(pictures, PREVIEW_PICTURES))
     path = out / f"{profile.name}.safetensors"
-    size = export(model, counts, path, {"profile": profile.name}, preview)
+    size = export(model, counts, path, {"profile": profile.name}, preview, symbols)
     told = {"revision": 0, "terms": "not released", "data": str(data), "results": []}
     (out / "weights.toml").write_text(registry_text([entry(path, profile.name) | told]), "utf-8")
     print(f"{path}: {size / 2**20:.2f} MiB")

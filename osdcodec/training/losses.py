@@ -1,7 +1,6 @@
 """The losses beside squared error and rate: structure, detail and realism."""
 
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,9 +10,32 @@ def luma(x: Tensor) -> Tensor:
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
 
 
+def windows(length: int, device: torch.device) -> Tensor:
+    """(length - 10, length): a matrix whose rows are the Gaussian windows of SSIM, 11 pixels long, deviation 1.5."""
+    places = torch.arange(length - 10, device=device)[:, None], torch.arange(length, device=device)
+    distance = (places[1] - places[0] - 5).float()
+    window = torch.exp(-(distance**2) / (2 * 1.5**2)) * (distance.abs() <= 5)
+    return window / window.sum(1, keepdim=True)
+
+
 def structure(x: Tensor, y: Tensor) -> Tensor:
-    """1 - MS-SSIM of the luma of two batches (B, 3, H, W) in [-1, 1], 161 pixels a side or more -> (B,)"""
-    return 1 - ms_ssim(luma(x), luma(y), data_range=2.0, size_average=False)
+    """1 - MS-SSIM of two batches (B, 3, H, W) in [-1, 1], 161 pixels a side or more; mean over RGB -> (B,)
+
+    As pytorch_msssim computes it, but windows are matrices: on a CPU that takes a third of the time of its convolutions.
+    """
+    x, y, product = x.flatten(0, 1)[:, None], y.flatten(0, 1)[:, None], x.new_ones(len(x) * 3)
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        if scale:
+            odd = [side % 2 for side in x.shape[2:]]
+            x, y = F.avg_pool2d(x, 2, padding=odd), F.avg_pool2d(y, 2, padding=odd)
+        rows, columns = (windows(side, x.device) for side in x.shape[2:])
+        mean_x, mean_y, xx, yy, xy = (rows @ torch.cat([x, y, x * x, y * y, x * y], 1) @ columns.T).split(1, 1)
+        term = (2 * (xy - mean_x * mean_y) + c2) / (xx + yy - mean_x**2 - mean_y**2 + c2)
+        if scale == 4:
+            term = term * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+        product = product * term.mean((1, 2, 3)).relu() ** weight
+    return 1 - product.unflatten(0, (-1, 3)).mean(1)
 
 
 def deviations(x: Tensor) -> Tensor:
@@ -46,6 +68,17 @@ def flatness(x: Tensor, y: Tensor) -> Tensor:
     """
     levels = zip((0.15, 0.6, 1.0), contrasts(x), contrasts(y), strict=True)
     return sum((weight * (a - b).abs().mean((2, 3)).sum(1) for weight, a, b in levels), x.new_zeros(len(x)))
+
+
+def weave(x: Tensor, y: Tensor) -> Tensor:
+    """Power of the pattern in the luma that repeats every 16 pixels, in x and not in y: (B, 3, H, W) twice -> (B,).
+
+    The grids of pixel shuffling, 2 to 16 pixels wide; sides of 128 or more. Photographs hold next to nothing of them, and squared
+    error hardly sees them: of a window of 128x128 pixels they are 256 numbers. Kept from four pixels only, they moved to eight.
+    """
+    cells = F.pixel_unshuffle(luma(x - y), 16)
+    pattern = F.avg_pool2d(cells, 8, 4)
+    return (pattern - pattern.mean(1, keepdim=True)).square().mean((1, 2, 3))
 
 
 class Discriminator(nn.Module):

@@ -33,7 +33,7 @@ from ..runtime.torch import new_model, open_tower
 from ..weights import entry
 from .codec import RateControl
 from .data import Photos
-from .export import components_text, count_tokens, normative, registry_text
+from .export import components_text, count_symbols, count_tokens, normative, registry_text
 from .losses import Discriminator, hinge
 
 JUDGE_RATE = 1e-4  # learning rate of the discriminator
@@ -338,12 +338,13 @@ def export_turbo(
     model = start(profile, out, "pixels", accelerator).eval()
     with torch.inference_mode(), accelerator.autocast():
         pictures = config["pictures"] if steps is None else 5
-        counts = count_tokens(model, Crops(data / "train", config.get("crop", 512), seed=12), pictures)
+        photos = Crops(data / "train", config.get("crop", 512), seed=12)
+        counts = count_tokens(model, photos, pictures), count_symbols(model, photos, pictures)
     fixed = ("prior.", "gains.")  # as integers, and as factors
     tensors = {
         name: tensor.half().cpu().contiguous() for name, tensor in learned(model).items() if not name.startswith(fixed)
     }
-    made = normative(model.float(), counts)
+    made = normative(model.float(), *counts)
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.items()}
     path = out / f"{profile.name}.safetensors"
     save_file(tensors, path, {"profile": profile.name})

@@ -1,0 +1,278 @@
+"""`osdc encode`, `osdc decode` and `osdc info`."""
+
+import json
+from typing import Annotated, Literal
+
+import typer
+
+from .. import files
+from ..container import MAX_PIXELS
+from ..errors import InputError
+from .shared import Device, MaxPixels, Overwrite, WeightsDir, examples, number, printed, reporting
+
+Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="torch compiles the networks: for many pictures of one size.")
+]
+FilesFrom = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
+]
+Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", min=1, help="Files in work at the same time (2; on a GPU 8; on a cluster all it can)."
+    ),
+]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
+RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
+
+app = typer.Typer()
+
+
+def _sources(sources: list[str] | None, files_from: str | None, nul: bool) -> list[str]:
+    """What was named, and what a list names."""
+    named = list(sources or [])
+    if files_from is not None:
+        named += files.names(files.read_input(files_from), nul)
+        if not named:
+            raise InputError(f"{files_from}: names no files; nothing to do")
+    if not named:
+        raise typer.BadParameter("name an input, or a list of inputs by --files-from")
+    return named
+
+
+def _target(lmbda: float | None, bpp: float | None, max_bytes: int | None, ms_ssim: float | None):
+    """What is aimed at in place of a lambda, None for nothing."""
+    if (given := sum(value is not None for value in (bpp, max_bytes, ms_ssim))) == 0:
+        return None
+    if given > 1 or lmbda is not None:
+        raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
+    from ..target import Target
+
+    try:
+        return Target(bpp, max_bytes, ms_ssim)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _colour(value: str) -> str:
+    if value not in ("keep", "drop", "white"):
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(value)
+        except ValueError as error:
+            raise typer.BadParameter("give keep, drop, or a colour by name or as #rrggbb") from error
+    return value
+
+
+def _boxes(values: list[str] | None) -> list[str] | None:
+    for value in values or ():
+        numbers = value.split(",")
+        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+            raise typer.BadParameter(f"{value} is not x,y,width,height in pixels")
+    return values
+
+
+@app.command(
+    epilog=examples(
+        "osdc encode photo.jpg",
+        "osdc encode photo.jpg -o small.osd --lambda 2",
+        "osdc encode photo.jpg --max-bytes 100000",
+        "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
+        "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
+        "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
+        "cat photo.jpg | osdc encode - -o - > photo.osd",
+    )
+)
+def encode(
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Pictures, folders of them, or - for stdin.")
+    ] = None,
+    output: Output = None,
+    lmbda: Annotated[
+        float | None,
+        typer.Option("--lambda", min=0.1, max=2, callback=number, help="0.1: best picture, 2: smallest file.  [1.0]"),
+    ] = None,
+    target_bpp: Annotated[
+        float | None, typer.Option(callback=number, help="Find the λ for these bits per pixel.")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Find the λ for a file of at most so many bytes.")
+    ] = None,
+    target_ms_ssim: Annotated[
+        float | None, typer.Option(max=1, callback=number, help="Find the λ for this MS-SSIM of the result.")
+    ] = None,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y,W,H", callback=_boxes, help="More bits for these pixels (repeatable)."),
+    ] = None,
+    files_from: FilesFrom = None,
+    nul: Nul = False,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    device: Device = "auto",
+    profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
+    compiled: Compiled = False,
+    weights_dir: WeightsDir = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    alpha: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|drop|COLOUR", callback=_colour, help="COLOUR lies under clear places: a name or #rrggbb."
+        ),
+    ] = "white",
+    icc: Annotated[Literal["srgb", "keep"], typer.Option(help="Convert to sRGB, or keep the colour profile.")] = "srgb",
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
+    ] = False,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
+    overwrite: Overwrite = True,
+) -> None:
+    """Encode pictures, and all below folders, into .osd files."""
+    with reporting(files.STREAM if not sources else sources[0]):
+        from .. import image
+        from ..work import Encoding
+
+        named = _sources(sources, files_from, nul)
+        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
+        boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
+        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
+        reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
+        work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, compiled, profile)
+        pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
+        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
+
+
+@app.command(
+    epilog=examples(
+        "osdc decode photo.osd",
+        "osdc decode photo.osd -o out.webp --detail 0.5",
+        "osdc decode photo.osd -o other.png --seed 7",
+        "osdc decode photo.osd -o small.jpg --preview",
+        "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
+        "osdc decode - -o - < photo.osd > out.png",
+    )
+)
+def decode(
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help=".osd files, folders of them, or - for stdin.")
+    ] = None,
+    output: Output = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Draws the noise that diffusion starts from.")] = 0,
+    detail: Annotated[
+        float, typer.Option(min=0, max=1.5, callback=number, help="0: the coarse picture, 1: denoised, above: more.")
+    ] = 1.0,
+    preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
+    files_from: FilesFrom = None,
+    nul: Nul = False,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    device: Device = "auto",
+    compiled: Compiled = False,
+    weights_dir: WeightsDir = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    overwrite: Overwrite = True,
+) -> None:
+    """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
+    with reporting(files.STREAM if not sources else sources[0]):
+        from ..work import Decoding
+
+        named = _sources(sources, files_from, nul)
+        work = Decoding(
+            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite, compiled
+        )
+        pairs = files.jobs(named, output, (".osd",), ".png", files_from is not None)
+        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
+
+
+def _run(
+    pairs: list[tuple[str, str]],
+    work,
+    jobs: int | None,
+    quiet: bool,
+    as_json: bool,
+    skip_existing: bool,
+    listed: bool,
+    engine: str,
+    ray_address: str | None,
+) -> None:
+    from .. import batch
+    from ..runtime import sees_cuda
+
+    outcomes = None
+    if engine == "ray":
+        from ..integrations import ray
+
+        outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
+    style = "json" if as_json else "quiet" if quiet else "plain"
+    jobs = jobs or (8 if work.device != "cpu" and sees_cuda() else 2)  # on a GPU pictures of one size go in batches
+    if code := batch.run(pairs, work, jobs, style, skip_existing, listed or None, outcomes):
+        raise typer.Exit(code)
+
+
+@app.command(
+    epilog=examples(
+        "osdc info photo.osd",
+        "osdc info photo.osd --parts",
+        "osdc info photo.osd --json",
+        "osdc info - < photo.osd",
+    )
+)
+def info(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
+    parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    weights_dir: WeightsDir = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+) -> None:
+    """Tell what an .osd file says of itself."""
+    with reporting(source):
+        data = files.read_input(source)
+        if parts:
+            from ..codec import info as describe_with_parts
+
+            facts = describe_with_parts(data, parts=True, weights_dir=weights_dir, max_pixels=max_pixels)
+        else:
+            from ..description import describe
+
+            facts = describe(data, max_pixels, weights_dir)
+        text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
+        files.write_output(files.STREAM, text.encode("utf-8"))
+
+
+def _table(facts: dict) -> str:
+    from rich.table import Table
+
+    rows = {
+        "version": str(facts["version"]),
+        "size": f"{facts['width']} x {facts['height']} pixels",
+        "bytes": f"{facts['bytes']:,}",
+        "rate": f"{facts['bpp']:.4f} bits per pixel",
+        "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
+        "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
+    }
+    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
+    for key, value in facts.items():
+        if key not in shown:  # header_bytes, tokens_bits, …
+            name, _, unit = key.rpartition("_")
+            rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
+    names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}[/bold]", value)
+    return printed(table)

@@ -1,0 +1,160 @@
+"""`osdc compare` and `osdc evaluate`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import files
+from ..container import MAX_PIXELS
+from ..errors import InputError
+from .shared import Device, MaxPixels, Overwrite, WeightsDir, examples, number, printed, reporting
+
+app = typer.Typer()
+
+
+def _numbers(values: list[float] | None) -> list[float] | None:
+    return values and [number(value) for value in values]
+
+
+@app.command(
+    epilog=examples(
+        "osdc compare photo.jpg photo.osd",
+        "osdc compare photo.jpg photo.osd -o page.html --detail 0.5",
+    )
+)
+def compare(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="The original picture.")],
+    coded: Annotated[str, typer.Argument(metavar="FILE.osd", help="What osdc made of it.")],
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Page (default: beside FILE.osd).")] = None,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, help="As of osdc decode.")] = 0,
+    detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
+    weights_dir: WeightsDir = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    overwrite: Overwrite = True,
+) -> None:
+    """Make one HTML page: a photo, its .osd file, and AVIF and JPEG 2000 at the same bytes, with a slider."""
+    with reporting(coded):
+        [(_, target)] = files.jobs([coded], output, (".osd",), ".html")
+        for source in (photo, coded):
+            files.check_output(target, overwrite, source)
+        data = files.read_input(coded)
+
+        from .. import image
+        from ..codec import Decoder
+
+        original = image.open_image(photo, max_pixels)
+        decoded = image.open_image(Decoder(device, weights_dir).decode(data, seed, detail, max_pixels), max_pixels)
+        if decoded.size != original.size:
+            sizes = [f"{picture.width}x{picture.height}" for picture in (original, decoded)]
+            raise InputError(
+                f"{coded}: holds a picture of {sizes[1]} pixels, {photo} has {sizes[0]}; name its original"
+            )
+
+        from ..evaluation.comparison import compare_page
+        from ..evaluation.metrics import Meter
+
+        try:
+            meter = Meter()
+        except ModuleNotFoundError:  # the three metrics that need NumPy only will do
+            print("osdc: more metrics are shown after pip install 'osdc[eval]'", file=sys.stderr)
+            meter = Meter(plain=True)
+        page = compare_page(Path(photo).name, original, data, decoded, meter)
+        files.write_output(target, page.encode("utf-8"), overwrite)
+
+
+@app.command(
+    epilog=examples(
+        "osdc evaluate pictures/ -o report --codec none",
+        "osdc evaluate photo.jpg -o report --codec jpeg --lambda 2 --lambda 0.5 --page-pictures 1 --no-memory",
+    )
+)
+def evaluate(
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of pictures, or pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report.")] = Path("report"),
+    lambdas: Annotated[
+        list[float] | None,
+        typer.Option("--lambda", min=0.1, max=2, callback=_numbers, help="Repeatable (default: 2 1 0.5 0.25 0.1)."),
+    ] = None,
+    codecs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec", help="Beside osdc: jpeg, jpeg2000, webp, avif, jxl, compressai, none; repeatable (default: all)."
+        ),
+    ] = None,
+    anchor: Annotated[str | None, typer.Option(help="What BD-rates refer to (default: jpeg2000).")] = None,
+    perceptual: Annotated[
+        Path | None, typer.Option(help="Safetensors file of the perceptual network; without it, no such distance.")
+    ] = None,
+    detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take so many pictures only.")] = None,
+    page_pictures: Annotated[int, typer.Option(min=0, help="So many pictures in the page.")] = 24,
+    page_all: Annotated[bool, typer.Option("--page-all", help="All settings in the page: a large file.")] = False,
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory of processes.")] = True,
+    device: Device = "auto",
+    profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
+    weights_dir: WeightsDir = None,
+) -> None:
+    """Measure osdc and everyday codecs over photographs: a table, and a folder with records, plots and a page."""
+    with reporting(), _extra("eval"):
+        from ..evaluation import report
+        from ..evaluation.rivals import FAMILIES
+        from ..profile import ANCHORS
+
+        if unknown := set(codecs or ()) - {*FAMILIES, "none"}:
+            raise typer.BadParameter(f"{unknown.pop()} is no codec known here; choose of {', '.join(FAMILIES)}, none")
+        families = tuple(f for f in FAMILIES if not codecs or f in codecs)
+        if anchor not in (None, *report.curve_names(families)):
+            raise typer.BadParameter(
+                f"{anchor} is not measured; choose one of {', '.join(report.curve_names(families))}"
+            )
+        plan = report.Plan(
+            paths=report.find_pictures(sources, limit),
+            lambdas=tuple(sorted(set(lambdas or ANCHORS), reverse=True)),
+            families=families,
+            anchor=anchor,
+            perceptual=perceptual,
+            detail=detail,
+            memory=memory,
+            page_pictures=page_pictures,
+            page_all=page_all,
+            device=device,
+            profile=profile,
+            weights_dir=weights_dir,
+        )
+        with _progress("measuring") as advance:
+            found = report.evaluate(plan, output, advance)
+        files.write_output(files.STREAM, printed(*report.tables(found)).encode("utf-8"))
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """A package that is not installed becomes one line on stderr, and a wrong usage."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        print(f"osdc: this needs the package {error.name}; install it by pip install 'osdc[{name}]'", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """advance(done, total, what) moves a bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total, what: progress.update(task, completed=done, total=total, description=what)
