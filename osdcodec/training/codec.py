@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..evaluation.perceptual import PerceptualDistance
 from ..models import CodecModel
 from ..models.transforms import start_linear
-from ..profile import Profile, quality_of
+from ..profile import ANCHORS, Profile, quality_of
 from .data import Photos
 from .losses import Discriminator, flatness, hinge, structure, weave
 from .trainer import Trainer
@@ -63,6 +63,13 @@ def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> N
     start_linear(model.analysis, model.synthesis, model.autoencoder, photos.batch(pictures, 256))
 
 
+def qualities(random: np.random.Generator, size: int) -> Tensor:
+    """(size,): half of them at the anchors, half anywhere between."""
+    anchors = [quality_of(lmbda) for lmbda in ANCHORS]
+    drawn = np.where(random.random(size) < 0.5, random.choice(anchors, size), random.integers(0, 256, size))
+    return torch.from_numpy(drawn).float()
+
+
 def train_codec(
     profile: Profile,
     config: dict,
@@ -74,7 +81,7 @@ def train_codec(
     build: Callable[[Profile], CodecModel] = CodecModel,
 ) -> CodecModel:
     """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads. build: a variant of it."""
-    device, anchors = accelerator.device, np.array([quality_of(lmbda) for lmbda in config["lambdas"]])
+    device = accelerator.device
     photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
     model = build(profile)
     if not (out / "codec.pt").exists():
@@ -100,17 +107,12 @@ def train_codec(
             network.compile()
         distance_of = torch.compile(structure)
 
-    def qualities(size: int) -> Tensor:
-        """Half of them at the anchors, half anywhere between."""
-        drawn = np.where(random.random(size) < 0.5, random.choice(anchors, size), random.integers(0, 256, size))
-        return torch.from_numpy(drawn).float().to(device)
-
     def step(number: int) -> tuple[Tensor, dict[str, float]]:
         # Small crops for variety, large ones so that positions far from any border are seen too.
         size, side = config["crops"][number % len(config["crops"])]
         generative = trainer.done >= config["generative_from"]
         x = photos.batch(size, side).to(device, memory_format=torch.channels_last)
-        quality = qualities(len(x))
+        quality = qualities(random, len(x)).to(device)
         weights = model.gains.weights(quality)
         with accelerator.autocast():
             out = model(x, quality)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..models import CodecModel
 from ..profile import Profile
-from .codec import RateControl
+from .codec import RateControl, qualities
 from .data import Photos
 from .trainer import Trainer
 
@@ -58,7 +58,7 @@ def train_prior(
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:
         x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)
-        quality = torch.from_numpy(random.integers(0, 256, len(x))).float().to(accelerator.device)
+        quality = qualities(random, len(x)).to(accelerator.device)
         bpp = coded(x, quality).sum(1) / x[0, 0].numel()
         loss = (bpp / target(model.gains.weights(quality))).mean()  # every rate counts alike
         return loss, {"bpp": bpp.mean().item()}
