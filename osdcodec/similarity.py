@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 SMALLEST = 161  # side from which on five scales have room for the window
-_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WINDOW = np.exp(-(np.arange(-5, 6, dtype=np.float32) ** 2) / (2 * 1.5**2))
 _WINDOW /= _WINDOW.sum()
@@ -23,11 +23,11 @@ def ms_ssim(original: Image.Image, decoded: Image.Image) -> float:
 
 def _channel(a: np.ndarray, b: np.ndarray) -> float:
     product = 1.0
-    for scale, weight in enumerate(_WEIGHTS):
+    for scale, weight in enumerate(WEIGHTS):
         if scale:
             a, b = _halved(a), _halved(b)
         whole, contrast = _means(a, b)
-        product *= max(whole if scale == len(_WEIGHTS) - 1 else contrast, 0.0) ** weight
+        product *= max(whole if scale == len(WEIGHTS) - 1 else contrast, 0.0) ** weight
     return product
 
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..similarity import WEIGHTS
+
 
 def luma(x: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 1, H, W)"""
@@ -25,14 +27,14 @@ def structure(x: Tensor, y: Tensor) -> Tensor:
     """
     x, y, product = x.flatten(0, 1)[:, None], y.flatten(0, 1)[:, None], x.new_ones(len(x) * 3)
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
-    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+    for scale, weight in enumerate(WEIGHTS):
         if scale:
             odd = [side % 2 for side in x.shape[2:]]
             x, y = F.avg_pool2d(x, 2, padding=odd), F.avg_pool2d(y, 2, padding=odd)
         rows, columns = (windows(side, x.device) for side in x.shape[2:])
         mean_x, mean_y, xx, yy, xy = (rows @ torch.cat([x, y, x * x, y * y, x * y], 1) @ columns.T).split(1, 1)
         term = (2 * (xy - mean_x * mean_y) + c2) / (xx + yy - mean_x**2 - mean_y**2 + c2)
-        if scale == 4:
+        if scale == len(WEIGHTS) - 1:
             term = term * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
         product = product * term.mean((1, 2, 3)).relu() ** weight
     return 1 - product.unflatten(0, (-1, 3)).mean(1)

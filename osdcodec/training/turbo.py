@@ -28,10 +28,10 @@ from .. import downloads
 from ..evaluation.perceptual import PerceptualDistance
 from ..models import CodecModel
 from ..models.turbo import of_base, start_linear
-from ..profile import Profile, quality_of
+from ..profile import Profile
 from ..runtime.torch import new_model, open_tower
 from ..weights import entry
-from .codec import RateControl
+from .codec import RateControl, qualities
 from .data import Photos
 from .export import components_text, count_symbols, count_tokens, normative, registry_text
 from .losses import Discriminator, hinge
@@ -253,7 +253,6 @@ def run(
     torch.manual_seed(seed)
     random, crops = np.random.default_rng([20, seed]), Crops(data / "train", config["crop"], seed)
     batches = iter(DataLoader(crops, config["batch"], num_workers=config["workers"], pin_memory=device.type == "cuda"))
-    anchors = np.array([quality_of(lmbda) for lmbda in config["lambdas"]])
     accelerator.gradient_accumulation_steps, accelerator.step = config["accumulate"], 0  # stages accumulate differently
     prepared, stepper = accelerator.prepare(stage, optimizer)
     values: dict[str, list[float]] = {}
@@ -268,11 +267,7 @@ def run(
             group["lr"] = config["learning_rate"] * group["factor"] * warm * fall
         for _ in range(config["accumulate"]):
             x = next(batches).to(device, memory_format=torch.channels_last).float() / 127.5 - 1
-            # Half of the qualities at the anchors, half anywhere between.
-            drawn = np.where(
-                random.random(len(x)) < 0.5, random.choice(anchors, len(x)), random.integers(0, 256, len(x))
-            )
-            quality = torch.from_numpy(drawn).float().to(device)
+            quality = qualities(random, len(x)).to(device)
             weights = model.gains.weights(quality)
             with accelerator.accumulate(prepared):
                 loss, bpp, record, judged = prepared(x, quality, control(weights), share)
