@@ -17,6 +17,7 @@ files that ours lists.
 import hashlib
 import os
 import tomllib
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ SUFFIX = ".safetensors"
 VARIABLE = "OSDC_WEIGHTS"
 _PACKAGE = Path(__file__).parent
 _EMBEDDED = _PACKAGE / "embedded"
-_SCALE, _GRAPH = "|scale", "graph."
+_SCALE, _GRAPH, _DEFLATED = "|scale", "graph.", "|deflated"
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,17 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
-    graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
     folder = Path(weights_dir) if weights_dir else None
-    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path, folder)
+    return Weights(PROFILES[model["profile"]], _tensors(stored), _graphs(stored), identity, path, folder)
+
+
+def _graphs(stored: dict[str, np.ndarray]) -> dict[str, bytes]:
+    graphs = {}
+    for name, array in stored.items():
+        if name.startswith(_GRAPH):
+            content = zlib.decompress(array) if name.endswith(_DEFLATED) else array.tobytes()
+            graphs[name.removeprefix(_GRAPH).removesuffix(_DEFLATED)] = content
+    return graphs
 
 
 def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ rate_factors = { prior = 3.0 }
 crops = [[2, 192], [1, 192]]
 learning_rate = 5e-4
 weight_decay = 0.0
-mse = 38.0
+mse = [30.0, 32.0, 34.0, 36.0, 38.0]
 coarse = 4.0
 relay = 0.5
 ms_ssim = [3.0, 2.5, 2.0, 1.5, 1.0]

@@ -93,7 +93,7 @@ def train_codec(
         part.requires_grad_(False)
     extra = Extra(profile, config).to(device)
     trainer = Trainer("codec", out, model, accelerator, config, extra=extra)
-    ms_ssim, detail = (torch.tensor(config[name], device=device) for name in ("ms_ssim", "detail"))
+    squared, ms_ssim, detail = (torch.tensor(config[name], device=device) for name in ("mse", "ms_ssim", "detail"))
     judge = torch.optim.AdamW(extra.discriminator.parameters(), 2e-4, betas=(0.5, 0.99), weight_decay=0.0)
     perceptual = None
     if config["perceptual"]:
@@ -121,8 +121,9 @@ def train_codec(
         x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
         extra.control.update(weights, bpp.detach())
 
-        mse, distances, flat = F.mse_loss(x_hat, x), distance_of(x_hat, x), flatness(x_hat, x)
-        loss = config["mse"] * mse + (extra.control(weights) * bpp).mean()
+        mse = (x_hat - x).square().mean((1, 2, 3))
+        distances, flat = distance_of(x_hat, x), flatness(x_hat, x)
+        loss = (weights @ squared * mse + extra.control(weights) * bpp).mean()
         loss = (
             loss
             + config["coarse"] * F.mse_loss(coarse.float(), x[part])
@@ -131,7 +132,7 @@ def train_codec(
             + (weights @ ms_ssim * distances + weights @ detail * flat).mean()
         )
         record = {
-            "psnr": (-10 * torch.log10((x_hat - x).detach().square().mean((1, 2, 3)) / 4)).mean().item(),
+            "psnr": (-10 * torch.log10(mse.detach() / 4)).mean().item(),
             "bpp": bpp.mean().item(),
             "ms_ssim": 1 - distances.mean().item(),
             "flatness": flat.mean().item(),

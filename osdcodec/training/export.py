@@ -3,6 +3,7 @@
 import io
 import json
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -194,8 +195,8 @@ def export(
     graphs = {}
     for verb in verbs(model.profile):
         proto, names = graph(model, verb)
-        graphs[f"graph.{verb}"] = np.frombuffer(proto, np.uint8)
-        graphs[f"graph.{verb}.tensors"] = np.frombuffer("\n".join(names).encode(), np.uint8)
+        for name, text in ((verb, proto), (f"{verb}.tensors", "\n".join(names).encode())):
+            graphs[f"graph.{name}|deflated"] = np.frombuffer(zlib.compress(text, 9), np.uint8)
     data = save(networks(model) | normative(model, token_counts, symbol_counts) | (preview or {}) | graphs, metadata)
     path.write_bytes(data)
     return len(data)
