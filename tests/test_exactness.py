@@ -58,7 +58,9 @@ prior = Prior(model.tensors, model.profile)
 for folder in sys.argv[2:]:
     for path in sorted(Path(folder).glob("*.osd")):
         osd = container.unpack(path.read_bytes())
-        print(path.stem, prior.decode(osd.payload, osd.quality, *model.profile.grid(osd.width, osd.height)).digest())
+        grid, found = model.profile.grid(osd.width, osd.height), container.regions(osd)
+        qualities = numpy.array(found.qualities(osd.quality, model.profile.stride, *grid)) if found else None
+        print(path.stem, prior.decode(osd.payload, osd.quality, *grid, qualities).digest())
 heavy = {"torch", "onnxruntime", "PIL", "diffusers"} & set(sys.modules)
 assert not heavy, heavy
 """

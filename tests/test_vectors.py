@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from osdcodec import container, weights
-from osdcodec.codec import Decoder, decode_symbols
+from osdcodec.codec import Decoder, decode_symbols, qualities_of
 from osdcodec.entropy.prior import Prior
 from osdcodec.evaluation import conformance
 from osdcodec.evaluation.conformance import VECTORS, check, distance, main, renew
@@ -44,7 +44,7 @@ def test_vectors_cover_the_format(model):
     assert qualities > {quality_of(lmbda) for lmbda in ANCHORS} and {0, 255} < qualities
     sides = {side for osd in files for side in (osd.width, osd.height)}
     assert {1, 127, 128, 16384} <= sides and any(side % 2 for side in sides - {1, 127})
-    assert {kind for osd in files for kind, _ in osd.sections} == {"A", "i", "e", "x", "z"}
+    assert {kind for osd in files for kind, _ in osd.sections} == {"A", "G", "i", "e", "x", "z"}
     assert {len(osd.payload) % 4 for osd in files} == {0, 1, 2, 3}
 
     prior, rows_used, symbols_used, tokens = Prior(model.tensors, model.profile), set(), set(), set()
@@ -59,7 +59,7 @@ def test_vectors_cover_the_format(model):
             rows_used.update(rows.tolist())
             return (symbols.hyper.ravel() if part == "hyper" else symbols.latent[mask]) + prior.limit
 
-        prior._walk(osd.quality, *model.profile.grid(osd.width, osd.height), code)
+        prior._walk(osd.quality, *model.profile.grid(osd.width, osd.height), code, qualities_of(osd, model.profile))
     assert rows_used == set(range(len(prior.tables)))
     assert {-prior.limit, 0, prior.limit} <= symbols_used
     assert {0, model.profile.codebook_size - 1} <= tokens

@@ -145,7 +145,7 @@ def latents(encoder: Encoder) -> list[Vector]:
 
 
 def sections(encoder: Encoder) -> list[Vector]:
-    """Vectors with sections: each lower-case one, all at once, one that no reader knows, and alpha."""
+    """Vectors with sections: each lower-case one, all at once, one that no reader knows, alpha, and regions."""
     picture = open_image(EXAMPLES / "coffee.png").resize((48, 40))
     osd, _ = encoder.code(picture, 1.0)
     exif = Image.Exif()
@@ -170,7 +170,13 @@ def sections(encoder: Encoder) -> list[Vector]:
         vectors.append((name, what, pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))))
     carried = (("A", alpha.getvalue()),)
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
-    return [*vectors, ("alpha", "section A, lossless WebP", alpha_file)]
+    boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
+    regions, _ = encoder.code(open_image(EXAMPLES / "coffee.png").resize((150, 100)), 1.0, roi=boxes)
+    return [
+        *vectors,
+        ("alpha", "section A, lossless WebP", alpha_file),
+        ("regions", "section G, two regions of interest: version 1.1", pack(regions)),
+    ]
 
 
 def main(arguments: list[str] | None = None) -> None:
