@@ -38,7 +38,6 @@ perceptual_stages = 2
 perceptual_share = 0.5
 perceptual_every = 1
 adversarial = 0.1
-lambdas = [2.0, 1.0, 0.5, 0.25, 0.1]
 bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
 rate = [14.0, 8.0, 4.5, 2.5, 1.4]
 steer = 0.005

@@ -40,6 +40,10 @@ class RateControl(nn.Module):
         share = 0.02 * weights
         self.bpp += (share * (bpp[:, None] - self.bpp)).sum(0)
 
+    def record(self) -> dict[str, float]:
+        """The running mean of each anchor lambda, for the log."""
+        return {f"bpp{lmbda:g}": float(bpp) for lmbda, bpp in zip(ANCHORS, self.bpp, strict=True)}
+
 
 class Extra(nn.Module):
     """What training needs beside the model: rate control and discriminator."""
@@ -140,7 +144,7 @@ def train_codec(
             "snr": out.signal_to_noise.item(),
             "gain": (F.mse_loss(out.z_c, out.z) / F.mse_loss(out.z_hat, out.z)).item(),
         }
-        record |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], extra.control.bpp, strict=True)}
+        record |= extra.control.record()
         if perceptual is not None and generative and number % config["perceptual_every"] == 0:
             some = slice(0, max(1, round(len(x) * config["perceptual_share"])))
             distance = perceptual(x_hat[some], x[some]).mean()

@@ -296,7 +296,7 @@ def run(
         if done % every == 0 or done == steps:
             if accelerator.is_main_process:
                 means = {key: round(statistics.fmean(seen), 5) for key, seen in values.items()}
-                means |= {f"bpp{lmbda:g}": float(b) for lmbda, b in zip(config["lambdas"], control.bpp, strict=True)}
+                means |= control.record()
                 line = {
                     "step": done,
                     "seconds": round(seconds),
