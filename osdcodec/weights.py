@@ -36,7 +36,7 @@ SUFFIX = ".safetensors"
 VARIABLE = "OSDC_WEIGHTS"
 _PACKAGE = Path(__file__).parent
 _EMBEDDED = _PACKAGE / "embedded"
-_SCALE, _GRAPH, _DEFLATED = "|scale", "graph.", "|deflated"
+_SCALE, _GRAPH, _DEFLATED, _SHAPE = "|scale", "graph.", "|deflated", "|shape"
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,11 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
     if hashlib.sha256(data).hexdigest() != model["sha256"]:
         raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
     try:
-        stored = parse(data)
+        stored = inflate(parse(data))
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    except (zlib.error, ValueError) as error:
+        raise WeightsError(f"{path} holds a tensor that cannot be inflated: {error}") from error
     try:
         identity = model_id(stored)
     except KeyError as error:
@@ -178,13 +180,40 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
     return Weights(PROFILES[model["profile"]], _tensors(stored), _graphs(stored), identity, path, folder)
 
 
-def _graphs(stored: dict[str, np.ndarray]) -> dict[str, bytes]:
-    graphs = {}
+def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """int8 and 1-D uint8 tensors NAME -> NAME|deflated, uint8, and of the former NAME|shape, int32; others as they are.
+
+    The int8 weights of `training.export` hold 6.4 bits: Huffman codes take a fifth off the file, for a tenth of a second when it
+    is opened.
+    """
+    stored = {}
+    for name, array in tensors.items():
+        if array.dtype not in (np.int8, np.uint8):
+            stored[name] = array
+            continue
+        stored[name + _DEFLATED] = np.frombuffer(zlib.compress(array.tobytes(), 9), np.uint8)
+        if array.dtype == np.int8:
+            stored[name + _SHAPE] = np.array(array.shape, np.int32)
+    return stored
+
+
+def inflate(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `deflate`. zlib.error or ValueError if a tensor is damaged."""
+    tensors = {}
     for name, array in stored.items():
-        if name.startswith(_GRAPH):
-            content = zlib.decompress(array) if name.endswith(_DEFLATED) else array.tobytes()
-            graphs[name.removeprefix(_GRAPH).removesuffix(_DEFLATED)] = content
-    return graphs
+        if name.endswith(_DEFLATED):
+            name, content = name.removesuffix(_DEFLATED), zlib.decompress(array)
+            shape = stored.get(name + _SHAPE)
+            array = (
+                np.frombuffer(content, np.uint8) if shape is None else np.frombuffer(content, np.int8).reshape(shape)
+            )
+        if not name.endswith(_SHAPE):
+            tensors[name] = array
+    return tensors
+
+
+def _graphs(tensors: dict[str, np.ndarray]) -> dict[str, bytes]:
+    return {name.removeprefix(_GRAPH): array.tobytes() for name, array in tensors.items() if name.startswith(_GRAPH)}
 
 
 def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

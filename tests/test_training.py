@@ -17,6 +17,7 @@ from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.codec import RateControl
+from osdcodec.training.export import quantise
 from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
 from osdcodec.training.release import at_rate, table
 
@@ -25,6 +26,19 @@ def test_every_stage_leaves_a_checkpoint(trained):
     for stage in ("tower", "autoencoder", "codec", "prior"):
         assert torch.load(trained / f"{stage}.pt", weights_only=True)["steps"] == 3
     assert (trained / "small.safetensors").stat().st_size <= 24 * 2**20
+
+
+def test_quantised_weights_are_within_half_a_step():
+    random = np.random.default_rng(0)
+    weight = random.normal(0, 1, (4, 64, 3, 3)).astype(np.float32) * np.array([1, 3, 0.01, 1]).reshape(4, 1, 1, 1)
+    weight[3, 0, 0, 0] = 40  # a channel whose largest weight sets the step
+    steps, scale = quantise(weight.astype(np.float32))
+    assert steps.dtype == np.int8 and scale.dtype == np.float16
+    spread = np.sqrt(np.square(weight).mean((1, 2, 3)))
+    assert scale[:3] == pytest.approx(spread[:3] / 24, rel=1e-3)
+    assert scale[3] == pytest.approx(40 / 127, rel=1e-3)
+    error = np.abs(steps * scale.astype(np.float32).reshape(-1, 1, 1, 1) - weight).max((1, 2, 3))
+    assert (error <= 0.501 * scale + 127 * scale * 2**-11).all()
 
 
 def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):

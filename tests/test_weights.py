@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from osdcodec.profile import SMALL
 
 def network(value: int) -> dict[str, np.ndarray]:
     """Tensors beside those that fix the symbols."""
-    return {
+    plain = {
         "denoiser.weight": np.array([[1, -2, 127], [0, value, -127]], np.int8),
         "denoiser.weight|scale": np.array([0.5, 0.0625], np.float16),
         "denoiser.kernel": np.full((2, 1, 1, 2), value, np.int8),
@@ -26,8 +25,13 @@ def network(value: int) -> dict[str, np.ndarray]:
         "denoiser.bias": np.array([0.25, -1.5], np.float16),
         "denoiser.steps": np.array([7], np.int64),
         "graph.render": np.frombuffer(b"\x08onnx\x00", np.uint8),
-        "graph.render.tensors|deflated": np.frombuffer(zlib.compress(b"denoiser.weight\ndenoiser.bias"), np.uint8),
+        "denoiser.deflated|scale": np.array([0.5], np.float16),
     }
+    deflated = {
+        "graph.render.tensors": np.frombuffer(b"denoiser.weight\ndenoiser.bias", np.uint8),
+        "denoiser.deflated": np.full((1, 3, 1), -value, np.int8),
+    }
+    return plain | weights.deflate(deflated)
 
 
 def release(folder: Path, name: str = "small.safetensors", value: int = 3, **other: np.ndarray) -> dict:
@@ -78,6 +82,7 @@ def test_tensors_come_as_the_networks_want_them(ours):
         "denoiser.weight": np.array([[0.5, -1, 63.5], [0, 0.1875, -7.9375]], np.float32),
         "denoiser.kernel": np.array([[[[6, 6]]], [[[9, 9]]]], np.float32),
         "denoiser.bias": np.array([0.25, -1.5], np.float32),
+        "denoiser.deflated": np.full((1, 3, 1), -1.5, np.float32),
         "denoiser.steps": np.array([7], np.int64),
     }
     expected |= tiny.tensors() | {"semantics.codebook": tiny.tensors()["semantics.codebook"].astype(np.float32)}
@@ -184,6 +189,31 @@ def test_a_safetensors_file_of_something_else_is_refused(ours):
     register(ours.parent, {"profile": "small", "file": "small.safetensors", "model_id": "00000000", "sha256": sha256})
     with pytest.raises(WeightsError, match="codebook"):
         weights.load("small", registry=ours)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"denoiser.deflated|deflated": np.zeros(9, np.uint8)},
+        {"denoiser.deflated|shape": np.array([2, 2], np.int32)},
+    ],
+)
+def test_a_tensor_that_cannot_be_inflated_is_refused(ours, damage):
+    release(ours.parent, **damage)
+    with pytest.raises(WeightsError, match="cannot be inflated"):
+        weights.load("small", registry=ours)
+
+
+def test_weights_take_less_when_deflated_and_come_back_the_same():
+    normal = np.random.default_rng(0).normal(0, 20, (64, 8, 3, 3)).round().clip(-127, 127).astype(np.int8)
+    tensors = {"a": normal, "b": np.frombuffer(b"onnx", np.uint8), "c": np.ones(2, np.float16)}
+    stored = weights.deflate(tensors)
+    assert set(stored) == {"a|deflated", "a|shape", "b|deflated", "c"}
+    assert stored["a|deflated"].size < 0.9 * normal.size
+    back = weights.inflate(stored)
+    assert set(back) == set(tensors)
+    for name, array in tensors.items():
+        assert back[name].dtype == array.dtype and np.array_equal(back[name], array)
 
 
 def test_unknown_profiles_are_refused(ours):
