@@ -16,9 +16,11 @@ from osdcodec.evaluation.perceptual import PerceptualDistance
 from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
+from osdcodec.training.average import main as average
 from osdcodec.training.codec import RateControl
 from osdcodec.training.export import quantise
 from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
+from osdcodec.training.measure import load
 from osdcodec.training.release import at_rate, table
 
 
@@ -39,6 +41,19 @@ def test_quantised_weights_are_within_half_a_step():
     assert scale[3] == pytest.approx(40 / 127, rel=1e-3)
     error = np.abs(steps * scale.astype(np.float32).reshape(-1, 1, 1, 1) - weight).max((1, 2, 3))
     assert (error <= 0.501 * scale + 127 * scale * 2**-11).all()
+
+
+def test_checkpoints_average(trained, tmp_path, capsys):
+    ours, other = (load(trained / f"{name}.pt").state_dict() for name in ("codec", "model"))
+    other["gains.latent"] += 1
+    torch.save(other, tmp_path / "model.pt")
+    average([str(tmp_path / "start.pt"), f"{trained}/codec.pt=0.25", f"{tmp_path}/model.pt=0.75"])
+    mean = load(tmp_path / "start.pt").state_dict()
+    for name in ("gains.latent", "denoiser.unet.conv_in.weight", "autoencoder.mean"):
+        assert torch.allclose(mean[name], 0.25 * ours[name] + 0.75 * other[name], atol=1e-6), name
+    with pytest.raises(SystemExit):
+        average([str(tmp_path / "none.pt"), f"{trained}/codec.pt=0.5", f"{tmp_path}/model.pt=0.6"])
+    assert "sum to 1.1" in capsys.readouterr().err and not (tmp_path / "none.pt").exists()
 
 
 def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):
