@@ -176,8 +176,9 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
+    graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
     folder = Path(weights_dir) if weights_dir else None
-    return Weights(PROFILES[model["profile"]], _tensors(stored), _graphs(stored), identity, path, folder)
+    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path, folder)
 
 
 def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -210,10 +211,6 @@ def inflate(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not name.endswith(_SHAPE):
             tensors[name] = array
     return tensors
-
-
-def _graphs(tensors: dict[str, np.ndarray]) -> dict[str, bytes]:
-    return {name.removeprefix(_GRAPH): array.tobytes() for name, array in tensors.items() if name.startswith(_GRAPH)}
 
 
 def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

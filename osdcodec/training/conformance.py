@@ -146,7 +146,8 @@ def latents(encoder: Encoder) -> list[Vector]:
 
 def sections(encoder: Encoder) -> list[Vector]:
     """Vectors with sections: each lower-case one, all at once, one that no reader knows, alpha, and regions."""
-    picture = open_image(EXAMPLES / "coffee.png").resize((48, 40))
+    coffee = open_image(EXAMPLES / "coffee.png")
+    picture = coffee.resize((48, 40))
     osd, _ = encoder.code(picture, 1.0)
     exif = Image.Exif()
     exif[0x010E] = "coffee"  # ImageDescription
@@ -171,7 +172,7 @@ def sections(encoder: Encoder) -> list[Vector]:
     carried = (("A", alpha.getvalue()),)
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
-    regions, _ = encoder.code(open_image(EXAMPLES / "coffee.png").resize((150, 100)), 1.0, roi=boxes)
+    regions, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),

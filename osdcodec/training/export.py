@@ -199,8 +199,8 @@ def export(
     graphs = {}
     for verb in verbs(model.profile):
         proto, names = graph(model, verb)
-        for name, text in ((verb, proto), (f"{verb}.tensors", "\n".join(names).encode())):
-            graphs[f"graph.{name}"] = np.frombuffer(text, np.uint8)
+        graphs[f"graph.{verb}"] = np.frombuffer(proto, np.uint8)
+        graphs[f"graph.{verb}.tensors"] = np.frombuffer("\n".join(names).encode(), np.uint8)
     beside = deflate(networks(model) | (preview or {}) | graphs)
     data = save(beside | normative(model, token_counts, symbol_counts), metadata)
     path.write_bytes(data)
