@@ -43,11 +43,11 @@ rate = [14.0, 8.0, 4.5, 2.5, 1.4]
 steer = 0.005
 [prior]
 emphasis = 1.0
+pictures = 4
 batch = 1
 crop = 128
 learning_rate = 3e-4
 weight_decay = 0.0
-bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
 [export]
 pictures = 3
 """

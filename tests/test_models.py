@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler
 
 from osdcodec.entropy.prior import Prior as IntegerPrior
 from osdcodec.models import CodecModel
-from osdcodec.models.prior import frequencies, tables
+from osdcodec.models.prior import IntegerConv, Prior, frequencies, tables
 from osdcodec.profile import ANCHORS, SMALL, quality_of
 
 
@@ -85,6 +85,46 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     assert np.array_equal(symbols.y16, (16 * y_hat[0]).numpy())
     tokens = SMALL.tokens * 10
     assert 8 * len(payload) == pytest.approx(bits.sum().item() + tokens, rel=0.005, abs=48)
+
+
+def test_the_gradient_of_the_encoders_cost_is_its_slope(model):
+    prior = Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6)).double()
+    for layer in prior.modules():
+        if isinstance(layer, IntegerConv):
+            layer.exact = False  # steps of integers have no slope
+            layer.input_scale = layer.input_scale.double()
+    random = torch.Generator().manual_seed(6)
+    y = 2 * torch.randn(2, 8, 8, 12, generator=random, dtype=torch.float64)
+    hyper, quality = torch.randn(2, 3, 2, 3, generator=random, dtype=torch.float64).round(), torch.tensor([0.0, 255.0])
+
+    def cost() -> torch.Tensor:
+        bits, error = prior.cost(y, hyper, quality.double())
+        return (bits + error).sum()
+
+    bits = prior(y, hyper, quality.double())[1]
+    assert torch.allclose(prior.cost(y, hyper, quality.double())[0], bits.sum(1))
+    for bias in (prior.context[0]["mean"].conv.bias, prior.context[1]["scale"].conv.bias):
+        prior.zero_grad()
+        cost().backward()
+        slopes = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                bias[2] += sign * 1e-4
+                slopes.append(cost())
+                bias[2] -= sign * 1e-4
+        assert bias.grad[2] == pytest.approx((slopes[0] - slopes[1]).item() / 2e-4, rel=0.02)
+
+
+def test_means_learn_from_what_is_reconstructed_and_not_from_the_bits():
+    prior = Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
+    random = torch.Generator().manual_seed(7)
+    y, hyper = torch.randn(1, 8, 4, 6, generator=random, requires_grad=True), torch.zeros(1, 3, 1, 2)
+    y_hat, bits = prior(y, hyper, torch.tensor([100.0]))
+    last, mask = prior.context[-1]["mean"].conv.bias, prior.masks(y)[-1]  # of the group on which no other depends
+    of_y, of_mean = torch.autograd.grad(y_hat.sum(), [y, last], retain_graph=True)
+    assert torch.equal(of_mean, mask.sum((1, 2)).float())  # each place once, whatever its symbol
+    assert (of_y[0][mask] == 1).all()  # straight through
+    assert torch.autograd.grad(bits.sum(), [last], allow_unused=True) == (None,)
 
 
 def test_untrained_denoiser_leaves_the_coarse_latent(model):

@@ -1,6 +1,7 @@
 """Three steps of every stage on the CPU, exported and used for a round trip."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.average import main as average
+from osdcodec.training.calibrate import main as calibrate
 from osdcodec.training.codec import RateControl
 from osdcodec.training.export import quantise
 from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
@@ -54,6 +56,22 @@ def test_checkpoints_average(trained, tmp_path, capsys):
     with pytest.raises(SystemExit):
         average([str(tmp_path / "none.pt"), f"{trained}/codec.pt=0.5", f"{tmp_path}/model.pt=0.6"])
     assert "sum to 1.1" in capsys.readouterr().err and not (tmp_path / "none.pt").exists()
+
+
+def test_gains_are_moved_to_the_rates_aimed_at(trained, tmp_path, capsys):
+    shutil.copyfile(trained / "model.pt", tmp_path / "model.pt")
+    (tmp_path / "train").symlink_to(EXAMPLES)
+    before = load(trained / "model.pt").state_dict()
+    aims = [0.1, 0.12, 0.14, 0.16, 0.18]  # the prior of three steps needs 0.065 for zeros alone
+    arguments = [str(tmp_path / "model.pt"), str(EXAMPLES), "--data", str(tmp_path), "--crops", "3"]
+    calibrate([*arguments, "--bpp", *map(str, aims)])
+    rounds = [[float(rate) for rate in line.split()[1:]] for line in capsys.readouterr().out.splitlines()]
+    assert rounds[0] != pytest.approx(aims, rel=0.05) and rounds[-1] == pytest.approx(aims, rel=0.02)
+    after = load(tmp_path / "model.pt").state_dict()
+    assert {name for name, value in after.items() if (value != before[name]).any()} == {"gains.latent", "gains.inverse"}
+    moved = after["gains.latent"] - before["gains.latent"]
+    assert torch.allclose(moved, before["gains.inverse"] - after["gains.inverse"], atol=1e-6)
+    assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-6)  # all channels alike
 
 
 def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):

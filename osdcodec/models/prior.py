@@ -177,8 +177,22 @@ class Prior(nn.Module):
         bits_hyper, *bits = ((mask * self.bits(symbols, row)).sum((1, 2, 3)) for symbols, row, mask in coded)
         return y_hat, torch.stack([bits_hyper, sum(bits)], 1)
 
+    def cost(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward` -> what the encoder weighs, (B,) each: bits, and squared error over the price of a bit.
+
+        For training the prior alone. Symbols have no gradient here and need none: they are those for which the sum is least, so it
+        has no step where they change. Bits alone are no aim: they fall where the encoder drops what is worth its bits.
+        """
+        y_hat, coded = self.walk(y, hyper, quality)
+        bits = sum((mask * self.bits(symbols, row)).sum((1, 2, 3)) for symbols, row, mask in coded)
+        return bits, (y_hat - y).square().sum((1, 2, 3)) / self.profile.bit_price
+
     def walk(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
-        """As `forward` -> y_hat, and symbols, table rows and mask, all of one shape, of the hyper-latent and the four groups."""
+        """As `forward` -> y_hat, and symbols, table rows and mask, all of one shape, of the hyper-latent and the four groups.
+
+        The gradient passes the symbols straight through to y, but not to the means: these learn from y_hat alone, in which they
+        stand whatever the symbol. From the bits they would learn next to nothing, for most symbols are 0, where bits are level.
+        """
         plane = quality[:, None, None, None].round()
         row = 2**SCALE_BITS * self.hyper_scale(plane * QUALITY_SCALE)
         symbols = round_through(hyper).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
@@ -190,7 +204,7 @@ class Prior(nn.Module):
         for group, mask in zip(self.context, self.masks(y), strict=True):
             hidden = group["1"](group["0"](torch.cat([features, y_hat], 1)))
             mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
-            symbols = self.quantise(y - mean, row)
+            symbols = self.quantise(y - mean.detach(), row)
             coded.append((symbols, row, mask.expand_as(symbols)))
             y_hat = y_hat + mask * (symbols + mean)
         return y_hat, coded

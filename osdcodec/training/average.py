@@ -1,7 +1,8 @@
 """The mean of the weights of several checkpoints: `python -m osdcodec.training.average OUT CHECKPOINT=SHARE …`.
 
 States of one run, or of runs that went on from each other, average to a model better than any of them (model soups, Wortsman et
-al., 2022; lab book, revisions 5 and 6). OUT may be called start.pt, from which stage `codec` goes on, or model.pt, for `export`.
+al., 2022; lab book, revisions 5 and 6). OUT may be called start.pt, from which stage `codec` goes on, averaged.pt, which stage `prior`
+then takes in place of codec.pt, or model.pt, for `export`.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Stage `prior`: the transforms stand still, the prior is fitted to their rounded symbols on larger crops.
 
-And the step of the denoiser is lengthened: the losses leave it shorter than it looks best.
+Their latents are made once, so that a step is hundreds of times cheaper than one of stage `codec`. And the step of the
+denoiser is lengthened: the losses leave it shorter than it looks best.
 """
 
 from pathlib import Path
@@ -8,61 +9,64 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..models import CodecModel
 from ..profile import Profile
-from .codec import RateControl, qualities
+from .codec import qualities
 from .data import Photos
 from .trainer import Trainer
 
 
-class Coded(nn.Module):
-    """The part of the model that decides the bits: everything up to the prior is fixed."""
-
-    def __init__(self, model: CodecModel) -> None:
-        super().__init__()
-        self.prior, self.model = model.prior, [model]  # a list hides the rest from the optimizer and the average
-
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
-        """x (B, 3, H, W), quality (B,) -> bits (B, 2) of the symbols as they are written"""
-        (model,) = self.model
-        with torch.no_grad():
-            y, hyper, _ = model.analyse(x, F.interpolate(x, (model.profile.thumb,) * 2, mode="bicubic", antialias=True))
-            gain, _, hyper_gain = model.gains(quality)
-        return self.prior(y * gain, hyper * hyper_gain, quality)[1]
+@torch.no_grad()
+def latents(model: CodecModel, photos: Photos, pictures: int, side: int, batch: int) -> tuple[Tensor, Tensor]:
+    """y (N, C_y, h, w) and hyper-latent (N, C_h, hh, hw) of N random crops, before their gains."""
+    found = []
+    for first in range(0, pictures, batch):
+        x = photos.batch(min(batch, pictures - first), side).to(model.semantics.codebook.device)
+        found.append(model.analyse(x, F.interpolate(x, (model.profile.thumb,) * 2, mode="bicubic", antialias=True))[:2])
+    y, hyper = zip(*found, strict=True)
+    return torch.cat(y), torch.cat(hyper)
 
 
-def averaged(profile: Profile, path: Path) -> CodecModel:
+def averaged(profile: Profile, state: dict) -> CodecModel:
     """The averaged model of a checkpoint of stage `codec`."""
-    state = torch.load(path, map_location="cpu", weights_only=True)["average"]
     model = CodecModel(profile)
-    model.load_state_dict({k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")})
+    average = {k.removeprefix("module."): v for k, v in state["average"].items() if k.startswith("module.")}
+    model.load_state_dict(average)
     return model
 
 
 def train_prior(
     profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
 ) -> CodecModel:
-    """Fits the prior of out/codec.pt; leaves the whole model in out/model.pt."""
+    """Fits the prior of out/codec.pt, or of what `training.average` left as out/averaged.pt; the whole is then out/model.pt."""
     photos, random = Photos(data / "train", seed=3), np.random.default_rng(3)
-    model = averaged(profile, out / "codec.pt").to(accelerator.device, memory_format=torch.channels_last)
+    state = torch.load(out / "codec.pt", map_location="cpu", weights_only=True)
+    model = averaged(profile, state)
+    if (out / "averaged.pt").exists():
+        model.load_state_dict(torch.load(out / "averaged.pt", map_location="cpu", weights_only=True))
+    model.to(accelerator.device, memory_format=torch.channels_last)
     model.requires_grad_(False).eval()
     for parameter in model.denoiser.unet.conv_out.parameters():  # which the symbols do not know of
         parameter.mul_(config["emphasis"])
     model.prior.requires_grad_(True).train()
-    coded = Coded(model)
-    trainer = Trainer("prior", out, coded, accelerator, config)
-    target = RateControl(config["bpp"], config["bpp"], 0.0).to(accelerator.device)  # expected bpp of a quality
+    y, hyper = latents(model, photos, config["pictures"], config["crop"], config["batch"])
+    trainer = Trainer("prior", out, model.prior, accelerator, config)
+    # A bit weighs what it weighed in stage `codec`: else the prior takes from one rate to give to another.
+    log_rate = state["extra"]["control.log_rate"].to(accelerator.device)
 
     def step(_: int) -> tuple[Tensor, dict[str, float]]:
-        x = photos.batch(config["batch"], config["crop"]).to(accelerator.device, memory_format=torch.channels_last)
-        quality = qualities(random, len(x)).to(accelerator.device)
-        bpp = coded(x, quality).sum(1) / x[0, 0].numel()
-        loss = (bpp / target(model.gains.weights(quality))).mean()  # every rate counts alike
-        return loss, {"bpp": bpp.mean().item()}
+        chosen = torch.from_numpy(random.integers(len(y), size=config["batch"])).to(y.device)
+        quality = qualities(random, len(chosen)).to(y.device)
+        with torch.no_grad():
+            gain, _, hyper_gain = model.gains(quality)
+            weight = (model.gains.weights(quality) @ log_rate).exp()
+        bits, error = model.prior.cost(y[chosen] * gain, hyper[chosen] * hyper_gain, quality)
+        bpp, error = bits / config["crop"] ** 2, error / config["crop"] ** 2
+        return (weight * (bpp + error)).mean(), {"bpp": bpp.mean().item(), "error": error.mean().item()}
 
-    model.prior.load_state_dict(trainer.run(step, minutes, steps).prior.state_dict())
+    model.prior.load_state_dict(trainer.run(step, minutes, steps).state_dict())
     torch.save(model.state_dict(), out / "model.pt")
     return model

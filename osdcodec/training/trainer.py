@@ -16,11 +16,11 @@ Step = Callable[[int], tuple[Tensor, dict[str, float]]]  # step number -> loss, 
 
 
 def warm_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Exponential moving average whose decay rises from 0.1 to `decay`: the first steps must not linger in it."""
+    """Exponential moving average whose decay rises from a quarter to `decay`: the first steps must not linger in it."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        share = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        share = 1 - min(decay, (1 + float(count)) / (4 + float(count)))
         torch._foreach_lerp_(averages, currents, share)
 
     return update
@@ -40,7 +40,7 @@ class Trainer:
         model: nn.Module,
         accelerator: Accelerator,
         config: dict,
-        decay: float = 0.999,
+        decay: float = 0.9999,
         extra: nn.Module | None = None,
     ) -> None:
         self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, config["learning_rate"]
