@@ -184,7 +184,7 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
 def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """int8 and 1-D uint8 tensors NAME -> NAME|deflated, uint8, and of the former NAME|shape, int32; others as they are.
 
-    The int8 weights of `training.export` hold 6.4 bits: Huffman codes take a fifth off the file, for a tenth of a second when it
+    The int8 weights of `training.export` hold 7 bits: Huffman codes take an eighth off the file, for a tenth of a second when it
     is opened.
     """
     stored = {}

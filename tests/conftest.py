@@ -48,6 +48,13 @@ batch = 1
 crop = 128
 learning_rate = 3e-4
 weight_decay = 0.0
+[balance]
+steps = 2
+crop = 192
+learning_rate = 4e-3
+mse = [10.0, 10.0, 10.0, 10.0, 10.0]
+ms_ssim = [1.0, 1.0, 1.0, 1.0, 1.0]
+detail = [5.0, 5.0, 5.0, 5.0, 5.0]
 [export]
 pictures = 3
 """

@@ -78,7 +78,7 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     twin.profile = profile
     try:
         with torch.no_grad():
-            y_hat, bits = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64))
+            y_hat, bits, _ = twin(y, hyper, torch.tensor([100.0], dtype=torch.float64))
     finally:
         model.prior.float().profile = SMALL
     payload, symbols = integer.encode(y[0].numpy(), hyper[0].numpy(), np.arange(SMALL.tokens), 100)
@@ -87,8 +87,12 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     assert 8 * len(payload) == pytest.approx(bits.sum().item() + tokens, rel=0.005, abs=48)
 
 
-def test_the_gradient_of_the_encoders_cost_is_its_slope(model):
-    prior = Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6)).double()
+def small_prior() -> Prior:
+    return Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
+
+
+def test_the_prior_learns_from_the_slope_of_what_the_encoder_weighs():
+    prior = small_prior().double()
     for layer in prior.modules():
         if isinstance(layer, IntegerConv):
             layer.exact = False  # steps of integers have no slope
@@ -98,12 +102,11 @@ def test_the_gradient_of_the_encoders_cost_is_its_slope(model):
     hyper, quality = torch.randn(2, 3, 2, 3, generator=random, dtype=torch.float64).round(), torch.tensor([0.0, 255.0])
 
     def cost() -> torch.Tensor:
-        bits, error = prior.cost(y, hyper, quality.double())
-        return (bits + error).sum()
+        _, bits, error = prior(y, hyper, quality.double())
+        return bits.sum() + error.sum()
 
-    bits = prior(y, hyper, quality.double())[1]
-    assert torch.allclose(prior.cost(y, hyper, quality.double())[0], bits.sum(1))
-    for bias in (prior.context[0]["mean"].conv.bias, prior.context[1]["scale"].conv.bias):
+    # Of the last group: what an earlier one reconstructs changes what later ones see, of which the gradient does not know.
+    for bias in (prior.context[-1]["mean"].conv.bias, prior.context[-1]["scale"].conv.bias):
         prior.zero_grad()
         cost().backward()
         slopes = []
@@ -115,16 +118,17 @@ def test_the_gradient_of_the_encoders_cost_is_its_slope(model):
         assert bias.grad[2] == pytest.approx((slopes[0] - slopes[1]).item() / 2e-4, rel=0.02)
 
 
-def test_means_learn_from_what_is_reconstructed_and_not_from_the_bits():
-    prior = Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
-    random = torch.Generator().manual_seed(7)
+def test_the_picture_trains_the_latent_and_the_error_the_means():
+    prior, random = small_prior(), torch.Generator().manual_seed(7)
     y, hyper = torch.randn(1, 8, 4, 6, generator=random, requires_grad=True), torch.zeros(1, 3, 1, 2)
-    y_hat, bits = prior(y, hyper, torch.tensor([100.0]))
-    last, mask = prior.context[-1]["mean"].conv.bias, prior.masks(y)[-1]  # of the group on which no other depends
-    of_y, of_mean = torch.autograd.grad(y_hat.sum(), [y, last], retain_graph=True)
-    assert torch.equal(of_mean, mask.sum((1, 2)).float())  # each place once, whatever its symbol
-    assert (of_y[0][mask] == 1).all()  # straight through
-    assert torch.autograd.grad(bits.sum(), [last], allow_unused=True) == (None,)
+    y_hat, bits, error = prior(y, hyper, torch.tensor([100.0]))
+    assert torch.allclose(error, (y_hat - y).square().sum() / SMALL.bit_price)
+    means = [group["mean"].conv.weight for group in prior.context]
+    of_y, *of_means = torch.autograd.grad(y_hat.sum(), [y, *means], retain_graph=True, allow_unused=True)
+    assert (of_y == 1).all() and of_means == [None] * 4  # straight through
+    of_y, *of_means = torch.autograd.grad(error.sum(), [y, *means], retain_graph=True, allow_unused=True)
+    assert of_y is None and all(gradient.abs().sum() > 0 for gradient in of_means)
+    assert torch.autograd.grad(bits.sum(), means, allow_unused=True) == (None,) * 4
 
 
 def test_untrained_denoiser_leaves_the_coarse_latent(model):

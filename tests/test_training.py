@@ -18,9 +18,10 @@ from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.average import main as average
+from osdcodec.training.balance import main as balance
 from osdcodec.training.calibrate import main as calibrate
 from osdcodec.training.codec import RateControl
-from osdcodec.training.export import quantise
+from osdcodec.training.export import STEPS, quantise
 from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
 from osdcodec.training.measure import load
 from osdcodec.training.release import at_rate, table
@@ -38,9 +39,9 @@ def test_quantised_weights_are_within_half_a_step():
     weight[3, 0, 0, 0] = 40  # a channel whose largest weight sets the step
     steps, scale = quantise(weight.astype(np.float32))
     assert steps.dtype == np.int8 and scale.dtype == np.float16
-    spread = np.sqrt(np.square(weight).mean((1, 2, 3)))
-    assert scale[:3] == pytest.approx(spread[:3] / 24, rel=1e-3)
-    assert scale[3] == pytest.approx(40 / 127, rel=1e-3)
+    spread, largest = np.sqrt(np.square(weight).mean((1, 2, 3))), np.abs(weight).max((1, 2, 3))
+    assert scale == pytest.approx(np.maximum(spread / STEPS, largest / 127), rel=1e-3)
+    assert scale[3] > 2 * spread[3] / STEPS
     error = np.abs(steps * scale.astype(np.float32).reshape(-1, 1, 1, 1) - weight).max((1, 2, 3))
     assert (error <= 0.501 * scale + 127 * scale * 2**-11).all()
 
@@ -72,6 +73,18 @@ def test_gains_are_moved_to_the_rates_aimed_at(trained, tmp_path, capsys):
     moved = after["gains.latent"] - before["gains.latent"]
     assert torch.allclose(moved, before["gains.inverse"] - after["gains.inverse"], atol=1e-6)
     assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-6)  # all channels alike
+
+
+def test_balance_moves_inverse_gains_by_their_shares(trained, tmp_path):
+    shutil.copyfile(trained / "model.pt", tmp_path / "model.pt")
+    (tmp_path / "train").symlink_to(EXAMPLES)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    arguments = [str(tmp_path / "model.pt"), "--data", str(tmp_path), "--config", str(tmp_path / "config.toml")]
+    balance([*arguments, "--share", "0", "0", "0", "0.5", "1"])
+    before, after = (load(folder / "model.pt").state_dict() for folder in (trained, tmp_path))
+    assert {name for name, value in after.items() if (value != before[name]).any()} == {"gains.inverse"}
+    moved = (after["gains.inverse"] - before["gains.inverse"]).abs().mean(1)
+    assert (moved[:3] == 0).all() and 0 < moved[3] < moved[4]
 
 
 def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
             y, hyper, tokens = model.analyse(torch.from_numpy(x), torch.from_numpy(thumb))
             y, hyper = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
             payload, _ = prior.encode(y[0].numpy(), hyper[0].numpy(), tokens[0].numpy(), quality)
-            _, bits = model.prior(y, hyper, torch.tensor([float(quality)]))
+            _, bits, _ = model.prior(y, hyper, torch.tensor([float(quality)]))
             counts = loaded.tensors["prior.token_tables"][np.arange(model.profile.tokens), tokens[0].numpy()]
             written, ideal = written + len(payload), ideal + (bits.sum().item() + (24 - np.log2(counts)).sum()) / 8
         print(

@@ -25,6 +25,7 @@ class Reconstruction:
     z_c: Tensor  # what the synthesis made of the symbols
     z_hat: Tensor  # and the denoiser of that
     bits: Tensor  # (B, 2) hyper-latent, latent
+    error: Tensor  # (B,) of the latent, over the price of a bit: what the prior learns from beside the bits
     signal_to_noise: Tensor  # of the start z_N
 
 
@@ -75,8 +76,8 @@ class CodecModel(nn.Module):
         low, high = self.profile.noise_low, self.profile.noise_high
         return torch.round(low + (high - low) * quality / 255)
 
-    def compress(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """x (B, 3, H, W), quality (B,) in [0, 255] -> z, z_c, condition, tokens, bits (B, 2) as training sees them"""
+    def compress(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """x (B, 3, H, W), quality (B,) in [0, 255] -> z, z_c, condition, tokens, bits (B, 2), error (B,) as training sees them"""
         with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
             thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
             features, tokens = self.semantics(thumb)
@@ -86,15 +87,15 @@ class CodecModel(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the integers of the prior
             gain, inverse, hyper_gain = self.gains(quality)
             hyper = hyper * hyper_gain
-            y_hat, bits = self.prior((y * gain).float(), hyper.float(), quality)
+            y_hat, bits, error = self.prior((y * gain).float(), hyper.float(), quality)
         z_c, condition = self.synthesise(y_hat * inverse, tokens)
-        return z, z_c, condition, tokens, bits
+        return z, z_c, condition, tokens, bits, error
 
     def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
         """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
-        z, z_c, condition, tokens, bits = self.compress(x, quality)
+        z, z_c, condition, tokens, bits, error = self.compress(x, quality)
         level = self.levels(quality)
         alpha_bar = self.alpha_bars[level.long()][:, None, None, None]
         z_hat = self.denoise(z_c, condition, tokens, torch.randn_like(z_c), level, alpha_bar)
         signal_to_noise = (alpha_bar * z_c.square()).mean() / (1 - alpha_bar).mean()
-        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, signal_to_noise.detach())
+        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach())

@@ -166,32 +166,28 @@ class Prior(nn.Module):
         phase = 2 * (rows % 2) + columns % 2
         return [phase == (place ^ quarter) for place in PHASES]
 
-    def forward(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """y (B, C_y, h, w), hyper (B, C_h, hh, hw), both gained, quality (B,) -> y_hat like y, bits (B, 2)
+    def forward(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """y (B, C_y, h, w), hyper (B, C_h, hh, hw), both gained, quality (B,) -> y_hat like y, bits (B, 2), error (B,)
 
         y_hat is rounded straight-through, as the decoder will see it, and the bits of hyper-latent and latent are those
         of the rounded symbols: with uniform noise in their place each of the many zeros would seem to cost 0.1 bit, which
-        at 0.03 bit per pixel is a third of the file.
+        at 0.03 bit per pixel is a third of the file. error is that of y_hat, squared, over the price of a bit.
+
+        The prior learns from bits + error, the cost that the encoder weighs when it chooses symbols. It has no gradient
+        through them and needs none: they are those for which the sum is least, so it has no step where they change. From
+        the bits alone the means would learn next to nothing, for most symbols are 0, where bits are level.
         """
-        y_hat, coded = self.walk(y, hyper, quality)
+        y_hat, error, coded = self.walk(y, hyper, quality)
         bits_hyper, *bits = ((mask * self.bits(symbols, row)).sum((1, 2, 3)) for symbols, row, mask in coded)
-        return y_hat, torch.stack([bits_hyper, sum(bits)], 1)
+        return y_hat, torch.stack([bits_hyper, sum(bits)], 1), error.sum((1, 2, 3)) / self.profile.bit_price
 
-    def cost(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward` -> what the encoder weighs, (B,) each: bits, and squared error over the price of a bit.
+    def walk(
+        self, y: Tensor, hyper: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+        """As `forward` -> y_hat, its squared error like y, and symbols, table rows and mask, all of one shape, of the
+        hyper-latent and the four groups.
 
-        For training the prior alone. Symbols have no gradient here and need none: they are those for which the sum is least, so it
-        has no step where they change. Bits alone are no aim: they fall where the encoder drops what is worth its bits.
-        """
-        y_hat, coded = self.walk(y, hyper, quality)
-        bits = sum((mask * self.bits(symbols, row)).sum((1, 2, 3)) for symbols, row, mask in coded)
-        return bits, (y_hat - y).square().sum((1, 2, 3)) / self.profile.bit_price
-
-    def walk(self, y: Tensor, hyper: Tensor, quality: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
-        """As `forward` -> y_hat, and symbols, table rows and mask, all of one shape, of the hyper-latent and the four groups.
-
-        The gradient passes the symbols straight through to y, but not to the means: these learn from y_hat alone, in which they
-        stand whatever the symbol. From the bits they would learn next to nothing, for most symbols are 0, where bits are level.
+        y_hat has the gradient of y alone, the error that of the means, bits both that of the rows and, through symbols, of y.
         """
         plane = quality[:, None, None, None].round()
         row = 2**SCALE_BITS * self.hyper_scale(plane * QUALITY_SCALE)
@@ -200,14 +196,15 @@ class Prior(nn.Module):
 
         plane = plane.expand(-1, -1, *hyper.shape[2:])
         features = self.hyper_synthesis(torch.cat([symbols, plane * QUALITY_SCALE], 1))[..., : y.shape[2], : y.shape[3]]
-        y_hat = torch.zeros_like(y)
+        y_hat, error = torch.zeros_like(y), torch.zeros_like(y)
         for group, mask in zip(self.context, self.masks(y), strict=True):
-            hidden = group["1"](group["0"](torch.cat([features, y_hat], 1)))
+            hidden = group["1"](group["0"](torch.cat([features, y_hat.detach()], 1)))
             mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
             symbols = self.quantise(y - mean.detach(), row)
             coded.append((symbols, row, mask.expand_as(symbols)))
-            y_hat = y_hat + mask * (symbols + mean)
-        return y_hat, coded
+            y_hat = y_hat + mask * (symbols + mean.detach())
+            error = error + mask * (symbols.detach() + mean - y.detach()).square()
+        return y_hat, error, coded
 
     def quantise(self, value: Tensor, row: Tensor) -> Tensor:
         """Symbols as the encoder chooses them; the gradient passes straight through.

@@ -124,12 +124,14 @@ def train_codec(
             out = model(x, quality)
             part = slice(0, max(1, len(x) // 4))
             coarse = model.render(out.z_c[part])
-        x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
+        x_hat, bpp, error = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
         extra.control.update(weights, bpp.detach())
 
         mse = (x_hat - x).square().mean((1, 2, 3))
         distances, flat = distance_of(x_hat, x), flatness(x_hat, x)
-        loss = (weights @ squared * mse + extra.control(weights) * bpp).mean()
+        loss = (
+            weights @ squared * mse + extra.control(weights) * (bpp + error)
+        ).mean()  # the error is the prior's alone
         loss = (
             loss
             + config["coarse"] * F.mse_loss(coarse.float(), x[part])

@@ -24,7 +24,7 @@ from ..weights import deflate, entry, load
 from .data import Photos
 
 PREVIEW_PICTURES = 60  # 9,408 numbers need no more
-STEPS = 24  # of a quantised weight in the root mean square of its channel
+STEPS = 36  # of a quantised weight in the root mean square of its channel
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
 REGISTRY_HEADER = """# The released models. The file of a profile lies in osdcodec/embedded/; an .osd file names its model by model_id.
 # results: bits per pixel of whole files, PSNR in dB and MS-SSIM, means over the 24 Kodak photographs.
@@ -124,7 +124,7 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """float32 (out, …) -> int8 (out, …), float16 scale (out,): symmetric, per output channel.
 
-    A step is a 24th of the channel's root mean square, or more where int8 needs that: 6.4 bits a weight once deflated.
+    A step is a 36th of the channel's root mean square, or more where int8 needs that: 7 bits a weight once deflated.
     """
     flat = weight.reshape(len(weight), -1)
     scale = np.maximum(np.abs(flat).max(1) / 127, np.sqrt(np.square(flat).mean(1)) / STEPS)
@@ -231,7 +231,7 @@ def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> np.ndarra
         y, hyper, _ = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
         quality = torch.tensor([float(97 * index % 256)], device=device)
         gain, _, hyper_gain = model.gains(quality)
-        for symbols, row, mask in prior.walk((y * gain).float(), (hyper * hyper_gain).float(), quality)[1]:
+        for symbols, row, mask in prior.walk((y * gain).float(), (hyper * hyper_gain).float(), quality)[2]:
             rows, columns = (value[mask].round().long().cpu().numpy() for value in (row, symbols))
             np.add.at(counts, (rows, columns + SYMBOL_LIMIT), 1)
     return counts

@@ -38,7 +38,7 @@ def measure(
             x = torch.from_numpy(to_array(picture, model.profile.stride))
             y, hyper, names = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)))
             gain, inverse, hyper_gain = model.gains(quality)
-            y_hat, bits = model.prior(y * gain, hyper * hyper_gain, quality)
+            y_hat, bits, _ = model.prior(y * gain, hyper * hyper_gain, quality)
             z_c, condition = model.synthesise(y_hat * inverse, names)
             level = model.levels(quality)
             eps = torch.randn(z_c.shape, generator=torch.Generator().manual_seed(0)) * noise

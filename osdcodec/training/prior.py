@@ -63,8 +63,8 @@ def train_prior(
         with torch.no_grad():
             gain, _, hyper_gain = model.gains(quality)
             weight = (model.gains.weights(quality) @ log_rate).exp()
-        bits, error = model.prior.cost(y[chosen] * gain, hyper[chosen] * hyper_gain, quality)
-        bpp, error = bits / config["crop"] ** 2, error / config["crop"] ** 2
+        _, bits, error = model.prior(y[chosen] * gain, hyper[chosen] * hyper_gain, quality)
+        bpp, error = bits.sum(1) / config["crop"] ** 2, error / config["crop"] ** 2
         return (weight * (bpp + error)).mean(), {"bpp": bpp.mean().item(), "error": error.mean().item()}
 
     model.prior.load_state_dict(trainer.run(step, minutes, steps).state_dict())

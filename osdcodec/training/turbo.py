@@ -91,9 +91,9 @@ class Relay(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor, rate: Tensor, done: float) -> tuple[Tensor, Tensor, dict, None]:
         model = self.model
-        z, z_c, condition, tokens, bits = model.compress(x, quality)
+        z, z_c, condition, tokens, bits, missed = model.compress(x, quality)
         z = z.float()
-        bpp = bits.sum(1) / x[0, 0].numel()
+        bpp, missed = bits.sum(1) / x[0, 0].numel(), missed / x[0, 0].numel()
         last = model.levels(quality)
         level = 1 + torch.floor(torch.rand_like(last) * last)
         final, now = (model.alpha_bars[n.long()][:, None, None, None] for n in (last, level))
@@ -102,7 +102,7 @@ class Relay(nn.Module):
         z_n = now.sqrt() * z + (1 - now).sqrt() * target
         guess = model.denoiser.predict(z_n, z_c, condition, model.semantics.embed(tokens), level).float()
         relay, coarse = F.mse_loss(guess, target), error.square().mean()
-        loss = self.config["relay"] * relay + self.config["coarse"] * coarse + (rate * bpp).mean()
+        loss = self.config["relay"] * relay + self.config["coarse"] * coarse + (rate * (bpp + missed)).mean()
         left = (1 - now) / now * (guess - target).square()  # what is left of the error in z_hat
         record = {"relay": relay, "coarse": coarse, "gain": (coarse / left.mean()).detach()}
         return loss, bpp, record, None
@@ -124,9 +124,9 @@ class Pixels(nn.Module):
     def forward(self, x: Tensor, quality: Tensor, rate: Tensor, done: float) -> tuple[Tensor, Tensor, dict, tuple]:
         config, out = self.config, self.model(x, quality)
         some = slice(0, max(1, len(x) // 4))
-        x_hat, bpp = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel()
+        x_hat, bpp, missed = out.x_hat.float(), out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
         mse, distance = F.mse_loss(x_hat, x), self.perceptual(x_hat, x).mean()
-        loss = config["mse"] * mse + config["perceptual"] * distance + (rate * bpp).mean()
+        loss = config["mse"] * mse + config["perceptual"] * distance + (rate * (bpp + missed)).mean()
         loss = loss + config["coarse"] * F.mse_loss(self.model.render(out.z_c[some]).float(), x[some])
         loss = loss + config["relay"] * F.mse_loss(out.z_hat.float(), out.z)
         record = {"psnr": -10 * torch.log10(mse.detach() / 4), "perceptual": distance, "snr": out.signal_to_noise}
