@@ -22,6 +22,7 @@ perceptual = 0.0
 latent_noise = 0.1
 [codec]
 pictures = 6
+seed = 2
 rate_factors = { prior = 3.0 }
 crops = [[2, 192], [1, 192]]
 learning_rate = 5e-4

@@ -91,6 +91,24 @@ def small_prior() -> Prior:
     return Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
 
 
+def test_weights_of_the_quality_have_steps_as_fine_as_the_others():
+    layer = small_prior().hyper_synthesis[0]
+    steps = 2.0**-layer.weight_bits / layer.input_scale.flatten()
+    assert steps.tolist() == [2**-15] * 3 + [2**-9]
+
+
+def test_weights_written_in_other_steps_are_read():
+    before, after = small_prior(), small_prior()
+    for layer in before.layers().values():
+        layer.weight_bits = 11
+    written = before.export()
+    after.load(written)
+    for name, tensor in after.export().items():
+        if name.endswith("weight"):
+            factor = 2 ** (after.layers()[name.removesuffix(".weight")].weight_bits - 11)
+            assert np.array_equal(tensor, factor * written[name].astype(int)), name
+
+
 def test_the_prior_learns_from_the_slope_of_what_the_encoder_weighs():
     prior = small_prior().double()
     for layer in prior.modules():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..profile import Profile
 
-WEIGHT_BITS = 12  # fractional bits of the weights, which are int16
+WEIGHT_BITS = 12  # fractional bits of the weights, which are int16, in most layers
 HIDDEN_BITS = 8  # of hidden activations
 FEATURE_BITS = 6  # of what the hyperprior tells the context model
 MEAN_BITS = 4  # means and reconstructed latents are in sixteenths
@@ -24,7 +24,7 @@ SCALE_MIN, SCALE_MAX = 0.1, 32.0
 TAIL = 2e-5  # share of a Laplacian in each table: outliers cost 15 bits or so instead of all 24
 GAUSSIAN_COUNTS = 50  # symbols that must be seen in a row before they weigh as much as its Gaussian
 PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
-QUALITY_SCALE = 1 / 64
+QUALITY_SCALE = 1 / 64  # makes 0 .. 255 a number that networks like; weights beside it need finer steps by as much
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -37,11 +37,12 @@ class IntegerConv(nn.Module):
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, in_bits: int, out_bits: int, low: int, high: int,
-        input_scale: list[float] | None = None,
+        input_scale: list[float] | None = None, weight_bits: int = WEIGHT_BITS,
     ) -> None:  # fmt: skip
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
         self.in_bits, self.out_bits, self.low, self.high = in_bits, out_bits, low, high
+        self.weight_bits = weight_bits
         # Real value of one integer unit of each input, in units of 2**-in_bits: one layer may read inputs on different grids.
         self.register_buffer(
             "input_scale", torch.tensor(input_scale or [1.0] * inputs)[:, None, None], persistent=False
@@ -50,9 +51,9 @@ class IntegerConv(nn.Module):
         self.exact = True  # False: a float layer without rounding, to measure what the integers cost
 
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias in units of 2**-12 and 2**-(12 + in_bits), as real numbers with straight-through rounding."""
-        weight = round_through(self.conv.weight * self.input_scale * 2**WEIGHT_BITS).clamp(-32768, 32767)
-        bias = round_through(self.conv.bias * 2 ** (WEIGHT_BITS + self.in_bits))
+        """Weight and bias in units of 2**-weight_bits and 2**-(weight_bits + in_bits): real numbers, rounded straight-through."""
+        weight = round_through(self.conv.weight * self.input_scale * 2**self.weight_bits).clamp(-32768, 32767)
+        bias = round_through(self.conv.bias * 2 ** (self.weight_bits + self.in_bits))
         return weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,13 +61,13 @@ class IntegerConv(nn.Module):
         if not self.exact:
             return self.conv(x).clamp(self.low / 2**self.out_bits, self.high / 2**self.out_bits)
         weight, bias = self.integers()
-        weight, bias = weight / 2**WEIGHT_BITS / self.input_scale, bias / 2 ** (WEIGHT_BITS + self.in_bits)
+        weight, bias = weight / 2**self.weight_bits / self.input_scale, bias / 2 ** (self.weight_bits + self.in_bits)
         out = F.conv2d(x, weight, bias, padding=self.conv.padding)
         return round_through(out * 2**self.out_bits).clamp(self.low, self.high) / 2**self.out_bits
 
     def export(self) -> dict[str, np.ndarray]:
         weight, bias = (t.detach().cpu().double().numpy() for t in self.integers())
-        shift = WEIGHT_BITS + self.in_bits - self.out_bits
+        shift = self.weight_bits + self.in_bits - self.out_bits
         return {
             "weight": weight.astype(np.int16),
             "bias": (bias + 2 ** (shift - 1)).astype(np.int32),  # the half turns floor into rounding
@@ -75,12 +76,13 @@ class IntegerConv(nn.Module):
 
     @torch.no_grad()
     def load(self, tensors: dict[str, np.ndarray], prefix: str) -> None:
-        """The inverse of `export`."""
-        shift = WEIGHT_BITS + self.in_bits - self.out_bits
+        """The inverse of `export`, whatever the steps of the weights were then."""
+        shift = int(tensors[f"{prefix}.rescale"][1])
+        weight_bits = shift + self.out_bits - self.in_bits
         weight = torch.from_numpy(tensors[f"{prefix}.weight"].astype(np.float32))
         bias = torch.from_numpy((tensors[f"{prefix}.bias"] - 2.0 ** (shift - 1)).astype(np.float32))
-        self.conv.weight.copy_(weight / 2**WEIGHT_BITS / self.input_scale)
-        self.conv.bias.copy_(bias / 2 ** (WEIGHT_BITS + self.in_bits))
+        self.conv.weight.copy_(weight / 2**weight_bits / self.input_scale)
+        self.conv.bias.copy_(bias / 2 ** (weight_bits + self.in_bits))
 
 
 def scale_of(row: Tensor) -> Tensor:
@@ -132,11 +134,13 @@ class Prior(nn.Module):
         row = dict(in_bits=HIDDEN_BITS, out_bits=SCALE_BITS, low=0, high=TABLE_ROWS - 1)
 
         self.hyper_scale = nn.Sequential(
-            IntegerConv(1, 16, 1, 0, **hidden, input_scale=[QUALITY_SCALE]),
+            IntegerConv(1, 16, 1, 0, **hidden, input_scale=[QUALITY_SCALE], weight_bits=18),
             IntegerConv(16, hyper, 1, **row),
         )
         self.hyper_synthesis = nn.Sequential(
-            IntegerConv(hyper + 1, 4 * features, 3, 0, **hidden, input_scale=[1.0] * hyper + [QUALITY_SCALE]),
+            IntegerConv(
+                hyper + 1, 4 * features, 3, 0, **hidden, input_scale=[1.0] * hyper + [QUALITY_SCALE], weight_bits=15
+            ),
             nn.PixelShuffle(2),
             IntegerConv(features, 4 * features, 3, HIDDEN_BITS, **hidden),
             nn.PixelShuffle(2),

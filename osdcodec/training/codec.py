@@ -88,7 +88,7 @@ def train_codec(
 ) -> CodecModel:
     """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads. build: a variant of it."""
     device = accelerator.device
-    photos, random = Photos(data / "train", seed=2), np.random.default_rng(2)
+    photos, random = Photos(data / "train", seed=config["seed"]), np.random.default_rng(config["seed"])
     model = build(profile)
     if not (out / "codec.pt").exists():
         load_start(model, out, photos, config["pictures"])
