@@ -50,9 +50,10 @@ crop = 128
 learning_rate = 3e-4
 weight_decay = 0.0
 [balance]
-steps = 2
+share = [0.0, 0.0, 0.0, 0.5, 1.0]
 crop = 192
 learning_rate = 4e-3
+weight_decay = 0.0
 mse = [10.0, 10.0, 10.0, 10.0, 10.0]
 ms_ssim = [1.0, 1.0, 1.0, 1.0, 1.0]
 detail = [5.0, 5.0, 5.0, 5.0, 5.0]

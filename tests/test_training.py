@@ -18,7 +18,6 @@ from osdcodec.models import CodecModel
 from osdcodec.profile import SMALL
 from osdcodec.training.__main__ import main
 from osdcodec.training.average import main as average
-from osdcodec.training.balance import main as balance
 from osdcodec.training.calibrate import main as calibrate
 from osdcodec.training.codec import RateControl
 from osdcodec.training.export import quantise
@@ -28,7 +27,7 @@ from osdcodec.training.release import at_rate, table
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
-    for stage in ("tower", "autoencoder", "codec", "prior"):
+    for stage in ("tower", "autoencoder", "codec", "prior", "balance"):
         assert torch.load(trained / f"{stage}.pt", weights_only=True)["steps"] == 3
     assert (trained / "small.safetensors").stat().st_size <= 24 * 2**20
 
@@ -75,13 +74,8 @@ def test_gains_are_moved_to_the_rates_aimed_at(trained, tmp_path, capsys):
     assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-6)  # all channels alike
 
 
-def test_balance_moves_inverse_gains_by_their_shares(trained, tmp_path):
-    shutil.copyfile(trained / "model.pt", tmp_path / "model.pt")
-    (tmp_path / "train").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG)
-    arguments = [str(tmp_path / "model.pt"), "--data", str(tmp_path), "--config", str(tmp_path / "config.toml")]
-    balance([*arguments, "--share", "0", "0", "0", "0.5", "1"])
-    before, after = (load(folder / "model.pt").state_dict() for folder in (trained, tmp_path))
+def test_balance_moves_inverse_gains_by_their_shares(trained):
+    before, after = (load(trained / f"{name}.pt").state_dict() for name in ("fitted", "model"))
     assert {name for name, value in after.items() if (value != before[name]).any()} == {"gains.inverse"}
     moved = (after["gains.inverse"] - before["gains.inverse"]).abs().mean(1)
     assert (moved[:3] == 0).all() and 0 < moved[3] < moved[4]
@@ -190,15 +184,16 @@ def test_log_holds_json_lines(trained):
     assert 0 < record["codebook_cosine"] <= 1
 
 
-def test_unpacked_weights_export_to_the_same_integers(tmp_path):
+def test_unpacked_weights_export_to_the_same_layers(tmp_path):
     main(["unpack", "--data", str(tmp_path), "--out", str(tmp_path), "--cpu"])
     model = CodecModel(SMALL)
     model.load_state_dict(torch.load(tmp_path / "start.pt", weights_only=True))
-    released = weights.load("small").tensors
-    exported = model.prior.export()
-    for name in released:
-        if name.startswith("prior.") and name not in ("prior.tables", "prior.token_tables"):
-            assert np.array_equal(exported[name], released[name]), name
+    released, exported = weights.load("small").tensors, model.prior.export()
+    for layer in model.prior.layers():
+        (one, shift, *clamp), (also_one, finer, *also_clamp) = (t[f"{layer}.rescale"] for t in (released, exported))
+        assert (one, clamp) == (also_one, also_clamp) and finer >= shift
+        for name in (f"{layer}.weight", f"{layer}.bias"):  # in finer steps, perhaps, but the same numbers
+            assert np.array_equal(exported[name], released[name].astype(np.int64) * 2 ** (finer - shift)), name
 
 
 def test_moved_axes_are_counted_from_the_front():

@@ -16,6 +16,7 @@ try:
     from accelerate import Accelerator
 
     from .autoencoder import train_autoencoder
+    from .balance import train_balance
     from .codec import train_codec
     from .export import export_profile, unpack_weights
     from .prior import train_prior
@@ -33,6 +34,7 @@ STAGES = {
     "autoencoder": train_autoencoder,
     "codec": train_codec,
     "prior": train_prior,
+    "balance": train_balance,
     "export": export_profile,
 }
 

@@ -74,7 +74,7 @@ def gains(rows: list[dict], anchor: list[dict]) -> dict[str, float]:
 
 
 def load(path: Path) -> CodecModel:
-    """The model of a checkpoint: codec.pt, of which the averaged one is taken, averaged.pt, model.pt or start.pt."""
+    """The model of a checkpoint: codec.pt, of which the averaged one is taken, averaged.pt, fitted.pt, model.pt or start.pt."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     if path.name == "codec.pt":
         return averaged(SMALL, state)

@@ -41,7 +41,7 @@ def averaged(profile: Profile, state: dict) -> CodecModel:
 def train_prior(
     profile: Profile, config: dict, data: Path, out: Path, accelerator: Accelerator, minutes: float, steps: int | None
 ) -> CodecModel:
-    """Fits the prior of out/codec.pt, or of what `training.average` left as out/averaged.pt; the whole is then out/model.pt."""
+    """Fits the prior of out/codec.pt, or of what `training.average` left as out/averaged.pt; the whole is then out/fitted.pt."""
     photos, random = Photos(data / "train", seed=3), np.random.default_rng(3)
     state = torch.load(out / "codec.pt", map_location="cpu", weights_only=True)
     model = averaged(profile, state)
@@ -68,5 +68,5 @@ def train_prior(
         return (weight * (bpp + error)).mean(), {"bpp": bpp.mean().item(), "error": error.mean().item()}
 
     model.prior.load_state_dict(trainer.run(step, minutes, steps).state_dict())
-    torch.save(model.state_dict(), out / "model.pt")
+    torch.save(model.state_dict(), out / "fitted.pt")
     return model
