@@ -91,7 +91,7 @@ def small_prior() -> Prior:
     return Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
 
 
-def test_weights_of_the_quality_have_steps_as_fine_as_the_others():
+def test_weights_of_the_quality_have_steps_of_a_512th():
     layer = small_prior().hyper_synthesis[0]
     steps = 2.0**-layer.weight_bits / layer.input_scale.flatten()
     assert steps.tolist() == [2**-15] * 3 + [2**-9]

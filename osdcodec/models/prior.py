@@ -24,7 +24,7 @@ SCALE_MIN, SCALE_MAX = 0.1, 32.0
 TAIL = 2e-5  # share of a Laplacian in each table: outliers cost 15 bits or so instead of all 24
 GAUSSIAN_COUNTS = 50  # symbols that must be seen in a row before they weigh as much as its Gaussian
 PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
-QUALITY_SCALE = 1 / 64  # makes 0 .. 255 a number that networks like; weights beside it need finer steps by as much
+QUALITY_SCALE = 1 / 64  # its weights stand in the file divided by 64, in steps as much coarser: such layers have finer ones
 
 
 def round_through(x: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class Prior(nn.Module):
             IntegerConv(16, hyper, 1, **row),
         )
         self.hyper_synthesis = nn.Sequential(
-            IntegerConv(
+            IntegerConv(  # in finer steps still, the weights of the hyper-latent would not fit into int16
                 hyper + 1, 4 * features, 3, 0, **hidden, input_scale=[1.0] * hyper + [QUALITY_SCALE], weight_bits=15
             ),
             nn.PixelShuffle(2),

@@ -86,7 +86,7 @@ def train_codec(
     steps: int | None,
     build: Callable[[Profile], CodecModel] = CodecModel,
 ) -> CodecModel:
-    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that `export` reads. build: a variant of it."""
+    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that stage `prior` reads. build: a variant of it."""
     device = accelerator.device
     photos, random = Photos(data / "train", seed=config["seed"]), np.random.default_rng(config["seed"])
     model = build(profile)
