@@ -24,9 +24,7 @@ SCALE_MIN, SCALE_MAX = 0.1, 32.0
 TAIL = 2e-5  # share of a Laplacian in each table: outliers cost 15 bits or so instead of all 24
 GAUSSIAN_COUNTS = 50  # symbols that must be seen in a row before they weigh as much as its Gaussian
 PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
-QUALITY_SCALE = (
-    1 / 64
-)  # its weights stand in the file divided by 64, in steps as much coarser: such layers have finer ones
+QUALITY_SCALE = 1 / 64  # its weights are written divided by 64, so in coarser steps: such layers have finer ones
 
 
 def round_through(x: Tensor) -> Tensor:
