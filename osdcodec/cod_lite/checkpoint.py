@@ -232,7 +232,9 @@ def weights_file(sizes: Sizes, codebook: Tensor, model: Networks, encodes: bool 
     return tensors
 
 
-def convert(checkpoint: Path, recipe: Path | None, notify: Callable[[str], None] = lambda _: None) -> tuple[Sizes, dict[str, np.ndarray]]:
+def convert(
+    checkpoint: Path, recipe: Path | None, notify: Callable[[str], None] = lambda _: None
+) -> tuple[Sizes, dict[str, np.ndarray]]:
     """A checkpoint -> sizes, and all that the weights file of its model holds."""
     notify(f"reading {checkpoint.name}")
     sizes, state = read(checkpoint, recipe)

@@ -6,7 +6,7 @@ worked on by bands: see bands.py.
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx
 import torch

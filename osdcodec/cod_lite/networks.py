@@ -5,7 +5,6 @@ of its blocks) are constants, and go into the weights beside them: see checkpoin
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +124,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
+        self.norm = nn.LayerNorm(width, EPSILON, elementwise_affine=False)
         self.enter = nn.Linear(width, width)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.attention = nn.Linear(width, width)
@@ -134,13 +134,13 @@ class Block(nn.Module):
 
     def looked(self, x: Tensor) -> Tensor:
         """What a position sees of those around it; its mean over the whole picture is what `joined` asks for."""
-        h = self.enter(F.layer_norm(x, x.shape[-1:], eps=EPSILON))
+        h = self.enter(self.norm(x))
         return F.gelu(self.around(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
     def joined(self, x: Tensor, seen: Tensor, mean: Tensor) -> Tensor:
         """mean (B, 1, 1, C)"""
         x = x + self.leave(seen * self.attention(mean).sigmoid())
-        return x + self.narrow(F.gelu(self.widen(F.layer_norm(x, x.shape[-1:], eps=EPSILON))))
+        return x + self.narrow(F.gelu(self.widen(self.norm(x))))
 
     def forward(self, x: Tensor) -> Tensor:
         seen = self.looked(x)
@@ -226,8 +226,6 @@ class Networks(nn.Module):
         return x.reshape(1, 3, rows * PATCH, columns * PATCH)
 
 
-def patched(x: Any) -> Any:
+def patched(x: Tensor) -> Tensor:
     """(1, 3, H, W) -> (1, H/16, W/16, 256, 3)"""
-    _, channels, height, width = x.shape
-    cut = x.reshape(1, channels, height // PATCH, PATCH, width // PATCH, PATCH).permute(0, 2, 4, 3, 5, 1)
-    return cut.reshape(1, height // PATCH, width // PATCH, PATCH**2, channels)
+    return F.pixel_unshuffle(x, PATCH).unflatten(1, (3, PATCH**2)).permute(0, 3, 4, 2, 1)
