@@ -27,7 +27,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
 from . import downloads
-from .entropy.prior import model_id
+from .entropy import indices
+from .entropy.prior import model_id as latent_model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile
 
@@ -70,7 +71,20 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
             f"`python -m osdcodec.training --profile {profile}` (README, The large profile), then name their folder by --weights-dir"
         )
+    if PROFILES[profile].family == "indices":
+        raise WeightsError(f"no weights of profile {profile} are here: `osdc weights pull {profile}` fetches them")
     raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
+
+
+def rates(
+    profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None
+) -> dict[float, bytes]:
+    """Bits per pixel -> model id of the models of a profile that has one for each rate, as far as they are here."""
+    found: dict[float, bytes] = {}
+    for model, path in _models(weights_dir, registry):
+        if model["profile"] == profile and path.is_file():
+            found.setdefault(float(model["bpp"]), bytes.fromhex(model["model_id"]))
+    return found
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
@@ -115,6 +129,11 @@ def entry(path: str | Path, profile: str) -> dict:
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
     }
+
+
+def model_id(tensors: dict[str, np.ndarray]) -> bytes:
+    """What .osd files call the model of these tensors. KeyError if it has neither kind of codebook."""
+    return indices.model_id(tensors) if "code.codebook" in tensors else latent_model_id(tensors)
 
 
 def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:

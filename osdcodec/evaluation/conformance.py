@@ -122,7 +122,7 @@ def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = 
     ]
     encoder = Encoder(device="cpu", weights_dir=weights_dir)
     vectors = [(name, what, encoder.encode(picture, lmbda)) for name, what, picture, lmbda in chosen]
-    write(folder, encoder.profile.name, vectors, weights_dir)
+    write(folder, encoder.coder.profile.name, vectors, weights_dir)
 
 
 def _weights_dir(folder: Path) -> Path | None:

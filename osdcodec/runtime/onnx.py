@@ -18,28 +18,29 @@ class OnnxRuntime:
         self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y, hyper, tokens = self._run("analyse", x=x, thumb=thumb)
+        y, hyper, tokens = self.run("analyse", x=x, thumb=thumb)
         return y, hyper, tokens
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        z_c, condition = self._run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
+        z_c, condition = self.run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
         return z_c, condition
 
     def denoise(
         self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
     ) -> np.ndarray:
         alpha_bar = np.full((1, 1, 1, 1), self.weights.profile.alpha_bar(level), np.float32)
-        (z_hat,) = self._run(
+        (z_hat,) = self.run(
             "denoise", z_c=z_c, condition=condition, tokens=tokens.astype(np.int64), noise=noise,
             level=np.array([level], np.float32), alpha_bar=alpha_bar,
         )  # fmt: skip
         return z_hat
 
     def render(self, z: np.ndarray) -> np.ndarray:
-        (x,) = self._run("render", z=z)
+        (x,) = self.run("render", z=z)
         return x
 
-    def _run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+    def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        """A graph of the weights file by its name -> its outputs."""
         with self.lock:
             if verb not in self.sessions:
                 self.sessions[verb] = self._session(verb)

@@ -118,12 +118,12 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("noise", "noise: many large symbols", Image.fromarray(noise), 0.1),
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
-    return [(name, what, pack(encoder.code(picture, lmbda)[0])) for name, what, picture, lmbda in vectors]
+    return [(name, what, pack(encoder.coder.code(picture, lmbda)[0])) for name, what, picture, lmbda in vectors]
 
 
 def latents(encoder: Encoder) -> list[Vector]:
     """Vectors of latents that no picture has: both ends of the tables, symbols at their limits, edges of rounding."""
-    profile, prior, random = encoder.profile, encoder.prior, np.random.default_rng(SEED)
+    profile, prior, random = encoder.coder.profile, encoder.coder.prior, np.random.default_rng(SEED)
     last = profile.codebook_size - 1
 
     def vector(name: str, what: str, size: tuple[int, int], quality: int, y: float, hyper: float, tokens: list[int]):
@@ -133,7 +133,7 @@ def latents(encoder: Encoder) -> list[Vector]:
         values = random.integers(-16 * y, 16 * y, shape, endpoint=True) / 16 + random.choice([-0.001, 0, 0.001], shape)
         hypers = random.integers(-2 * hyper, 2 * hyper, hyper_shape, endpoint=True) / 2
         payload, _ = prior.encode(values, hypers, np.array(tokens), quality)
-        return name, what, pack(Osd(encoder.weights.model_id, *size, quality, payload))
+        return name, what, pack(Osd(encoder.coder.weights.model_id, *size, quality, payload))
 
     return [
         vector("edges-0", "values at the edges of rounding, q = 0", (130, 70), 0, 6, 2, [0, last, 0, last]),
@@ -148,7 +148,7 @@ def sections(encoder: Encoder) -> list[Vector]:
     """Vectors with sections: each lower-case one, all at once, one that no reader knows, alpha, and regions."""
     coffee = open_image(EXAMPLES / "coffee.png")
     picture = coffee.resize((48, 40))
-    osd, _ = encoder.code(picture, 1.0)
+    osd, _ = encoder.coder.code(picture, 1.0)
     exif = Image.Exif()
     exif[0x010E] = "coffee"  # ImageDescription
     kinds = {
@@ -172,7 +172,7 @@ def sections(encoder: Encoder) -> list[Vector]:
     carried = (("A", alpha.getvalue()),)
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
-    regions, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
+    regions, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
