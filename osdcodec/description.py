@@ -11,10 +11,11 @@ from .profile import lambda_of
 def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
     """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes, sections
 
-    model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
+    model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
     section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
     """
     osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
+    model = listed(osd.model_id, weights_dir)
     return {
         "version": osd.version,
         "width": osd.width,
@@ -24,17 +25,17 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "quality": osd.quality,
         "lambda": lambda_of(osd.quality),
         "model_id": osd.model_id.hex(),
-        "profile": profile_of(osd.model_id, weights_dir),
+        "profile": model.get("profile"),
         "header_bytes": counts["header"],
         "payload_bytes": counts["payload"],
         "section_bytes": sum(counts["sections"].values()),
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
-    }
+    } | ({"rate": model["rate"]} if "rate" in model else {})
 
 
-def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:
-    """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
+def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
+    """What is listed of a model: in weights_dir (or OSDC_WEIGHTS), in the user's cache, or by our own weights.toml."""
     for path in _catalogues(weights_dir):
         try:
             models = tomllib.loads(path.read_text("utf-8"))["model"]
@@ -46,12 +47,13 @@ def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | 
             continue
         for model in models:
             if model["model_id"] == model_id.hex():
-                return model["profile"]
-    return None
+                return model
+    return {}
 
 
 def _catalogues(weights_dir: str | Path | None) -> list[Path]:
     package = Path(__file__).parent
     # An editable install has the list at the root of the source tree only.
-    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), package, package.parent]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osdc"
+    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), cache, package, package.parent]
     return [Path(folder, "weights.toml") for folder in folders if folder]

@@ -11,7 +11,7 @@
 What a profile is built on beside its own file, `[[component]]`, is the business of downloads.py.
 
 A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the
-files that ours lists.
+files that ours lists. Then comes what `osdc weights pull` made in the user's cache, if it made anything.
 """
 
 import hashlib
@@ -99,7 +99,8 @@ def inventory(weights_dir: str | Path | None = None, registry: str | Path | None
     """All that is listed, models and the pretrained ones they are built on: name, profile, terms, source and place."""
     rows = []
     for model, path in _models(weights_dir, registry):
-        row = {"name": model["file"], "profile": model["profile"], "terms": model.get("terms", "")}
+        profile = f"{model['profile']} {model['rate']}" if "rate" in model else model["profile"]
+        row = {"name": model["file"], "profile": profile, "terms": model.get("terms", "")}
         rows.append(
             row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
         )
@@ -146,16 +147,30 @@ def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iter
         if (folder / REGISTRY).is_file():
             own = _read(folder / REGISTRY)
         yield from ((model, folder / model["file"]) for model in own)
+    if not registry:
+        yield from listed(home())
     # An editable install has the list at the root of the source tree only.
     ours = [Path(registry)] if registry else [_PACKAGE / REGISTRY, _PACKAGE.parent / REGISTRY]
     found = next((path for path in ours if path.is_file()), None)
     if found is None:
         raise WeightsError(f"{ours[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir")
-    home, taken = found.parent if registry else _EMBEDDED, {model["file"] for model in own}
+    place, taken = found.parent if registry else _EMBEDDED, {model["file"] for model in own}
     for model in _read(found):
         copy = folder / model["file"]
         there = named and copy.is_file() and model["file"] not in taken
-        yield model, copy if there else home / model["file"]
+        yield model, copy if there else place / model["file"]
+
+
+def home(weights_dir: str | Path | None = None) -> Path:
+    """Where models are made: the folder that the user named, else one in the user's cache."""
+    named = weights_dir or os.environ.get(VARIABLE)
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osdc"
+
+
+def listed(folder: Path) -> list[tuple[dict, Path]]:
+    """The models that a folder's own weights.toml lists, if it has one, and their files."""
+    path = folder / REGISTRY
+    return [(model, folder / model["file"]) for model in _read(path)] if path.is_file() else []
 
 
 def _read(path: Path) -> list[dict]:

@@ -263,9 +263,21 @@ def _table(facts: dict) -> str:
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
-        "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
+        "model": f"{facts['model_id']} ({' '.join(filter(None, (facts['profile'] or 'not known here', facts.get('rate'))))})",
     }
-    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
+    shown = {
+        "version",
+        "width",
+        "height",
+        "bytes",
+        "bpp",
+        "quality",
+        "lambda",
+        "model_id",
+        "profile",
+        "rate",
+        "sections",
+    }
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
