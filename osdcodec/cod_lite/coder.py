@@ -116,7 +116,7 @@ class Rates:
             return self._similar(colours, sections, target.ms_ssim, progress)
         limit, least = target.limit(*picture.size), 0
         for rate in sorted(self.ids, reverse=True):
-            # A file is two bytes and its frame larger than this: the networks of a rate that cannot fit are not run.
+            # A file is three bytes and its frame larger than this: the networks of a rate that cannot fit are not run.
             if self._least(rate, *picture.size) > limit:
                 continue
             made = self.at(rate).encode(colours, sections, progress)

@@ -1,7 +1,7 @@
 """A grid of indices into a codebook, one rANS symbol each with one table: what an .osd file holds for a vector-quantised code.
 
 spec/osd-1.md, "Indices", is the normative text. The released models have tables of equal frequencies, so a payload takes
-log2(V) bits an index and two bytes more.
+log2(V) bits an index and three bytes more.
 """
 
 import hashlib
