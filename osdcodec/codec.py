@@ -95,6 +95,7 @@ class Encoder:
     ) -> tuple[Osd, Symbols]:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
+        grey = image.is_grey(rgb)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         boxes = units(roi, *picture.size)
@@ -102,7 +103,7 @@ class Encoder:
         def at(quality: int) -> tuple[Osd, Symbols]:
             better = max(0, quality - REGION_STEP)
             gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
-            osd = Osd(self.weights.model_id, *picture.size, quality, b"", gained + sections)
+            osd = Osd(self.weights.model_id, *picture.size, quality, b"", gained + sections, grey=grey)
             qualities = qualities_of(osd, self.profile)
             gain = gain_map(self.prior, 0, quality, qualities)
             hyper_gain = self.prior.gains(quality)[2][:, None, None]
@@ -139,8 +140,9 @@ class Decoder:
         preview: bool = False,
         progress: Progress | None = None,
     ) -> Image.Image:
-        """Bytes of an .osd file -> RGB picture, RGBA if the file holds alpha.
+        """Bytes of an .osd file -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
+        A grey picture with a colour profile comes as RGB of equal channels, for such profiles are of RGB colours.
         Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
         denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner. FormatError if the file is
@@ -154,6 +156,8 @@ class Decoder:
         alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
         symbols = decode_symbols(osd, prior, model.profile)
         picture = reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
+        if osd.grey:
+            picture = picture.convert("L").convert("RGB" if "i" in dict(osd.sections) else "L")
         if alpha and preview:
             alpha = alpha.resize(picture.size, Image.Resampling.BOX)
         image.add_sections(picture, alpha, osd.sections, _note(osd.quality))
@@ -254,7 +258,7 @@ def encode(
 
 
 def decode(data: bytes) -> Image.Image:
-    """The bytes of an .osd file -> RGB or RGBA picture, as `Decoder.decode`; models stay loaded."""
+    """The bytes of an .osd file -> picture, as `Decoder.decode`; models stay loaded."""
     return _decoder().decode(data)
 
 

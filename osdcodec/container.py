@@ -3,7 +3,7 @@
     .- byte 0 ----.- byte 1 ----.- byte 2 ----.- byte 3 ----.
     |     8F      |    4F 'O'   |    53 'S'   |    44 'D'   |  magic
     |-------------+-------------+-------------+-------------|
-    | 0 0 0 1 0 0 0 s |                                        version 1; s: sections follow the payload
+    | 0 0 0 1 0 g 0 s |                                        version 1; g: grey; s: sections follow the payload
     |-----------------+---------------------------------------|
     |                     model id                          |  4 bytes, names the tensors that fix the symbols
     |-------------------------------------------------------|
@@ -35,6 +35,7 @@ from .errors import FormatError
 MAGIC = b"\x8fOSD"
 VERSION = 1
 SECTIONS = 0x01  # flag: sections follow the payload
+GREY = 0x04  # flag: red, green and blue of every pixel are equal
 MAX_SIDE = 65535
 MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
 _CHECKSUM = 4
@@ -49,7 +50,7 @@ class Osd:
     """What an .osd file says.
 
     model_id: 4 bytes; width, height: pixels, 1 .. 65535; quality: 0 .. 255; payload: the entropy-coded symbols;
-    sections: (one ASCII letter, bytes) each, in file order.
+    sections: (one ASCII letter, bytes) each, in file order; grey: red, green and blue of every pixel are equal.
     """
 
     model_id: bytes
@@ -59,6 +60,7 @@ class Osd:
     payload: bytes
     sections: tuple[tuple[str, bytes], ...] = ()
     version: int = VERSION
+    grey: bool = False
 
 
 Box = tuple[int, int, int, int]  # left, top, width, height
@@ -114,7 +116,7 @@ def regions(osd: Osd) -> Regions | None:
 def pack(osd: Osd) -> bytes:
     """Fields -> the bytes of the file. ValueError if a field lies outside its range."""
     _check(osd)
-    flags = SECTIONS if osd.sections else 0
+    flags = (SECTIONS if osd.sections else 0) | (GREY if osd.grey else 0)
     parts = [MAGIC, bytes([osd.version << 4 | flags]), osd.model_id]
     parts += [leb128(osd.width), leb128(osd.height), bytes([osd.quality])]
     if osd.sections:
@@ -139,7 +141,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     version, flags = data[4] >> 4, data[4] & 0x0F
     if version != VERSION:
         raise FormatError(f"version {version} is not known here, only {VERSION}: update osdc", "version", 4)
-    if flags & ~SECTIONS:
+    if flags & ~(SECTIONS | GREY):
         raise FormatError(f"reserved bits are set ({flags:#x}): damaged, or made by a newer osdc", "flags", 4)
     end = len(data) - _CHECKSUM
     width, after_width = _read_leb128(data, 9, end, "width")
@@ -163,7 +165,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
         payload, sections = data[at:end], ()
     if payload.endswith(b"\0"):
         raise FormatError("ends in a zero byte, which a writer strips", "payload", at + len(payload) - 1)
-    return Osd(data[5:9], width, height, quality, payload, sections, version)
+    return Osd(data[5:9], width, height, quality, payload, sections, version, bool(flags & GREY))
 
 
 def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from .profile import lambda_of
 
 
 def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
-    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes, sections
+    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
     section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
@@ -23,6 +23,7 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "bpp": 8 * len(data) / (osd.width * osd.height),
         "quality": osd.quality,
         "lambda": lambda_of(osd.quality),
+        "grey": osd.grey,
         "model_id": osd.model_id.hex(),
         "profile": profile_of(osd.model_id, weights_dir),
         "header_bytes": counts["header"],

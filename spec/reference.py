@@ -20,7 +20,7 @@ from operator import mul
 def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes, bytes]:
     """The bytes of a file -> model id, width, height, quality, payload, section G (empty if there is none)."""
     require(len(data) >= 16 and data[:4] == b"\x8fOSD", "magic")
-    require(data[4] >> 4 == 1 and data[4] & 0x0E == 0, "version or flags")
+    require(data[4] >> 4 == 1 and data[4] & 0x0A == 0, "version or flags")
     require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "checksum")
     body = data[:-4]
     width, at = leb128(body, 9)

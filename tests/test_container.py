@@ -32,6 +32,10 @@ SECTIONED = bytes.fromhex(
 )
 SECTIONED_FIELDS = Osd(bytes(range(4)), 1, 65535, 0, b"\x00\xff", (("i", bytes(3)), ("e", b"")))
 
+GREY = bytes.fromhex("8f4f5344 14 00010203 01 01 80 0500ff 54 7b e1 17")
+GREY_FIELDS = Osd(bytes(range(4)), 1, 1, 128, b"\x05\x00\xff", grey=True)
+FILES = [(PLAIN, PLAIN_FIELDS), (SECTIONED, SECTIONED_FIELDS), (GREY, GREY_FIELDS)]
+
 
 def examples_of_the_specification() -> list[bytes]:
     text = Path(__file__).parents[1].joinpath("spec", "osd-1.md").read_text("utf-8")
@@ -47,7 +51,7 @@ def sealed(body: str) -> bytes:
     return data + zlib.crc32(data).to_bytes(4, "little")
 
 
-@pytest.mark.parametrize(("data", "fields"), [(PLAIN, PLAIN_FIELDS), (SECTIONED, SECTIONED_FIELDS)])
+@pytest.mark.parametrize(("data", "fields"), FILES)
 def test_bytes_are_these(data, fields):
     assert pack(fields).hex(" ") == data.hex(" ")
     assert unpack(data) == fields
@@ -74,7 +78,7 @@ def test_empty_payload_is_a_file():
     assert unpack(pack(osd)) == osd
 
 
-@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED, GREY])
 def test_every_flipped_bit_is_refused(data):
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
@@ -83,7 +87,7 @@ def test_every_flipped_bit_is_refused(data):
             unpack(bytes(damaged))
 
 
-@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED, GREY])
 def test_every_truncation_and_extension_is_refused(data):
     for length in range(len(data)):
         with pytest.raises(FormatError):
@@ -198,7 +202,7 @@ def test_leb128(value, form):
     assert leb128(value).hex() == form
 
 
-@pytest.mark.parametrize("data", [PLAIN, SECTIONED])
+@pytest.mark.parametrize("data", [PLAIN, SECTIONED, GREY])
 def test_layout_sums_to_the_file(data):
     counts = layout(data)
     assert counts["header"] + counts["payload"] + sum(counts["sections"].values()) + counts["checksum"] == len(data)

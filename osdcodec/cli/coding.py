@@ -259,13 +259,25 @@ def _table(facts: dict) -> str:
 
     rows = {
         "version": str(facts["version"]),
-        "size": f"{facts['width']} x {facts['height']} pixels",
+        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
         "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
     }
-    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
+    shown = {
+        "version",
+        "width",
+        "height",
+        "bytes",
+        "bpp",
+        "quality",
+        "lambda",
+        "grey",
+        "model_id",
+        "profile",
+        "sections",
+    }
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")

@@ -6,6 +6,7 @@ files stay decodable. It is kept to say how they came about; another torch would
 
 import argparse
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,8 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("noise", "noise: many large symbols", Image.fromarray(noise), 0.1),
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
-    return [(name, what, pack(encoder.code(picture, lmbda)[0])) for name, what, picture, lmbda in vectors]
+    # These are files of version 1.1 and earlier: "grey" has no flag that says so.
+    return [(name, what, pack(replace(encoder.code(p, lmbda)[0], grey=False))) for name, what, p, lmbda in vectors]
 
 
 def latents(encoder: Encoder) -> list[Vector]:
@@ -173,10 +175,12 @@ def sections(encoder: Encoder) -> list[Vector]:
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
     regions, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
+    grey, _ = encoder.code(picture.convert("L").convert("RGB"), 0.5)
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
         ("regions", "section G, two regions of interest: version 1.1", pack(regions)),
+        ("grey-flag", "flag bit 2, a grey picture: version 1.2", pack(grey)),
     ]
 
 
