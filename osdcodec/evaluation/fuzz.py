@@ -96,7 +96,8 @@ def attack(data: bytes, prior: Prior) -> str:
     except FormatError as error:
         return "section" if "section" in error.field else error.field
     y = symbols.y16 / 16
-    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities_of(osd, prior.profile))
+    qualities = qualities_of(osd, prior.profile)
+    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities, osd.progressive)
     assert again == osd.payload, "a second form of the same symbols"
     return "decoded"
 
