@@ -265,9 +265,19 @@ def encode(
     alpha: str = "white",
     icc: str = "srgb",
     keep_metadata: bool = False,
+    progressive: bool = False,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
-    return _encoder().encode(picture, lmbda, target=target, roi=roi, alpha=alpha, icc=icc, keep_metadata=keep_metadata)
+    return _encoder().encode(
+        picture,
+        lmbda,
+        target=target,
+        roi=roi,
+        alpha=alpha,
+        icc=icc,
+        keep_metadata=keep_metadata,
+        progressive=progressive,
+    )
 
 
 def decode(data: bytes) -> Image.Image:

@@ -115,7 +115,7 @@ class Regions:
             raise ValueError("the quality of its regions is missing, or no better than that of the picture")
         numbers, at = [], 1
         while at < len(content):
-            number, at = _read_leb128(content, at, len(content), "section G")
+            number, at = read_leb128(content, at, len(content), "section G")
             numbers.append(number)
         boxes = tuple(zip(*(numbers[i::4] for i in range(4)), strict=False))
         if not 1 <= len(boxes) <= cls.MOST or len(numbers) % 4 or list(boxes) != sorted(set(boxes)):
@@ -184,7 +184,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     is at hand is not asked here.
     """
     end = len(data) - _CHECKSUM
-    flags, size, at = _read_start(data, end, max_pixels)
+    flags, size, at = _read_start(data, max_pixels)
     if int.from_bytes(data[end:], "little") != zlib.crc32(data[:end]):
         raise FormatError(_what_is_there(data, flags, size, at), "checksum", end)
     return _read_rest(data, at, end, flags, size)
@@ -201,11 +201,11 @@ def unpack_prefix(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     except FormatError as error:
         if error.field != "checksum" or not data[4] & PROGRESSIVE:
             raise
-    flags, size, at = _read_start(data, len(data), max_pixels)
+    flags, size, at = _read_start(data, max_pixels)
     return _read_rest(data, at, len(data), flags, size, cut=True)
 
 
-def _read_start(data: bytes, end: int, max_pixels: int) -> tuple[int, tuple[int, int], int]:
+def _read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int]:
     """Flags, width and height, offset of the quality."""
     if data[:4] != MAGIC:
         raise FormatError("empty file" if not data else "not an .osd file", "magic", 0)
@@ -216,8 +216,9 @@ def _read_start(data: bytes, end: int, max_pixels: int) -> tuple[int, tuple[int,
         raise FormatError(f"version {version} is not known here, only {VERSION}: update osdc", "version", 4)
     if flags & ~(SECTIONS | PROGRESSIVE | GREY):
         raise FormatError(f"reserved bits are set ({flags:#x}): damaged, or made by a newer osdc", "flags", 4)
-    width, after_width = _read_leb128(data, 9, end, "width")
-    height, at = _read_leb128(data, after_width, end, "height")
+    end = len(data) - (0 if flags & PROGRESSIVE else _CHECKSUM)  # which may not have arrived
+    width, after_width = read_leb128(data, 9, end, "width")
+    height, at = read_leb128(data, after_width, end, "height")
     for name, side, offset in (("width", width, 9), ("height", height, after_width)):
         if not 1 <= side <= MAX_SIDE:
             raise FormatError(f"{side} is not between 1 and {MAX_SIDE}", name, offset)
@@ -244,7 +245,7 @@ def _read_rest(data: bytes, at: int, end: int, flags: int, size: tuple[int, int]
         elif not cut and at + length < end:
             raise FormatError(f"{end - at - length} bytes more than its length says", "payload", at + length)
     elif flags & SECTIONS:
-        length, at = _read_leb128(data, at, end, "payload length")
+        length, at = read_leb128(data, at, end, "payload length")
         payload = _take(data, at, length, end, "payload")
         if at + length == end:
             raise FormatError("sections are announced, none is there", "flags", 4)
@@ -264,10 +265,10 @@ def _read_head(
     data: bytes, at: int, end: int, flags: int, size: tuple[int, int], quality: int
 ) -> tuple[int, int, tuple[tuple[str, bytes], ...]]:
     """From the payload length of a progressive file on -> that length, offset of the payload, upper-case sections."""
-    length, at = _read_leb128(data, at, end, "payload length")
+    length, at = read_leb128(data, at, end, "payload length")
     needed = 0
     if flags & SECTIONS:
-        needed, at = _read_leb128(data, at, end, "length of the upper-case sections")
+        needed, at = read_leb128(data, at, end, "length of the upper-case sections")
     behind = at + needed
     if end - behind < _HEAD_CHECKSUM:
         raise FormatError("cut short before the payload begins", "head", end)
@@ -329,7 +330,7 @@ def leb128(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
+def read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
     """Value at offset `at` and the offset behind it."""
     value = 0
     for i in range(_LEB128_BYTES):
@@ -365,7 +366,7 @@ def _read_sections(
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
         if kind in sections:
             raise FormatError(f"a second section {kind}", "section type", at)
-        length, start = _read_leb128(data, at + 1, end, f"length of section {kind}")
+        length, start = read_leb128(data, at + 1, end, f"length of section {kind}")
         sections[kind] = _take(data, start, length, end, f"section {kind}")
         if defect := _defect(kind, sections[kind], size, quality):
             raise FormatError(defect, f"section {kind}", start)
