@@ -4,19 +4,22 @@ import os
 import tomllib
 from pathlib import Path
 
-from .container import MAX_PIXELS, layout, unpack
+from .container import MAX_PIXELS, layout, unpack, unpack_prefix
 from .profile import lambda_of
 
 
-def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
-    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes, sections
+def describe(
+    data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None, partial: bool = False
+) -> dict:
+    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
-    section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
+    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. FormatError if the file
+    is damaged. partial: the beginning of a progressive file will do, which adds missing_bytes and a note.
     """
-    osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
+    osd, counts = (unpack_prefix if partial else unpack)(data, max_pixels), layout(data, max_pixels, partial)
     model = listed(osd.model_id, weights_dir)
-    return {
+    facts = {
         "version": osd.version,
         "width": osd.width,
         "height": osd.height,
@@ -24,6 +27,7 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "bpp": 8 * len(data) / (osd.width * osd.height),
         "quality": osd.quality,
         "lambda": lambda_of(osd.quality),
+        "grey": osd.grey,
         "model_id": osd.model_id.hex(),
         "profile": model.get("profile"),
         "header_bytes": counts["header"],
@@ -31,7 +35,20 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "section_bytes": sum(counts["sections"].values()),
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
-    } | ({"rate": model["rate"]} if "rate" in model else {})
+    }
+    if "rate" in model:
+        facts["rate"] = model["rate"]
+    if osd.progressive:
+        facts["progressive"] = True
+    if not osd.verified:
+        facts |= {"missing_bytes": osd.missing, "note": _what_arrived(len(osd.payload), osd.missing)}
+    return facts
+
+
+def _what_arrived(payload: int, missing: int) -> str:
+    if not missing:
+        return "the payload is whole, what follows it is not: unverified"
+    return f"{payload:,} of {payload + missing:,} bytes of the payload are there: unverified"
 
 
 def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
 
 from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE, alpha_size
@@ -223,7 +223,7 @@ def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
 def add_sections(
     picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
 ) -> None:
-    """Puts alpha (RGB becomes RGBA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
+    """Puts alpha (RGB becomes RGBA, L becomes LA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
     if alpha:
         picture.putalpha(alpha)
     content = dict(sections)
@@ -231,6 +231,12 @@ def add_sections(
     if "e" in content:
         picture.info["exif"] = _EXIF_HEADER + content["e"]
     picture.info["comment"] = note
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether red, green and blue of every pixel are equal."""
+    red, green, blue = picture.split()[:3]
+    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
 
 
 def to_array(image: Image.Image, stride: int) -> np.ndarray:
@@ -269,16 +275,17 @@ def output_format(target: str | Path) -> str:
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
-    """RGB or RGBA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
+    """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
 
     That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
     software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
     """
-    if image.mode == "RGBA" and name not in _WITH_ALPHA:
+    if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
         warnings.warn(
             f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
         )
-        info, image = image.info, Image.composite(image, Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        colours, plane, info = image.convert(image.mode[:-1]), image.getchannel("A"), image.info
+        image = Image.composite(colours, Image.new(colours.mode, image.size, "white"), plane)
         image.info = info
     try:
         return _save(image, name)
@@ -315,5 +322,5 @@ def _save(image: Image.Image, name: str) -> bytes:
 
 
 def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """RGB or RGBA picture -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
+    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
     write_output(target, encode_image(image, output_format(target)), overwrite)

@@ -19,7 +19,10 @@ SIZES = {
     "0.0312": Sizes(stride=16, entries=256),
     "0.0039": Sizes(stride=32, entries=16, noise_level=1.0, adds_noise=True),
 }
-PICTURES = {"0.0312": (48, 528), "0.0039": (96, 64)}  # the first is wider than a window of attention, the second smaller
+PICTURES = {
+    "0.0312": (48, 528),
+    "0.0039": (96, 64),
+}  # the first is wider than a window of attention, the second smaller
 
 
 def shapes(sizes: Sizes) -> Shapes:
@@ -135,7 +138,9 @@ def main(checkout: str) -> None:
     import torch
 
     sys.path.insert(0, str(Path(checkout).resolve()))
-    sys.modules["cod.models.utils.encoder"] = types.SimpleNamespace(DINOv2=object)  # of the discriminator, which needs timm
+    sys.modules["cod.models.utils.encoder"] = types.SimpleNamespace(
+        DINOv2=object
+    )  # of the discriminator, which needs timm
     from finetuned_one_step_codec.models.models import OneStepCoD
 
     for rate, sizes in SIZES.items():

@@ -172,7 +172,7 @@ def test_info_as_json(folder):
         facts = json.loads(done.stdout)
         assert facts == {
             "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 196,
-            "lambda": pytest.approx(1, abs=0.001), "model_id": "deadbeef", "profile": None,
+            "lambda": pytest.approx(1, abs=0.001), "grey": False, "model_id": "deadbeef", "profile": None,
             "header_bytes": 14, "payload_bytes": 99, "section_bytes": 0, "checksum_bytes": 4,
             "sections": {},
         }  # fmt: skip

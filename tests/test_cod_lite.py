@@ -12,7 +12,18 @@ from PIL import Image
 from public_cod_lite import SIZES, noise, picture, recorded, shapes, state
 from typer.testing import CliRunner
 
-from osdcodec import Decoder, Encoder, FormatError, InputError, Target, TargetError, WeightsError, container, info, weights
+from osdcodec import (
+    Decoder,
+    Encoder,
+    FormatError,
+    InputError,
+    Target,
+    TargetError,
+    WeightsError,
+    container,
+    info,
+    weights,
+)
 from osdcodec.cli import app
 from osdcodec.cod_lite.bands import Bands, moments
 from osdcodec.cod_lite.coder import Code, Coder, nearest
@@ -25,18 +36,54 @@ torch = pytest.importorskip("torch")
 from osdcodec.cod_lite import checkpoint, graphs, networks  # noqa: E402
 
 TINY = Sizes(
-    stride=16, entries=16, dimension=6, encoder_width=32, width=32, blocks=2, pixel_width=5, pixel_blocks=2, bottleneck=7
+    stride=16,
+    entries=16,
+    dimension=6,
+    encoder_width=32,
+    width=32,
+    blocks=2,
+    pixel_width=5,
+    pixel_blocks=2,
+    bottleneck=7,
 )
 # Of `tests/public_cod_lite.py GenCodec/CoD_Lite`, with torch 2.14.1 on the CPU: the packed indices, and some of the pixels.
 PUBLIC = {
     "0.0312": (
         "fcfc64fcf6fcd0fcfcfcfcfcd0d0fc33fcfcfcfcfcfcfcfca1fcfcf6d0fcd0fcd0f6f66464f6f664646402d0d0d0fcd03a64646464d0646464"
         "64f6d05ed0f6cb6499a164fc0264643a643a64d9fc0299fc026464023a02fc643a64fc02cc64fcfc3acc",
-        [-0.27264, 1.59682, 0.18104, 0.08209, -0.73663, 0.25534, 0.69448, 0.51006, 1.2692, 0.69887, 0.62307, -0.23826, 0.6999],
+        [
+            -0.27264,
+            1.59682,
+            0.18104,
+            0.08209,
+            -0.73663,
+            0.25534,
+            0.69448,
+            0.51006,
+            1.2692,
+            0.69887,
+            0.62307,
+            -0.23826,
+            0.6999,
+        ],
     ),
     "0.0039": (
         "2c6262",
-        [2.2554, 0.18733, 1.15551, 1.61328, 1.56994, -0.08784, 1.57323, 2.1023, 1.46053, -0.21371, -0.48794, 2.11975, 1.07898],
+        [
+            2.2554,
+            0.18733,
+            1.15551,
+            1.61328,
+            1.56994,
+            -0.08784,
+            1.57323,
+            2.1023,
+            1.46053,
+            -0.21371,
+            -0.48794,
+            2.11975,
+            1.07898,
+        ],
     ),
 }
 
@@ -49,7 +96,9 @@ def saved(folder: Path, sizes: Sizes, rate: str, seed: int = 0, recipe: str | No
     """A checkpoint in the form that is published, and what a list says of it."""
     name = f"CoD_Lite_bpp_{rate.replace('.', '_')}"
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": {f"net.{key}": value for key, value in tensors(sizes, seed).items()}}, folder / f"{name}.pt")
+    torch.save(
+        {"state_dict": {f"net.{key}": value for key, value in tensors(sizes, seed).items()}}, folder / f"{name}.pt"
+    )
     settings = {"noise_level": sizes.noise_level, "pred": "v" if sizes.adds_noise else "x", "up2x": True, "light": True}
     text = recipe if recipe is not None else json.dumps({"model": {"net": {"init_args": settings}}})  # JSON is YAML
     (folder / f"{name}.yaml").write_text(text)

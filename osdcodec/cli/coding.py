@@ -135,6 +135,9 @@ def encode(
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
     ] = False,
+    progressive: Annotated[
+        bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
+    ] = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = True,
 ) -> None:
@@ -146,7 +149,7 @@ def encode(
         named = _sources(sources, files_from, nul)
         aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
         boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
-        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
+        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify, "progressive": progressive}
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
         work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, compiled, profile)
         pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
@@ -173,6 +176,7 @@ def decode(
         float, typer.Option(min=0, max=1.5, callback=number, help="0: the coarse picture, 1: denoised, above: more.")
     ] = 1.0,
     preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
@@ -193,7 +197,12 @@ def decode(
 
         named = _sources(sources, files_from, nul)
         work = Decoding(
-            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite, compiled
+            {"seed": seed, "detail": detail, "preview": preview, "partial": partial},
+            device,
+            weights_dir,
+            max_pixels,
+            overwrite,
+            compiled,
         )
         pairs = files.jobs(named, output, (".osd",), ".png", files_from is not None)
         _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
@@ -249,7 +258,7 @@ def info(
         else:
             from ..description import describe
 
-            facts = describe(data, max_pixels, weights_dir)
+            facts = describe(data, max_pixels, weights_dir, partial=True)
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
@@ -259,7 +268,7 @@ def _table(facts: dict) -> str:
 
     rows = {
         "version": str(facts["version"]),
-        "size": f"{facts['width']} x {facts['height']} pixels",
+        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
@@ -273,11 +282,16 @@ def _table(facts: dict) -> str:
         "bpp",
         "quality",
         "lambda",
+        "grey",
         "model_id",
         "profile",
         "rate",
         "sections",
+        "progressive",
+        "note",
     }
+    if facts.get("progressive"):
+        rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")

@@ -31,6 +31,8 @@ class Code:
         """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
         if osd.quality != self.code.quality:
             raise FormatError(f"{osd.quality}, but files of its model have {self.code.quality}: damaged", "quality")
+        if osd.progressive:
+            raise FormatError("progressive, which files of its model never are: damaged", "flags", 4)
         return self.code.decode(osd.payload, *self.code.grid(osd.width, osd.height))
 
     def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
@@ -52,7 +54,9 @@ class Coder(Code):
         features = self.networks.analyse(x, progress)
         indices = Indices(nearest(features[0], self.code.codebook))
         payload = self.code.encode(indices.grid)
-        return Osd(self.weights.model_id, *colours.size, self.code.quality, payload, sections), indices
+        return Osd(
+            self.weights.model_id, *colours.size, self.code.quality, payload, sections, grey=image.is_grey(colours)
+        ), indices
 
     def picture(
         self,
@@ -105,10 +109,15 @@ class Rates:
         target: Target | None = None,
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
+        progressive: bool = False,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
         if roi:
             raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
+        if progressive:
+            raise InputError(
+                "files of profile cod-lite have no beginning that shows the whole: leave --progressive out"
+            )
         colours, sections = picture.convert("RGB"), image.to_sections(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, sections, progress)
