@@ -31,6 +31,8 @@ class Code:
         """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
         if osd.quality != self.code.quality:
             raise FormatError(f"{osd.quality}, but files of its model have {self.code.quality}: damaged", "quality")
+        if container.regions(osd):
+            raise FormatError("regions, which files of its model never have: damaged", "section G")
         if osd.progressive:
             raise FormatError("progressive, which files of its model never are: damaged", "flags", 4)
         return self.code.decode(osd.payload, *self.code.grid(osd.width, osd.height))
