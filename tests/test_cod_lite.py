@@ -183,7 +183,7 @@ def test_bands_make_no_difference(coders, home, rate):
     height, width = sizes.multiple * 3, sizes.multiple * 10
     whole = TorchNetworks(coder.weights, sizes)
     runtime = coder.networks.sessions
-    bands = Bands(sizes, runtime.run, coder.weights.tensors, band=2**10)
+    bands = Bands(sizes, runtime.run, coder.weights.tensors, band=2**10, whole=0)
     x = random.random((1, 3, height, width), np.float32)
     features = whole.analyse(x)
     assert features.shape == (1, sizes.dimension, height // sizes.stride, width // sizes.stride)

@@ -19,6 +19,7 @@ LAYERS = (
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
+    {"cod_lite"},
     {"codec"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
@@ -29,10 +30,22 @@ KNOWN = {
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("training", "evaluation"),
-    "torch": ("models", "runtime.torch", "runtime", "training", "evaluation", "integrations"),
+    "torch": (
+        "models",
+        "cod_lite.networks",
+        "cod_lite.graphs",
+        "cod_lite.checkpoint",
+        "cod_lite.runtime",
+        "runtime.torch",
+        "runtime",
+        "training",
+        "evaluation",
+        "integrations",
+    ),
     "diffusers": ("models", "training", "evaluation"),
     "open_clip": ("models", "training", "evaluation"),
     "fsspec": ("urls",),
+    "yaml": ("cod_lite.checkpoint",),
     "onnxruntime": ("runtime.onnx", "training", "evaluation"),
     "constriction": ("entropy", "training", "evaluation"),
     "ray": ("integrations",),
@@ -43,6 +56,13 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "cli": {"typer"},
     "arrays": {"numpy", "PIL"},
     "batch": set(),
+    "cod_lite": set(),
+    "cod_lite.bands": {"numpy"},
+    "cod_lite.checkpoint": {"numpy", "torch"},  # with graphs and networks, what only a conversion and a GPU import
+    "cod_lite.coder": {"numpy", "PIL"},
+    "cod_lite.graphs": {"onnx", "torch"},
+    "cod_lite.networks": {"torch"},
+    "cod_lite.runtime": {"numpy"},
     "codec": {"numpy", "PIL"},
     "container": set(),
     "description": set(),

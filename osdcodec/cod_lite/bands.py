@@ -2,7 +2,8 @@
 
 Group norms and channel attention ask for statistics of the whole picture. So a layer ends, over all bands, before what rests on
 its statistics begins, and a convolution sees one row more on either side of its band than it gives. Attention sees whole windows.
-Memory is that of the two or three maps that a layer reads and writes, and of what the networks need for one band.
+Memory is that of the two or three maps that a layer reads and writes, and of what the networks need for one band. Small pictures
+go through many layers at once, which takes half the time.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,12 +11,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .sizes import EPSILON, GROUPS, PATCH, WINDOW, Layer, Sizes
+from .sizes import EPSILON, GROUPS, PATCH, WINDOW, Layer, Sizes, runs
 
 Array = NDArray[np.float32]
 Run = Callable[..., list[Array]]  # run(name of a graph, **inputs) -> its outputs
 BAND = 2**22  # numbers in the largest input of a band
 CHUNK = 2**18  # numbers that are squared at once: 1 MiB, which a cache holds
+WHOLE = 2**20  # pixels of a picture that goes through many layers at once: what these need is 1 KiB a pixel
 PATCHES = 64  # that run through the pixels' network at once: their 16,384 pixels stay in a cache
 
 
@@ -29,20 +31,21 @@ class Bands:
         tensors: dict[str, Array],
         heard: Callable[[], None] = lambda: None,
         band: int = BAND,
+        whole: int = WHOLE,
     ) -> None:
-        self.sizes, self.run, self.tensors, self.heard, self.band = sizes, run, tensors, heard, band
+        self.sizes, self.run, self.tensors, self.heard, self.band, self.whole = sizes, run, tensors, heard, band, whole
 
     def analyse(self, x: Array) -> Array:
         """x (1, 3, H, W) in [0, 1] -> features (1, D, H/d, W/d)"""
-        return self._network("encoder", self.sizes.encoder(), x)
+        return self._network("encoder", self.sizes.encoder(), x, x[0, 0].size <= self.whole)
 
     def synthesise(self, entries: Array, *noise: Array) -> Array:
         """entries (1, D, h, w), noise (1, 3, H, W) if the model has any -> x (1, 3, H, W), about in [-1, 1]"""
-        condition = np.ascontiguousarray(
-            self._network("condition", self.sizes.condition(), entries).transpose(0, 2, 3, 1)
-        )
+        whole = entries[0, 0].size * self.sizes.stride**2 <= self.whole
+        condition = self._network("condition", self.sizes.condition(), entries, whole)
+        condition = np.ascontiguousarray(condition.transpose(0, 2, 3, 1))
         patches = [patched(each) for each in noise]  # (1, h, w, 256, 3)
-        trunk = self._trunk(condition, *(each.swapaxes(-1, -2).reshape(*each.shape[:3], -1) for each in patches))
+        trunk = self._trunk(condition, whole, *(each.swapaxes(-1, -2).reshape(*each.shape[:3], -1) for each in patches))
         return self._pixels(trunk, condition, *patches)
 
     @staticmethod
@@ -50,8 +53,19 @@ class Bands:
         """How often `heard` is called by analyse and by synthesise."""
         return len(sizes.encoder()), len(sizes.condition()) + sizes.blocks + 1
 
-    def _network(self, part: str, layers: list[Layer], x: Array) -> Array:
-        for index, layer in enumerate(layers):
+    def _network(self, part: str, layers: list[Layer], x: Array, whole: bool) -> Array:
+        for first, last in runs(layers):
+            if whole and layers[first].kind != "attend":
+                (x,) = self.run(f"{part}.{first}-{last}", x=x)
+                for _ in range(first, last + 1):
+                    self.heard()
+            else:
+                x = self._layers(part, layers, range(first, last + 1), x)
+        return x
+
+    def _layers(self, part: str, layers: list[Layer], indices: range, x: Array) -> Array:
+        for index in indices:
+            layer = layers[index]
             name = f"{part}.{index}"
             if layer.kind == "conv":
                 x = self._rows(name, {"x": x}, layer.outputs, layer.stride)
@@ -121,8 +135,14 @@ class Bands:
         shift = self.tensors[f"{name}.bias"] - np.repeat(mean, share) * scale
         return {key: each.astype(np.float32)[None, :, None, None] for key, each in (("scale", scale), ("shift", shift))}
 
-    def _trunk(self, condition: Array, *noise: Array) -> Array:
+    def _trunk(self, condition: Array, whole: bool, *noise: Array) -> Array:
         """condition (1, h, w, C), noise (1, h, w, 768) -> (1, h, w, C)"""
+        given = {"condition": condition} | ({"noise": noise[0]} if noise else {})
+        if whole:
+            (x,) = self.run("trunk", **given)
+            for _ in range(self.sizes.blocks):
+                self.heard()
+            return x
         _, height, width, channels = condition.shape
         step = max(1, self.band // (4 * channels * width))
 
@@ -137,7 +157,7 @@ class Bands:
                 made[:, first:last] = self.run(name, **part, **constants)[0][:, first - above : last - above]
             return made
 
-        x = over("trunk.begin", 0, {"condition": condition} | ({"noise": noise[0]} if noise else {}))
+        x = over("trunk.begin", 0, given)
         for index in range(self.sizes.blocks):
             name = f"trunk.blocks.{index}"
             seen = over(f"{name}.looked", 1, {"x": x})

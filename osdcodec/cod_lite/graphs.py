@@ -1,11 +1,13 @@
 """The layers as ONNX graphs that hold no tensors, only their names in the weights file: what `runtime.onnx` opens.
 
 A graph is a layer, or half of one where the statistics of the whole picture stand between its halves, so that a picture can be
-worked on by bands: see bands.py.
+worked on by bands: see bands.py. For pictures that are small enough to need no bands there are graphs of many layers beside them,
+of the same tensors.
 """
 
 import io
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import onnx
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .networks import Networks
-from .sizes import PATCH, Layer
+from .sizes import PATCH, Layer, runs
 
 Graph = tuple[bytes, list[str]]
 OPSET = 17
@@ -31,13 +33,18 @@ class Method(nn.Module):
 
 
 def graphs(model: Networks) -> dict[str, Graph]:
-    """Every graph of a model by its name: part.index, and .first and .second of a layer in halves."""
-    made = {}
+    """Every graph of a model by its name: part.index, .first and .second of a layer in halves, part.first-last of several."""
+    made: dict[str, Graph] = {}
     for part, layers in (("encoder", model.sizes.encoder()), ("condition", model.sizes.condition())):
         network = getattr(model, part)
         for index, layer in enumerate(layers):
             for name, owner, method, inputs in pieces(layer, network[index]):
                 made[f"{part}.{index}{name}"] = export(owner, method, inputs, f"{part}.{index}{owner_name(layer)}")
+        for first, last in runs(layers):
+            if layers[first].kind != "attend":
+                stretch = nn.Sequential(OrderedDict((str(index), network[index]) for index in range(first, last + 1)))
+                x = torch.zeros(1, layers[first].inputs, 2 * model.sizes.stride, 4 * model.sizes.stride)
+                made[f"{part}.{first}-{last}"] = export(stretch, "forward", {"x": x}, part)
     sizes, trunk = model.sizes, model.trunk
     map_, mean = torch.zeros(1, 3, 5, sizes.width), torch.zeros(1, 1, 1, sizes.width)
     noisy = bool(sizes.noise_level)
@@ -47,6 +54,7 @@ def graphs(model: Networks) -> dict[str, Graph]:
         name = f"trunk.blocks.{index}"
         made[f"{name}.looked"] = export(block, "looked", {"x": map_}, name)
         made[f"{name}.joined"] = export(block, "joined", {"x": map_, "seen": map_, "mean": mean}, name)
+    made["trunk"] = export(trunk, "forward", {"condition": map_} | noise, "trunk")
     flat = torch.zeros(7, sizes.width)
     noise = {"noise": torch.zeros(7, PATCH**2, 3)} if noisy else {}
     made["pixels"] = export(model.pixels, "forward", {"trunk": flat, "condition": flat} | noise, "pixels")

@@ -7,6 +7,7 @@ bits/pixel    .0039 .0078 .0156 .0312 .125        .5          log2(V) / d², the
 
 import math
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..profile import LAMBDA_MAX, LAMBDA_MIN, quality_of
@@ -115,6 +116,15 @@ class Sizes:
         if values.keys() != {field.name for field in fields(cls)}:
             raise ValueError("not the sizes of a model")
         return cls(**values)
+
+
+def runs(layers: list[Layer]) -> list[tuple[int, int]]:
+    """The layers as stretches first .. last that need no windows, hence can be one graph, and attention between them."""
+    edges, found = [index for index, layer in enumerate(layers) if layer.kind == "attend"], []
+    for before, after in pairwise([-1, *edges, len(layers)]):
+        found += [(before + 1, after - 1)] if after > before + 1 else []
+        found += [(after, after)] if after < len(layers) else []
+    return found
 
 
 def lambda_of_rate(bpp: float) -> float:

@@ -10,10 +10,13 @@ from ..weights import Weights
 
 
 class OnnxRuntime:
-    """Sessions are made when first used: encoding does not load the decoder's networks."""
+    """Sessions are made when first used: encoding does not load the decoder's networks.
 
-    def __init__(self, weights: Weights, threads: int | None = None) -> None:
-        self.weights, self.threads = weights, threads
+    spinning: whether threads that wait for work keep their core, which pays where one session does it all.
+    """
+
+    def __init__(self, weights: Weights, threads: int | None = None, spinning: bool = True) -> None:
+        self.weights, self.threads, self.spinning = weights, threads, spinning
         self.sessions: dict[str, ort.InferenceSession] = {}
         self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
 
@@ -53,6 +56,8 @@ class OnnxRuntime:
         if str(threads).isdecimal():
             options.intra_op_num_threads = int(threads)
         options.log_severity_level = 3
+        if not self.spinning:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # The graphs hold no tensors, only their names in the weights file.
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
         values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]
