@@ -324,7 +324,7 @@ def info(
         else:
             from ..description import describe
 
-            facts = describe(data, max_pixels, weights_dir, partial=True)
+            facts = describe(data, max_pixels, weights_dir, True)
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
