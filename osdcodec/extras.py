@@ -18,6 +18,7 @@ PACKAGES = {
     "pytorch_msssim": "pytorch-msssim",
     "fsspec": "fsspec",
     "ray": "ray",
+    "raptorq": "raptorq",
 }
 
 
