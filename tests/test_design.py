@@ -14,7 +14,7 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "target", "urls"},
-    {"container", "files"},
+    {"container", "files", "links"},
     {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
@@ -25,6 +25,7 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile"},
+    "links": {"errors", "extras"},
     "models": {"extras", "profile"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -36,6 +37,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "onnxruntime": ("runtime.onnx", "training", "evaluation"),
     "constriction": ("entropy", "training", "evaluation"),
     "ray": ("integrations",),
+    "raptorq": ("links",),
 }
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
@@ -52,6 +54,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "files": set(),
     "image": {"numpy", "PIL"},
     "extras": set(),
+    "links": set(),
     "plan": set(),
     "preview": {"numpy", "PIL"},
     "profile": set(),
