@@ -18,7 +18,12 @@ PACKAGES = {
     "pytorch_msssim": "pytorch-msssim",
     "fsspec": "fsspec",
     "ray": "ray",
+    "pillow_heif": "pillow-heif",
 }
+
+
+def available(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 def require(what: str, *modules: str) -> None:

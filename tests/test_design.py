@@ -14,7 +14,7 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "target", "urls"},
-    {"container", "files"},
+    {"container", "files", "formats"},
     {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
@@ -26,6 +26,7 @@ KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile"},
     "models": {"extras", "profile"},
+    "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("training", "evaluation"),
@@ -33,6 +34,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "diffusers": ("models", "training", "evaluation"),
     "open_clip": ("models", "training", "evaluation"),
     "fsspec": ("urls",),
+    "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx", "training", "evaluation"),
     "constriction": ("entropy", "training", "evaluation"),
     "ray": ("integrations",),
@@ -50,6 +52,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "files": set(),
+    "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
     "plan": set(),
