@@ -14,7 +14,7 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "target", "urls"},
-    {"container", "files", "links"},
+    {"container", "files", "formats", "links"},
     {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
@@ -27,6 +27,7 @@ KNOWN = {
     "entropy": {"errors", "profile"},
     "links": {"errors", "extras"},
     "models": {"extras", "profile"},
+    "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("training", "evaluation"),
@@ -34,6 +35,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "diffusers": ("models", "training", "evaluation"),
     "open_clip": ("models", "training", "evaluation"),
     "fsspec": ("urls",),
+    "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx", "training", "evaluation"),
     "constriction": ("entropy", "training", "evaluation"),
     "ray": ("integrations",),
@@ -52,6 +54,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "files": set(),
+    "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
     "links": set(),
