@@ -122,6 +122,7 @@ CONFORMANCE = Profile(
     codebook_size=32,
 )
 COD_LITE = Profile(name="cod-lite", family="indices")  # osdcodec/cod_lite/
+OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the other one is for the tests of the format
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE)}
 
 

@@ -14,8 +14,8 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "target", "urls"},
-    {"container", "files"},
-    {"description", "downloads", "entropy", "image", "models"},
+    {"container", "files", "formats", "links"},
+    {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
@@ -26,7 +26,9 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile"},
+    "links": {"errors", "extras"},
     "models": {"extras", "profile"},
+    "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("training", "evaluation"),
@@ -46,9 +48,11 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "open_clip": ("models", "training", "evaluation"),
     "fsspec": ("urls",),
     "yaml": ("cod_lite.checkpoint",),
+    "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx", "training", "evaluation"),
     "constriction": ("entropy", "training", "evaluation"),
     "ray": ("integrations",),
+    "raptorq": ("links",),
 }
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
@@ -70,8 +74,11 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "files": set(),
+    "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
+    "links": set(),
+    "plan": set(),
     "preview": {"numpy", "PIL"},
     "profile": set(),
     "runtime": {"numpy"},

@@ -1,7 +1,8 @@
 """Random and mutated files through container and entropy decoder: `python -m osdcodec.evaluation.fuzz --files 100000`.
 
 Nothing but FormatError may come out. What is read must be the only form of its fields, and what is decoded the only form
-of its symbols: writing both again gives the same bytes. Files that break this are kept in --crashes.
+of its symbols: writing both again gives the same bytes. What is refused is tried as the beginning of a progressive file.
+Files that break this are kept in --crashes. `--joins 100000`: mutated and mixed packets through `osdc join` instead.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 import zlib
 from binascii import crc_hqx
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from rich.table import Table
 from .. import container, weights
 from ..codec import decode_symbols, qualities_of
 from ..entropy.prior import Prior
-from ..errors import FormatError
+from ..errors import FormatError, InputError
+from ..links.packet import candidates, crc16, to_stream, to_text
+from ..links.transfer import arrivals, split
 from .conformance import VECTORS
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning
@@ -140,12 +143,16 @@ def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: 
     seeds = [path.read_bytes() for f in (folder, folder.parent / "progressive") for path in sorted(f.glob("*.osd"))]
     for data in seeds:
         attack(data, prior)
+    return _attack_all(count, files(seeds, seed), lambda data: attack(data, prior), crashes)
+
+
+def _attack_all(count: int, cases: Iterator[bytes], attack: Callable[[bytes], str], crashes: Path | None) -> dict:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes, found, slowest = Counter(), [], 0.0
-    for _, data in zip(range(count), files(seeds, seed), strict=False):
+    for _, data in zip(range(count), cases, strict=False):
         start = time.perf_counter()
         try:
-            outcomes[attack(data, prior)] += 1
+            outcomes[attack(data)] += 1
         except Exception as error:
             found.append(f"{type(error).__name__}: {error}")
             if crashes:
@@ -156,20 +163,74 @@ def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: 
     return {"outcomes": dict(outcomes.most_common()), "crashes": found, "slowest": slowest, "memory": grown}
 
 
+def inputs_of_join(seeds: list[list[bytes]], seed: int) -> Iterator[bytes]:
+    """Endless: what a file that is given to `osdc join` may hold; packets with some lost, damaged, false or mixed."""
+    draw = random.Random(seed)
+    while True:
+        chosen = draw.choice(seeds)
+        packets = draw.sample(chosen, draw.randrange(1, len(chosen) + 1))
+        if draw.random() < 0.2:
+            packets += draw.sample(draw.choice(seeds), 1)
+        for _ in range(draw.choice((0, 0, 1, 2, 5))):
+            at = draw.randrange(len(packets))
+            body = mutated(draw, [packets[at] + bytes(2)])  # it takes four bytes away, of which two are the checksum
+            checksum = crc16(body).to_bytes(2, "little") if draw.random() < 0.8 else draw.randbytes(2)
+            packets[at] = body + checksum
+        if draw.random() < 0.15:  # all of one mind that the file has another length
+            length = (draw.randrange(1, 2000) if draw.random() < 0.8 else draw.getrandbits(23)).to_bytes(3, "little")
+            bodies = [packet[:3] + length + packet[6:-2] for packet in packets]
+            packets = [body + crc16(body).to_bytes(2, "little") for body in bodies]
+        match draw.randrange(4):
+            case 0:
+                yield b"".join(to_text(packet).encode() + b"\n" for packet in packets)
+            case 1:
+                yield draw.choice(packets)
+            case _:
+                stream = bytearray(to_stream(packets))
+                if draw.random() < 0.3:
+                    stream[draw.randrange(len(stream))] ^= 1 << draw.randrange(8)
+                yield bytes(stream[: draw.randrange(1, len(stream) + 1)] if draw.random() < 0.2 else stream)
+
+
+def attack_join(content: bytes) -> str:
+    """What became of it: "whole", "beginning", or what it was refused for. Whatever else is raised is a bug."""
+    try:
+        transfer = arrivals(candidates(content)).only()
+        whole = transfer.whole()
+        if whole is None:
+            data = transfer.beginning()
+            container.unpack_prefix(data)
+    except FormatError as error:
+        return f"refused for its {error.field.partition(' ')[0]}"
+    except InputError as error:
+        return "mixed" if "mixed" in str(error) else "no packets"
+    assert whole is None or (len(whole) == transfer.length and crc16(whole) == transfer.file_id)
+    return "beginning" if whole is None else "whole"
+
+
+def run_joins(count: int, seed: int, folder: Path = VECTORS / "progressive", crashes: Path | None = None) -> dict:
+    """As `run`, for the packets of whole files."""
+    files = [path.read_bytes() for path in sorted(folder.glob("whole*.osd"))]
+    seeds = [split(data, packet, repair) for data in files for packet in (18, 40, 200) for repair in (0, 0.5)]
+    return _attack_all(count, inputs_of_join(seeds, seed), attack_join, crashes)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.fuzz", description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--joins", type=int, default=0, help="so many inputs of osdc join, and no files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crashes", type=Path, default=Path("crashes"))
     options = parser.parse_args(arguments)
     start = time.perf_counter()
-    told = run(options.files, options.seed, crashes=options.crashes)
-    view = Table("refused for its", "files")
+    cases = options.joins or options.files
+    told = (run_joins if options.joins else run)(cases, options.seed, crashes=options.crashes)
+    view = Table("outcome" if options.joins else "refused for its", "files")
     for outcome, count in told["outcomes"].items():
         view.add_row(outcome, f"{count:,}")
     Console().print(view)
     print(
-        f"{options.files:,} files in {time.perf_counter() - start:.0f} s: {len(told['crashes'])} crashes, slowest "
+        f"{cases:,} files in {time.perf_counter() - start:.0f} s: {len(told['crashes'])} crashes, slowest "
         f"{told['slowest']:.2f} s, memory grew by {told['memory']:.0f} MiB"
     )
     if told["crashes"]:
