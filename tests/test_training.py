@@ -13,17 +13,18 @@ from PIL import Image
 from pytorch_msssim import ms_ssim
 
 from osdcodec import weights
-from osdcodec.evaluation.perceptual import PerceptualDistance
 from osdcodec.models import CodecModel
+from osdcodec.models.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
+from osdcodec.release.embed import at_rate, table
 from osdcodec.training.__main__ import main
-from osdcodec.training.average import main as average
-from osdcodec.training.calibrate import main as calibrate
-from osdcodec.training.codec import RateControl
-from osdcodec.training.export import quantise
-from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
-from osdcodec.training.measure import load
-from osdcodec.training.release import at_rate, table
+from osdcodec.training.adversary import Discriminator, hinge
+from osdcodec.training.checkpoints import load
+from osdcodec.training.export.tensors import quantise
+from osdcodec.training.losses import flatness, structure, weave
+from osdcodec.training.rate import RateControl
+from osdcodec.training.study.average import main as average
+from osdcodec.training.study.match_rates import main as calibrate
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
@@ -86,7 +87,7 @@ def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "train").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("perceptual = 1.0", "perceptual = 0.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 1.0", "weight = 0.0"))
     arguments = ["codec", "--data", str(data), "--out", str(trained), "--config", str(tmp_path / "config.toml")]
     main([*arguments, "--steps", "3", "--cpu"])
     assert torch.load(trained / "codec.pt", weights_only=True)["steps"] == 3
@@ -114,7 +115,7 @@ def test_perceptual_distance_grows_with_blur(perceptual_weights):
 def test_a_stage_goes_on_in_half_precision(trained, tmp_path):
     (tmp_path / "codec.pt").write_bytes((trained / "codec.pt").read_bytes())
     (tmp_path / "train").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("perceptual = 1.0", "perceptual = 0.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 1.0", "weight = 0.0"))
     command = [
         sys.executable,
         "-m",
@@ -202,7 +203,7 @@ def test_moved_axes_are_counted_from_the_front():
 
     import onnx
 
-    from osdcodec.training import export
+    from osdcodec.training.export import graphs as export
 
     class Moved(torch.nn.Module):
         def forward(self, x):

@@ -135,7 +135,7 @@ class Meter:
         from torch import nn
         from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
-        from .perceptual import PerceptualDistance
+        from ..models.vgg_like import PerceptualDistance
 
         try:
             distance = PerceptualDistance(path)

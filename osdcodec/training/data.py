@@ -1,56 +1,97 @@
-"""Training pictures: random crops of photographs from tars, labelled thumbnails from a zip."""
+"""Training pictures: random crops of photographs from tars or folders, labelled thumbnails from a zip.
+
+A folder of data holds train/ and, where they are at hand, thumbnails/ and perceptual/; a folder of photographs alone will do.
+"""
 
 import csv
 import io
 import tarfile
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..errors import InputError, OsdWarning
+
+MEMORY = 4 * 2**30  # bytes of decoded photographs that are kept
 
 
 class Photos:
-    """Random crops of the photographs in DIR/*.tar (or image files below DIR), decoded once and kept in memory.
+    """Random crops of the photographs in DATA/train, or in DATA itself: of *.tar or of image files in any tree of folders.
 
-    Memory: about 0.9 MB a photo of 475 x 640.
+    Decoded photographs stay in memory until they fill `memory` bytes, about 0.9 MB each of 475 x 640; files stay on the disk. One
+    that cannot be read is left out, with a warning. InputError if there is none.
     """
 
     SUFFIXES = {".webp", ".png", ".jpg", ".jpeg"}
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        self.encoded: list[bytes] = []
+    def __init__(self, data: Path, seed: int | list[int] = 0, memory: int = MEMORY) -> None:
+        folder = data / "train" if (data / "train").is_dir() else data
+        self.folder, self.memory = folder, memory
+        self.sources: list[bytes | Path] = []
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".tar":
                 with tarfile.open(path) as tar:
-                    self.encoded += [tar.extractfile(m).read() for m in tar if Path(m.name).suffix in self.SUFFIXES]
-            elif path.suffix in self.SUFFIXES:
-                self.encoded.append(path.read_bytes())
-        if not self.encoded:
-            raise FileNotFoundError(f"no photographs in {folder}: it holds neither tars nor image files")
-        self.decoded: list[np.ndarray | None] = [None] * len(self.encoded)
+                    self.sources += [tar.extractfile(m).read() for m in tar if self._is_picture(Path(m.name))]
+            elif self._is_picture(path):
+                self.sources.append(path)
+        if not self.sources:
+            raise InputError(f"no photographs in {folder}: it holds neither tars nor image files; see --data")
+        self.decoded: dict[int, np.ndarray] = {}
+        self.bad: set[int] = set()
         self.random = np.random.default_rng(seed)
 
-    def __len__(self) -> int:
-        return len(self.encoded)
+    def seed(self, *numbers: int) -> None:
+        """From here on crops are those of these numbers."""
+        self.random = np.random.default_rng(numbers)
 
-    def picture(self, index: int) -> np.ndarray:
-        """uint8 (H, W, 3)"""
-        if self.decoded[index] is None:
-            self.decoded[index] = np.asarray(Image.open(io.BytesIO(self.encoded[index])).convert("RGB"))
-        return self.decoded[index]
+    def _is_picture(self, path: Path) -> bool:
+        return path.suffix.lower() in self.SUFFIXES and not path.name.startswith(".")
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def picture(self, index: int) -> np.ndarray | None:
+        """uint8 (H, W, 3); None if it cannot be read."""
+        if index in self.decoded:
+            return self.decoded[index]
+        if index in self.bad:
+            return None
+        source = self.sources[index]
+        try:
+            picture = np.asarray(Image.open(io.BytesIO(source) if isinstance(source, bytes) else source).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            name = source if isinstance(source, Path) else f"photograph {index}"
+            warnings.warn(f"{name} cannot be read ({error}) and is left out", OsdWarning, stacklevel=2)
+            self.bad.add(index)
+            return None
+        if picture.nbytes <= self.memory:
+            self.memory -= picture.nbytes
+            self.decoded[index] = picture
+        return picture
+
+    def pictures(self, count: int) -> Iterator[np.ndarray]:
+        """The first `count` photographs that can be read, or as many as there are."""
+        for index in range(len(self)):
+            if count and (picture := self.picture(index)) is not None:
+                count -= 1
+                yield picture
 
     def crop(self, side: int) -> np.ndarray:
         """A random crop uint8 (side, side, 3), sometimes of the picture at a smaller scale, mirrored half of the time."""
         for _ in range(1000):
             picture = self.picture(self.random.integers(len(self)))
-            height, width = picture.shape[:2]
-            if min(height, width) >= side:
+            if picture is not None and min(picture.shape[:2]) >= side:
                 break
         else:
-            raise ValueError(f"hardly any photograph has {side} pixels on both sides")
+            raise InputError(f"{self.folder}: hardly any photograph has {side} pixels on both sides, as crops do")
+        height, width = picture.shape[:2]
         zoom = min(self.random.choice([1, 1, 1, 1.25, 1.5, 2]), min(height, width) / side)
         window = int(side * zoom)
         top, left = self.random.integers(height - window + 1), self.random.integers(width - window + 1)
@@ -61,8 +102,25 @@ class Photos:
 
     def batch(self, size: int, side: int) -> Tensor:
         """float32 (size, 3, side, side) in [-1, 1]"""
-        crops = np.stack([self.crop(side) for _ in range(size)])
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return in_range(torch.from_numpy(np.stack([self.crop(side) for _ in range(size)])).permute(0, 3, 1, 2))
+
+
+class Crops(IterableDataset):
+    """Endless random crops uint8 (3, side, side), of photographs that stay where they are: for the workers of a DataLoader."""
+
+    def __init__(self, data: Path, side: int, seed: int) -> None:
+        self.photos, self.side, self.seed = Photos(data, seed, memory=0), side, seed
+
+    def __iter__(self) -> Iterator[Tensor]:
+        worker = get_worker_info()
+        self.photos.random = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            yield torch.from_numpy(np.ascontiguousarray(self.photos.crop(self.side).transpose(2, 0, 1)))
+
+
+def in_range(pixels: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]"""
+    return pixels.float() / 127.5 - 1
 
 
 class Thumbnails:
@@ -71,6 +129,8 @@ class Thumbnails:
     TEMPLATES = ("a photo of a {}", "a picture of the {}", "a small photo of a {}", "{}", "a close-up of a {}")
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
+        if not self.at(folder):
+            raise InputError(f"{folder} holds no thumbnails: it needs a zip of them and classes.tsv")
         with open(folder / "classes.tsv", encoding="utf-8", newline="") as file:
             self.names = [row[2].split(", ") for row in csv.reader(file, delimiter="\t")]
         with zipfile.ZipFile(next(folder.glob("*.zip"))) as archive:
@@ -79,6 +139,15 @@ class Thumbnails:
         self.pictures = np.stack(pictures)  # (N, 64, 64, 3)
         self.labels = np.array([int(name.split("/")[-2]) for name in entries])
         self.random = np.random.default_rng(seed)
+
+    def seed(self, *numbers: int) -> None:
+        """From here on batches are those of these numbers."""
+        self.random = np.random.default_rng(numbers)
+
+    @staticmethod
+    def at(folder: Path) -> bool:
+        """Whether there are thumbnails in this folder."""
+        return (folder / "classes.tsv").is_file() and any(folder.glob("*.zip"))
 
     def batch(self, size: int) -> tuple[Tensor, np.ndarray]:
         """float32 (size, 3, 64, 64) in [-1, 1] shifted, zoomed and mirrored at random, and labels (size,)"""

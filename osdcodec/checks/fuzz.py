@@ -1,0 +1,147 @@
+"""Random and mutated files through container and entropy decoder: `python -m osdcodec.checks.fuzz --files 100000`.
+
+Nothing but FormatError may come out. What is read must be the only form of its fields, and what is decoded the only form
+of its symbols: writing both again gives the same bytes. Files that break this are kept in --crashes.
+"""
+
+import argparse
+import hashlib
+import random
+import resource
+import sys
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import container, weights
+from ..codec import decode_symbols, qualities_of
+from ..entropy.prior import Prior
+from ..errors import FormatError
+from .conformance import VECTORS
+
+BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning
+SIDES = (1, 31, 32, 33, 127, 128, 4096, 16383, 16384, 65535)
+
+
+def files(seeds: list[bytes], seed: int) -> Iterator[bytes]:
+    """Endless: mutations of the seeds, headers with anything behind them, and noise; most with a right checksum."""
+    draw = random.Random(seed)
+    while True:
+        kind = draw.random()
+        if kind < 0.05:
+            yield draw.randbytes(draw.randrange(120))
+            continue
+        body = header(draw, seeds) if kind < 0.2 else mutated(draw, seeds)
+        yield sealed(body) if draw.random() < 0.8 else body + draw.randbytes(4)
+
+
+def header(draw: random.Random, seeds: list[bytes]) -> bytes:
+    """A right header of any size and quality, before noise."""
+    sides = [draw.choice(SIDES) if draw.random() < 0.5 else draw.randrange(1, 200) for _ in "wh"]
+    flags, payload = draw.randrange(2), draw.randbytes(draw.randrange(60))
+    start = b"".join(
+        [draw.choice(seeds)[:4], bytes([0x10 | flags]), draw.choice(seeds)[5:9], *map(container.leb128, sides)]
+    )
+    return start + bytes([draw.randrange(256)]) + payload
+
+
+def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
+    """A seed without its checksum, changed in one to six places."""
+    body = bytearray(draw.choice(seeds)[:-4])
+    for _ in range(draw.randrange(1, 7)):
+        at = draw.randrange(len(body) + 1)
+        match draw.randrange(8):
+            case 0 | 1 if at < len(body):
+                body[at] ^= 1 << draw.randrange(8)
+            case 2 if at < len(body):
+                body[at] = draw.choice(BYTES)
+            case 3:
+                body[at:at] = bytes([draw.choice(BYTES)]) * draw.randrange(1, 5)
+            case 4:
+                del body[at : at + draw.randrange(1, 9)]
+            case 5:
+                del body[at:]
+            case 6:
+                body += draw.randbytes(draw.randrange(1, 9))
+            case _:
+                other = draw.choice(seeds)
+                cut = draw.randrange(len(other))
+                body[at:] = other[cut:-4]
+    return bytes(body)
+
+
+def sealed(body: bytes) -> bytes:
+    """The file with this body and a right checksum."""
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def exact_prior(folder: Path) -> Prior:
+    """That of the conformance model, at no price of bits: so it writes any symbols as they are."""
+    model = weights.load("conformance", folder)
+    return Prior(model.tensors, replace(model.profile, bit_price=0.0))
+
+
+def attack(data: bytes, prior: Prior) -> str:
+    """What became of a file: the field it was refused for, or "decoded". Whatever is raised is a bug."""
+    try:
+        osd = container.unpack(data)
+        assert container.pack(osd) == data, "a second form of the same fields"
+        symbols = decode_symbols(osd, prior, prior.profile)
+    except FormatError as error:
+        return "section" if "section" in error.field else error.field
+    y = symbols.y16 / 16
+    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities_of(osd, prior.profile))
+    assert again == osd.payload, "a second form of the same symbols"
+    return "decoded"
+
+
+def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: Path | None = None) -> dict:
+    """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by."""
+    prior = exact_prior(folder)
+    seeds = [path.read_bytes() for path in sorted(folder.glob("*.osd"))]
+    for data in seeds:
+        attack(data, prior)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes, found, slowest = Counter(), [], 0.0
+    for _, data in zip(range(count), files(seeds, seed), strict=False):
+        start = time.perf_counter()
+        try:
+            outcomes[attack(data, prior)] += 1
+        except Exception as error:
+            found.append(f"{type(error).__name__}: {error}")
+            if crashes:
+                crashes.mkdir(parents=True, exist_ok=True)
+                (crashes / f"{hashlib.sha256(data).hexdigest()[:12]}.osd").write_bytes(data)
+        slowest = max(slowest, time.perf_counter() - start)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"outcomes": dict(outcomes.most_common()), "crashes": found, "slowest": slowest, "memory": grown}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.checks.fuzz", description=__doc__)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crashes", type=Path, default=Path("crashes"))
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    told = run(options.files, options.seed, crashes=options.crashes)
+    view = Table("refused for its", "files")
+    for outcome, count in told["outcomes"].items():
+        view.add_row(outcome, f"{count:,}")
+    Console().print(view)
+    print(
+        f"{options.files:,} files in {time.perf_counter() - start:.0f} s: {len(told['crashes'])} crashes, slowest "
+        f"{told['slowest']:.2f} s, memory grew by {told['memory']:.0f} MiB"
+    )
+    if told["crashes"]:
+        sys.exit("\n".join([f"kept in {options.crashes}:", *sorted(set(told["crashes"]))]))
+
+
+if __name__ == "__main__":
+    main()
