@@ -25,8 +25,8 @@ from ..weights import entry
 
 PACKAGE = Path(__file__).parents[1]
 RIVALS = {"avif": "AVIF", "webp": "WebP"}
-PLOTS = "psnr", "ms-ssim", "perceptual"
-SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "perceptual")
+PLOTS = "psnr", "ms-ssim", "perceptual", "lpips", "dists"  # those that were measured
+SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "lpips", "dists", "perceptual")
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
@@ -105,7 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
         page.write_text(TABLE.sub(lambda found: found[1] + table(summary) + found[2], page.read_text("utf-8")), "utf-8")
     examples = PACKAGE.parent / "examples"
     for plot in PLOTS:
-        shutil.copyfile(options.report / f"rd-{plot}.svg", examples / f"rd-{plot}.svg")
+        if (drawn := options.report / f"rd-{plot}.svg").is_file():
+            shutil.copyfile(drawn, examples / drawn.name)
     comparison.main([str(examples / "coffee.png"), "-o", str(examples / "comparison.jpg")])
     renew()
     print(f"{registry}: {options.profile} revision {model['revision']}, model id {model['model_id']}")

@@ -1,5 +1,6 @@
 """Realism: discriminators that learn to tell pictures from reconstructions, beside the model that learns to make these."""
 
+import sys
 from typing import Literal
 
 import torch
@@ -8,6 +9,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import WeightsError
+from ..models.efficientnet import FrozenFeatures
 from .recipe import STRICT
 
 
@@ -55,14 +58,47 @@ class Discriminator(nn.Module):
         return self.judge(torch.cat([self.picture(x), self.condition(condition)], 1))
 
 
+class FeatureDiscriminator(nn.Module):
+    """(B, 3, H, W) in [-1, 1] -> realism of each position of four scales, each (B, 1, h, w), seen in frozen features.
+
+    Projected GAN (Sauer et al., 2021): the features of each scale go through a fixed random 1x1 projection, coarser ones are added
+    to finer ones, and on each scale sits a small head with spectral norm.
+    """
+
+    WIDTH = 64
+
+    def __init__(self, features: FrozenFeatures) -> None:
+        super().__init__()
+        self.features = features
+        generator = torch.Generator().manual_seed(7)  # the same projections in every process and every run
+        self.projections = nn.ModuleList(nn.Conv2d(channels, self.WIDTH, 1) for channels in features.channels)
+        for projection in self.projections.requires_grad_(False):
+            projection.weight.copy_(torch.randn(projection.weight.shape, generator=generator))
+            projection.weight.mul_((2 / projection.in_channels) ** 0.5)
+            projection.bias.zero_()
+
+        def layer(outputs: int, kernel: int) -> nn.Module:
+            convolution = nn.Conv2d(self.WIDTH, outputs, kernel, padding=kernel // 2)
+            return nn.utils.parametrizations.spectral_norm(convolution)
+
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                layer(self.WIDTH, 3), nn.LeakyReLU(0.2), layer(self.WIDTH, 3), nn.LeakyReLU(0.2), layer(1, 1)
+            )
+            for _ in features.channels
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, condition: Tensor) -> list[Tensor]:
+        scales = [project(part) for project, part in zip(self.projections, self.features(x), strict=True)]
+        for finer in range(len(scales) - 2, -1, -1):
+            size = scales[finer].shape[2:]
+            scales[finer] = scales[finer] + F.interpolate(scales[finer + 1], size, mode="nearest")
+        return [head(part) for head, part in zip(self.heads, scales, strict=True)]
+
+
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
     """The discriminator's hinge loss (Lim and Ye, 2017)."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-
-
-def discriminator(recipe: AdversaryRecipe, condition: int) -> nn.Module:
-    """The one that a recipe asks for. condition: channels of the coarse latent."""
-    return Discriminator(condition)
 
 
 class Adversary:
@@ -86,18 +122,22 @@ class Adversary:
         self.shown = x, x_hat.detach(), condition.detach()
         for parameter in self.learning:  # here the pictures learn, not the discriminator
             parameter.requires_grad_(False)
-        realism = self.discriminator(x_hat, condition.detach()).mean()
+        realism = torch.stack([scale.mean() for scale in self.verdicts(x_hat, condition.detach())]).mean()
         for parameter in self.learning:
             parameter.requires_grad_(True)
         return -weight * realism
+
+    def verdicts(self, x: Tensor, condition: Tensor) -> list[Tensor]:
+        found = self.discriminator(x, condition)
+        return found if isinstance(found, list) else [found]
 
     def learn(self, accumulate: int) -> dict[str, Tensor]:
         """Adds the gradients of one batch, and says how well it told real pictures: 2 knows nothing, 0 everything."""
         if self.shown is None:
             return {}
         x, x_hat, condition = self.shown
-        both = self.discriminator(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
-        verdict = hinge(*both.chunk(2))
+        scales = self.verdicts(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
+        verdict = torch.stack([hinge(*scale.chunk(2)) for scale in scales]).mean()
         (verdict / accumulate).backward()
         self.shown = None
         return {"verdict": verdict.detach()}
@@ -108,3 +148,19 @@ class Adversary:
                 parameter.grad = accelerator.reduce(parameter.grad, "mean")
             self.optimizer.step()
             self.optimizer.zero_grad()
+
+
+def adversary(recipe: AdversaryRecipe, condition: int) -> Adversary | None:
+    """What a recipe asks for; None without a weight, or where the features are not at hand, which stderr is told in a line.
+
+    condition: channels of the coarse latent.
+    """
+    if not recipe.weight:
+        return None
+    if recipe.judges == "pixels":
+        return Adversary(recipe, Discriminator(condition))
+    try:
+        return Adversary(recipe, FeatureDiscriminator(FrozenFeatures()))
+    except WeightsError as error:
+        print(f"osdc: training goes on without a discriminator: {error}", file=sys.stderr)
+        return None

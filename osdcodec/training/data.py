@@ -14,12 +14,27 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..errors import InputError, OsdWarning
+from .recipe import STRICT
 
 MEMORY = 4 * 2**30  # bytes of decoded photographs that are kept
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Variety:
+    """Which share of the crops is, beside a window of a photograph, …"""
+
+    turned: float = 0.0  # turned by a quarter
+    grey: float = 0.0
+    ends: float = 0.0  # the end of a picture, padded by reflection
+    flat: float = 0.0  # no photograph, but one colour or a slope
+
+
+PLAIN = Variety()
 
 
 class Photos:
@@ -31,7 +46,8 @@ class Photos:
 
     SUFFIXES = {".webp", ".png", ".jpg", ".jpeg"}
 
-    def __init__(self, data: Path, seed: int | list[int] = 0, memory: int = MEMORY) -> None:
+    def __init__(self, data: Path, seed: int = 0, memory: int = MEMORY, variety: Variety = PLAIN) -> None:
+        self.variety = variety
         folder = data / "train" if (data / "train").is_dir() else data
         self.folder, self.memory = folder, memory
         self.sources: list[bytes | Path] = []
@@ -83,26 +99,56 @@ class Photos:
                 count -= 1
                 yield picture
 
-    def crop(self, side: int) -> np.ndarray:
-        """A random crop uint8 (side, side, 3), sometimes of the picture at a smaller scale, mirrored half of the time."""
+    def crop(self, height: int, width: int | None = None) -> np.ndarray:
+        """A random crop uint8 (height, width, 3), square by default, sometimes of the picture at a smaller scale, mirrored half of
+        the time, and of the kinds of `variety`."""
+        random, width = self.random, width or height
+        if random.random() < self.variety.flat:
+            return flat(random, height, width)
+        turned = random.random() < self.variety.turned
+        rows, columns = (width, height) if turned else (height, width)
         for _ in range(1000):
-            picture = self.picture(self.random.integers(len(self)))
-            if picture is not None and min(picture.shape[:2]) >= side:
+            picture = self.picture(random.integers(len(self)))
+            if picture is not None and picture.shape[0] >= rows and picture.shape[1] >= columns:
                 break
         else:
-            raise InputError(f"{self.folder}: hardly any photograph has {side} pixels on both sides, as crops do")
-        height, width = picture.shape[:2]
-        zoom = min(self.random.choice([1, 1, 1, 1.25, 1.5, 2]), min(height, width) / side)
-        window = int(side * zoom)
-        top, left = self.random.integers(height - window + 1), self.random.integers(width - window + 1)
-        part = picture[top : top + window, left : left + window]
-        if window != side:
-            part = np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.LANCZOS))
-        return part[:, ::-1] if self.random.random() < 0.5 else part
+            raise InputError(f"{self.folder}: hardly any photograph has {columns}x{rows} pixels, as crops do")
+        room = min(picture.shape[0] / rows, picture.shape[1] / columns)
+        zoom = min(random.choice([1, 1, 1, 1.25, 1.5, 2]), room)
+        tall, wide = int(rows * zoom), int(columns * zoom)
+        top, left = random.integers(picture.shape[0] - tall + 1), random.integers(picture.shape[1] - wide + 1)
+        part = picture[top : top + tall, left : left + wide]
+        if (tall, wide) != (rows, columns):
+            part = np.asarray(Image.fromarray(part).resize((columns, rows), Image.Resampling.LANCZOS))
+        part = part[:, ::-1] if random.random() < 0.5 else part
+        if turned:
+            part = part.swapaxes(0, 1)[:: random.choice([-1, 1])]
+        if random.random() < self.variety.grey:
+            part = np.asarray(Image.fromarray(np.ascontiguousarray(part)).convert("L").convert("RGB"))
+        return ended(random, part) if random.random() < self.variety.ends else part
 
-    def batch(self, size: int, side: int) -> Tensor:
-        """float32 (size, 3, side, side) in [-1, 1]"""
-        return in_range(torch.from_numpy(np.stack([self.crop(side) for _ in range(size)])).permute(0, 3, 1, 2))
+    def batch(self, size: int, height: int, width: int | None = None) -> Tensor:
+        """float32 (size, 3, height, width) in [-1, 1]; square by default"""
+        crops = np.stack([self.crop(height, width) for _ in range(size)])
+        return in_range(torch.from_numpy(crops).permute(0, 3, 1, 2))
+
+
+def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 3) of one grey or colour, or a slope: what a codec must not draw patterns on."""
+    colour = random.choice(
+        [np.full(3, random.integers(256)), random.integers(0, 256, 3), np.full(3, random.choice([0, 255]))]
+    )
+    slope = random.uniform(-120, 120, 2) * (random.random() < 0.4)
+    rows, columns = np.linspace(0, slope[0], height), np.linspace(0, slope[1], width)
+    return (colour + (rows[:, None] + columns)[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def ended(random: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    """The end of a picture: what lies beyond it, up to 31 pixels, is its reflection, as in the codec."""
+    height, width = crop.shape[:2]
+    beyond = [int(random.integers(0, min(31, side // 2))) if random.random() < 0.7 else 0 for side in (height, width)]
+    part = crop[: height - beyond[0], : width - beyond[1]]
+    return np.pad(part, ((0, beyond[0]), (0, beyond[1]), (0, 0)), "reflect")
 
 
 class Crops(IterableDataset):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError, WeightsError
 from ..models import CodecModel
-from ..models.perceptual import Dists, Lpips
+from ..models.perceptual import Distance, Dists, Lpips
 from ..models.vgg_like import PerceptualDistance
 from ..similarity import WEIGHTS
 from .recipe import STRICT, Anchored
@@ -60,7 +60,8 @@ def structure(x: Tensor, y: Tensor) -> Tensor:
         term = (2 * (xy - mean_x * mean_y) + c2) / (xx + yy - mean_x**2 - mean_y**2 + c2)
         if scale == len(WEIGHTS) - 1:
             term = term * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-        product = product * term.mean((1, 2, 3)).relu() ** weight
+        # Not of nothing: there the root has no gradient.
+        product = product * term.mean((1, 2, 3)).clamp_min(1e-4) ** weight
     return 1 - product.unflatten(0, (-1, 3)).mean(1)
 
 
@@ -143,6 +144,36 @@ class TowerDistance(nn.Module):
         return (a - b).square().sum(-1).mean(1)
 
 
+class Texture(Distance):
+    """How unlike the deviations of VGG16's features are, in windows of 32 pixels and more: 1 - their similarity -> (B,).
+
+    It asks for as much texture of each kind as there was, not for the same (as Wasserstein distortion does, Qiu et al., 2024).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Lpips("vgg16")
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return self.network.features(x)
+
+    def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        total = torch.zeros(len(x[0]), device=x[0].device)
+        for stage, pair in enumerate(zip(x, y, strict=True)):
+            side = max(4, 32 >> stage)
+            ours, theirs = (deviation(part.float(), side) for part in pair)
+            small = 0.01 * theirs.mean((0, 2, 3), keepdim=True) + 1e-6
+            similarity = (2 * (ours * theirs + small * small).sqrt() + small) / (ours + theirs + 3 * small)
+            total = total + (1 - similarity).mean((1, 2, 3)) / len(x)
+        return total
+
+
+def deviation(x: Tensor, side: int) -> Tensor:
+    """Variance in windows of `side` positions, half of that apart: (B, C, H, W) -> (B, C, h, w)"""
+    mean = F.avg_pool2d(x, side, side // 2)
+    return (F.avg_pool2d(x * x, side, side // 2) - mean * mean).clamp_min(0)
+
+
 def perceptual(data: Path, model: nn.Module, stages: int) -> nn.Module:
     """The network in DATA/perceptual; of a profile with a full-size CLIP the features of its tower, where there is none."""
     path = next((data / "perceptual").glob("*.safetensors"), None)
@@ -159,6 +190,7 @@ NETWORKS: dict[str, Callable[[Path, nn.Module, int], nn.Module]] = {
     "lpips_alex": lambda data, model, stages: Lpips("alexnet"),
     "lpips_vgg": lambda data, model, stages: Lpips("vgg16"),
     "dists": lambda data, model, stages: Dists(),
+    "texture": lambda data, model, stages: Texture(),
 }
 
 
@@ -170,7 +202,9 @@ class Term:
     every: int = 1  # steps: on the others it is left out
     share: float = 1.0  # of the batch, one picture at least
     start: float = 0.0  # from this share of the stage on
-    shift: int = 0  # both pictures lose up to so many rows and columns, at random: a network's own grid must not show
+    shift: int = (
+        0  # both pictures lose this many rows and columns, at a random side: a network's own grid must not show
+    )
     stages: int = 5  # of the network `perceptual`
 
 
@@ -205,14 +239,14 @@ class Losses(nn.Module):
             self.terms[name] = term
 
     def forward(self, seen: Seen, anchors: Tensor | None, steps: int, done: float) -> tuple[Tensor, dict[str, Tensor]]:
-        total, record = seen.x_hat.new_zeros(()), {}
+        total, record, known = seen.x_hat.new_zeros(()), {}, {}
         for name, term in self.terms.items():
             if done < term.start or steps % term.every:
                 continue
             count = max(1, round(len(seen.x) * term.share))
             part = Seen(*(value if value is None else value[:count] for value in seen))
             if name in self.networks:  # in half precision, where the model is
-                values = self.between(name, part, term.shift).float()
+                values = self.between(name, part, term.shift, known).float()
             else:
                 with full_precision(seen.x):
                     values = self.functions[name](part)
@@ -223,6 +257,19 @@ class Losses(nn.Module):
             record[name] = values.detach()
         return total, record
 
-    def between(self, name: str, seen: Seen, shift: int) -> Tensor:
-        rows, columns = (int(torch.randint(shift + 1, ())) for _ in range(2)) if shift else (0, 0)
-        return self.networks[name](seen.x_hat[..., rows:, columns:], seen.x[..., rows:, columns:])
+    def between(self, name: str, seen: Seen, shift: int, known: dict) -> Tensor:
+        """known: the shifts, and the features of shifted pictures, of this batch; VGG16's serve LPIPS and texture alike."""
+        network = self.networks[name]
+        rows, columns = known.setdefault(shift, torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0))
+        x_hat, x = (
+            part[..., rows : part.shape[2] - shift + rows, columns : part.shape[3] - shift + columns]
+            for part in (seen.x_hat, seen.x)
+        )
+        if not isinstance(network, Distance):
+            return network(x_hat, x)
+        key = "vgg16" if name in ("lpips_vgg", "texture") else name, len(x), shift
+        if key not in known:
+            with torch.no_grad():
+                target = network.features(x)
+            known[key] = network.features(x_hat), target
+        return network.between(*known[key])

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from ...models import CodecModel
 from ...models.transforms import start_linear
 from ...profile import Profile
-from ..adversary import Adversary, AdversaryRecipe, discriminator
+from ..adversary import AdversaryRecipe, adversary
 from ..checkpoints import fill, read
-from ..data import Photos
+from ..data import Photos, Variety
 from ..losses import Losses, Seen, Terms, full_precision
 from ..rate import RateControl, qualities
 from ..recipe import STRICT, Anchored, Run, Schedule
@@ -27,7 +27,8 @@ from .autoencoder import psnr
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CodecRecipe(Schedule):
     seed: int  # of crops and qualities; another one for a second run from the same start, towards their mean
-    crops: list[tuple[int, int]]  # pictures and side, in turn
+    crops: list[tuple[int, int] | tuple[int, int, int]]  # pictures and side, or height and width, in turn
+    variety: Variety = dataclasses.field(default_factory=Variety)
     pictures: int  # crops of 256x256 whose principal components it starts from
     losses: Terms
     adversary: AdversaryRecipe = dataclasses.field(default_factory=AdversaryRecipe)
@@ -50,9 +51,7 @@ class Codec(Stage):
         self.recipe, self.photos = run.recipe, photos
         self.losses = Losses(run.recipe.losses, run.data, model, run.compiled)
         self.control = RateControl(run.recipe.bpp, run.recipe.rate, run.recipe.steer)
-        if run.recipe.adversary.weight:
-            channels = model.profile.autoencoder_channels
-            self.adversary = Adversary(run.recipe.adversary, discriminator(run.recipe.adversary, channels))
+        self.adversary = adversary(run.recipe.adversary, model.profile.autoencoder_channels)
 
     def beside(self) -> dict[str, nn.Module]:
         return {"control": self.control} | super().beside()
@@ -64,10 +63,11 @@ class Codec(Stage):
         self.photos.seed(self.recipe.seed, seed)
         random, turn = np.random.default_rng([self.recipe.seed, seed]), self.steps
         while True:
-            # Small crops for variety, large ones so that positions far from any border are seen too.
-            size, side = self.recipe.crops[turn % len(self.recipe.crops)]
+            # Small crops for variety, large ones so that positions far from any border are seen too, and sides of odd and of even
+            # counts of blocks, for the hyper-latent ends otherwise on each.
+            size, *sides = self.recipe.crops[turn % len(self.recipe.crops)]
             turn += 1
-            yield Batch(self.photos.batch(size, side), qualities(random, size))
+            yield Batch(self.photos.batch(size, *sides), qualities(random, size))
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         model, (x, quality) = self.model, batch
@@ -105,7 +105,7 @@ def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> N
 
 def train_codec(run: Run, build: Callable[[Profile], CodecModel] = CodecModel) -> CodecModel:
     """Trains the codec; the checkpoint out/codec.pt holds the averaged model that stage `prior` reads. build: a variant of it."""
-    photos, model = Photos(run.data, seed=run.recipe.seed), build(run.profile)
+    photos, model = Photos(run.data, run.recipe.seed, variety=run.recipe.variety), build(run.profile)
     if not (run.out / "codec.pt").exists():
         load_start(model, run.out, photos, run.recipe.pictures)
     model.to(run.accelerator.device, memory_format=torch.channels_last).train()

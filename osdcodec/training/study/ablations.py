@@ -18,14 +18,13 @@ from torch import Tensor
 from ...models import CodecModel
 from ...models.codec import Reconstruction
 from ...models.denoiser import Denoiser
-from ...models.vgg_like import PerceptualDistance
 from ...profile import SMALL, Profile
 from .. import small
 from ..checkpoints import load
 from ..losses import Term
 from ..recipe import Run, read
 from ..small.codec import train_codec
-from .measure import gains, measure
+from .measure import distances_at_hand, gains, measure
 
 
 class WithoutTokens(CodecModel):
@@ -92,8 +91,8 @@ class WithoutNoise(CodecModel):
 class LatentTraining(CodecModel):
     """The denoiser learns from the error of the latent alone: no loss of the picture reaches it."""
 
-    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
-        found = super().forward(x, quality)
+    def forward(self, *inputs: Tensor) -> Reconstruction:
+        found = super().forward(*inputs)
         return replace(found, x_hat=self.render(found.z_hat.detach()))
 
 
@@ -141,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
         recipe, steer=0.0, learning_rate=recipe.learning_rate / 4, adversary=replace(recipe.adversary, start=0.0),
         losses={name: replace(t, start=0.0) if isinstance(t, Term) else t for name, t in recipe.losses.items()},
     )  # fmt: skip
-    perceptual = PerceptualDistance(next((options.data / "perceptual").glob("*.safetensors")))
+    distances = distances_at_hand(next((options.data / "perceptual").glob("*.safetensors"), None))
     paths = sorted(options.pictures.glob("*.png"))[:: options.every]
     start = load(options.start, profile).state_dict()
     found: dict[str, list[dict]] = {}
@@ -152,9 +151,9 @@ def main(arguments: list[str] | None = None) -> None:
         torch.save(start, out / "start.pt")
         run = Run(profile, recipe, options.data, out, Accelerator(cpu=True), options.minutes, options.steps)
         model = train_codec(run, VARIANTS[name])
-        curves = {name: measure(model, paths, perceptual)}
+        curves = {name: measure(model, paths, distances)}
         if name == "whole":
-            curves["no noise at decode"] = measure(model, paths, perceptual, noise=False)
+            curves["no noise at decode"] = measure(model, paths, distances, noise=False)
         found |= curves
         (options.out / "ablations.json").write_text(json.dumps(found, indent=1), "utf-8")
         for each, rows in curves.items():

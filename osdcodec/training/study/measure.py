@@ -6,71 +6,82 @@ averaged model is taken, model.pt or start.pt.
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 import bjontegaard
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from ...image import open_image, thumbnail, to_array
 from ...models import CodecModel
+from ...models.perceptual import INSTALL, at_hand
 from ...models.vgg_like import PerceptualDistance
 from ...profile import ANCHORS, quality_of
 from ..checkpoints import load
 from ..losses import deviations, structure
 
-METRICS = "bpp", "psnr", "ms_ssim", "detail", "perceptual"
+METRICS = "bpp", "psnr", "ms_ssim", "detail", "lpips", "lpips_vgg", "dists", "perceptual"
+
+
+def distances_at_hand(perceptual: Path | None = None) -> dict[str, nn.Module]:
+    """LPIPS and DISTS where their weights are installed, and the network of the file `perceptual`; stderr hears what is not here."""
+    found, missing = at_hand()
+    if missing:
+        print(f"osdc: not available: {', '.join(missing)} ({INSTALL})", file=sys.stderr)
+    return found | ({"perceptual": PerceptualDistance(perceptual)} if perceptual else {})
 
 
 @torch.no_grad()
 def measure(
-    model: CodecModel, paths: list[Path], perceptual: PerceptualDistance | None, noise: bool = True
+    model: CodecModel, paths: list[Path], distances: dict[str, nn.Module], noise: bool = True
 ) -> list[dict[str, float]]:
-    """Means of METRICS over the pictures, a row for each of the five lambdas. noise: False starts from none."""
+    """Means of METRICS over the pictures, a row for each of the five lambdas; NaN is what is not in distances.
+
+    noise: False starts from none.
+    """
     model.eval()
-    token_bits = model.profile.tokens * math.log2(model.profile.codebook_size)
+    profile = model.profile
+    token_bits = profile.tokens * math.log2(profile.codebook_size)
     rows = []
     for lmbda in ANCHORS:
         found, quality = [], torch.tensor([float(quality_of(lmbda))])
         for path in paths:
             picture = open_image(path)
-            x = torch.from_numpy(to_array(picture, model.profile.stride))
-            y, hyper, names = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)))
-            gain, inverse, hyper_gain = model.gains(quality)
-            y_hat, bits, _ = model.prior(y * gain, hyper * hyper_gain, quality)
-            z_c, condition = model.synthesise(y_hat * inverse, names)
-            level = model.levels(quality)
-            eps = torch.randn(z_c.shape, generator=torch.Generator().manual_seed(0)) * noise
-            z_hat = model.denoise(
-                z_c, condition, names, eps, level, model.alpha_bars[level.long()][:, None, None, None]
-            )
-            x_hat = model.render(z_hat).clamp(-1, 1)
-            found.append(
-                (
-                    (bits.sum().item() + token_bits) / x[0, 0].numel(),
-                    -10 * math.log10(F.mse_loss(x_hat, x).item() / 4),
-                    1 - structure(x_hat, x).item(),
-                    (deviations(x_hat).mean() / deviations(x).mean()).item(),
-                    perceptual(x_hat, x).item() if perceptual else math.nan,
-                )
-            )
+            x = torch.from_numpy(to_array(picture, profile.stride))
+            shape = 1, profile.autoencoder_channels, *(side // profile.autoencoder_factor for side in x.shape[2:])
+            eps = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * noise
+            out = model(x, quality, torch.from_numpy(thumbnail(picture, profile.thumb)), eps)
+            x_hat = out.x_hat.clamp(-1, 1)
+            values = {
+                "bpp": (out.bits.sum().item() + token_bits) / x[0, 0].numel(),
+                "psnr": -10 * math.log10(F.mse_loss(x_hat, x).item() / 4),
+                "ms_ssim": 1 - structure(x_hat, x).item(),
+                "detail": (deviations(x_hat).mean() / deviations(x).mean()).item(),
+            }
+            values |= {name: distance(x_hat, x).item() for name, distance in distances.items()}
+            found.append([values.get(name, math.nan) for name in METRICS])
         rows.append(dict(zip(METRICS, np.mean(found, 0).tolist(), strict=True)))
     return rows
 
 
 def gains(rows: list[dict], anchor: list[dict]) -> dict[str, float]:
-    """Mean difference of each metric to that of the anchor at equal rate."""
+    """Mean difference of each metric to that of the anchor at equal rate; NaN where it was not measured."""
     rates, own = [row["bpp"] for row in anchor], [row["bpp"] for row in rows]
-    return {
-        metric: float(
+
+    def difference(metric: str) -> float:
+        pairs = [r[metric] for r in anchor], [r[metric] for r in rows]
+        if not np.isfinite(pairs).all():
+            return math.nan
+        return float(
             bjontegaard.bd_psnr(
-                rates, [r[metric] for r in anchor], own, [r[metric] for r in rows], method="akima",
-                require_matching_points=False, min_overlap=0,
+                rates, pairs[0], own, pairs[1], method="akima", require_matching_points=False, min_overlap=0
             )
         )
-        for metric in METRICS[1:]
-    }  # fmt: skip
+
+    return {metric: difference(metric) for metric in METRICS[1:]}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -82,9 +93,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    perceptual = PerceptualDistance(options.perceptual) if options.perceptual else None
+    distances = distances_at_hand(options.perceptual)
     print("lambda " + " ".join(f"{name:>10}" for name in METRICS))
-    rows = measure(load(options.checkpoint), sorted(options.pictures.glob("*.png"))[:: options.every], perceptual)
+    rows = measure(load(options.checkpoint), sorted(options.pictures.glob("*.png"))[:: options.every], distances)
     for lmbda, row in zip(ANCHORS, rows, strict=True):
         print(f"{lmbda:6g} " + " ".join(f"{value:10.4f}" for value in row.values()))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...models import CodecModel
-from ..adversary import Adversary, AdversaryRecipe, discriminator
+from ..adversary import AdversaryRecipe, adversary
 from ..losses import Losses, Seen, Terms, full_precision
 from ..recipe import STRICT, Run
 from ..trainer import Trainer
@@ -25,9 +25,7 @@ class Pixels(TurboStage):
     def __init__(self, run: Run, model: CodecModel) -> None:
         super().__init__(run, model)
         self.losses = Losses(run.recipe.losses, run.data, model)
-        if run.recipe.adversary.weight:
-            channels = model.profile.autoencoder_channels
-            self.adversary = Adversary(run.recipe.adversary, discriminator(run.recipe.adversary, channels))
+        self.adversary = adversary(run.recipe.adversary, model.profile.autoencoder_channels)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         model, (x, quality) = self.model, batch
