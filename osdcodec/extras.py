@@ -20,7 +20,13 @@ PACKAGES = {
     "pytorch_msssim": "pytorch-msssim",
     "fsspec": "fsspec",
     "ray": "ray",
+    "raptorq": "raptorq",
+    "pillow_heif": "pillow-heif",
 }
+
+
+def available(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 def require(what: str, *modules: str) -> None:

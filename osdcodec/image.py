@@ -3,22 +3,24 @@
 import io
 import re
 import struct
-import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
 
+from . import formats
 from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE, alpha_size
-from .errors import FormatError, InputError, OsdWarning, OutputError
-from .files import STREAM, read_input, write_output
+from .errors import FormatError, InputError, OsdWarning, OutputError, label
+from .extras import available
+from .files import is_stream, read_input, write_output
 
-# Found by content, whatever the file is called. Formats that need other programs (EPS) or hold no pixels stay out.
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")  # in a folder
+SUFFIXES = (  # taken in a folder
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
+    ".pnm",
+)  # fmt: skip
 QUALITY = 95  # of the output formats that lose something
 _WEBP_SIDE = 16383  # the largest of WebP
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
@@ -35,7 +37,6 @@ _DEFECTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
     AssertionError, struct.error,
 )  # fmt: skip
-_pillow_limit = threading.Lock()
 
 
 def open_image(
@@ -44,12 +45,14 @@ def open_image(
     alpha: str = "white",
     icc: str = "srgb",
     keep_metadata: bool = False,
+    name: str | None = None,
 ) -> Image.Image:
     """Path, bytes, binary file, image, array or tensor -> picture of 8 bits, upright, the first of several: RGB or RGBA.
 
     alpha: "keep" gives RGBA unless all is opaque; "drop" the colours as they lie under it; a colour by name or #hex, the
     picture laid over it. icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours and puts
     it into info["icc_profile"]. keep_metadata: EXIF and XMP, if any, go to info["exif"] and info["xmp"], else nowhere.
+    name: what messages call the picture.
     Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
 
     InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
@@ -58,7 +61,7 @@ def open_image(
     if icc not in ("srgb", "keep"):
         raise ValueError(f"icc must be srgb or keep, not {icc}")
     backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
-    name = str(source) if isinstance(source, str | Path) else "the picture"
+    name = name or (label(source) if isinstance(source, str | Path) else "the picture")
     if isinstance(source, str | Path):
         source = read_input(source)
     elif is_array(source):
@@ -68,8 +71,11 @@ def open_image(
     if source == b"":
         raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:
-        image = _open_lazily(source) if isinstance(source, bytes) else source
-        _load(image, name, max_pixels)
+        if isinstance(source, bytes):
+            image = formats.read(source, name, lambda opened: _judge(opened, name, max_pixels))
+        else:
+            _judge(image := source, name, max_pixels)
+            image.load()
         upright = _upright(image)
         colours, plane = _split(_to_8_bits(upright))
         profile = upright.info.get("icc_profile")
@@ -82,6 +88,7 @@ def open_image(
     except _DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
     if plane is not None and alpha == "keep":
+        picture = _with_hidden_filled(picture, plane)
         picture.putalpha(plane)
     elif plane is not None and backdrop is not None:
         picture = Image.composite(picture, Image.new("RGB", picture.size, backdrop), plane)
@@ -89,24 +96,24 @@ def open_image(
     return picture
 
 
-def _open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """Image.open without Pillow's own limit on pixels, which is not ours and would print or raise first."""
-    with _pillow_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(data), formats=formats)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+def suffixes() -> tuple[str, ...]:
+    """What is taken in a folder."""
+    return SUFFIXES + (formats.heif.SUFFIXES if available("pillow_heif") else ())
 
 
-def _load(image: Image.Image, name: str, max_pixels: int) -> None:
+def why_left_out() -> dict[str, str]:
+    """Suffixes of pictures that are not taken, and why."""
+    heic = dict.fromkeys(formats.heif.SUFFIXES, "pip install 'osdc[heic]'")
+    return heic | dict.fromkeys(formats.tiff.SUFFIXES, "camera raw")
+
+
+def _judge(image: Image.Image, name: str, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise --max-pixels")
     if max(image.size) > MAX_SIDE:
         raise InputError(f"{name}: {image.width}x{image.height} has a side above {MAX_SIDE} pixels; resize it first")
     if _several(image):
         warnings.warn(f"{name}: an animation or several pages; only the first is taken", OsdWarning, stacklevel=3)
-    image.load()
 
 
 def _several(image: Image.Image) -> bool:
@@ -151,6 +158,34 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return whole.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), None if plane.getextrema()[
         0
     ] == 255 else plane
+
+
+def _with_hidden_filled(picture: Image.Image, plane: Image.Image) -> Image.Image:
+    """The colours of clear places, which nobody sees, from the visible ones around them.
+
+    A codec mixes neighbours: black under a white logo would darken its edges, and takes bytes. Means of visible colours are
+    pulled up a pyramid of halves, and pushed down again into what is clear.
+    """
+    weight = np.asarray(plane, np.float32)[..., None] / 255  # (H, W, 1)
+    shown = weight > 0
+    if shown.all():
+        return picture
+    colours = np.asarray(picture, np.float32)
+    levels = [(colours * weight, weight)]
+    while max(levels[-1][1].shape) > 1:
+        levels.append(tuple(_halved(array) for array in levels[-1]))
+    fill = np.zeros_like(levels[-1][0])
+    for sums, weights in reversed(levels):
+        fill = fill.repeat(2, 0)[: len(sums)].repeat(2, 1)[:, : sums.shape[1]] if fill.shape != sums.shape else fill
+        fill = np.where(weights > 0, sums / np.maximum(weights, 1e-6), fill)
+    return Image.fromarray(np.where(shown, colours, fill).round().clip(0, 255).astype(np.uint8))
+
+
+def _halved(array: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> (ceil(H/2), ceil(W/2), C), sums of 2x2."""
+    rows, columns = (-(-side // 2) for side in array.shape[:2])
+    padded = np.pad(array, ((0, 2 * rows - array.shape[0]), (0, 2 * columns - array.shape[1]), (0, 0)))
+    return padded.reshape(rows, 2, columns, 2, -1).sum((1, 3))
 
 
 def _to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
@@ -211,7 +246,7 @@ def _encode_alpha(plane: Image.Image) -> bytes:
 def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
     """Section A -> alpha, L, width x height. FormatError if it is damaged, before any pixel if its size is another."""
     try:
-        plane = _open_lazily(content, ("WEBP", "PNG"))
+        plane = formats.open_lazily(content, ("WEBP", "PNG"))
         if alpha_size(content) != (width, height) or plane.size != (width, height):
             raise ValueError("its size is not that of the picture")
         plane.load()
@@ -223,7 +258,7 @@ def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
 def add_sections(
     picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
 ) -> None:
-    """Puts alpha (RGB becomes RGBA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
+    """Puts alpha (RGB becomes RGBA, L becomes LA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
     if alpha:
         picture.putalpha(alpha)
     content = dict(sections)
@@ -231,6 +266,12 @@ def add_sections(
     if "e" in content:
         picture.info["exif"] = _EXIF_HEADER + content["e"]
     picture.info["comment"] = note
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether red, green and blue of every pixel are equal."""
+    red, green, blue = picture.split()[:3]
+    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
 
 
 def to_array(image: Image.Image, stride: int) -> np.ndarray:
@@ -252,12 +293,18 @@ def to_image(x: np.ndarray, width: int, height: int) -> Image.Image:
     return Image.fromarray((pixels * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8))
 
 
-def output_format(target: str | Path) -> str:
-    """Pillow's name of the format that the suffix means, PNG for '-'. OutputError if Pillow cannot write it."""
-    if str(target) == STREAM:
-        return "PNG"
+def output_format(target: str | Path, wanted: str | None = None) -> str:
+    """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
+
+    OutputError if Pillow cannot write it, or it is another than the wanted one.
+    """
     suffix = Path(target).suffix.lower()
     name = Image.registered_extensions().get(suffix)
+    if name is None and is_stream(target):
+        suffix = wanted or ".png"
+        name = Image.registered_extensions()[suffix]
+    if wanted and name and name != Image.registered_extensions()[wanted]:
+        raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
     try:
         if name is None:
             raise KeyError(suffix)
@@ -269,16 +316,17 @@ def output_format(target: str | Path) -> str:
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
-    """RGB or RGBA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
+    """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
 
     That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
     software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
     """
-    if image.mode == "RGBA" and name not in _WITH_ALPHA:
+    if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
         warnings.warn(
             f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
         )
-        info, image = image.info, Image.composite(image, Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        colours, plane, info = image.convert(image.mode[:-1]), image.getchannel("A"), image.info
+        image = Image.composite(colours, Image.new(colours.mode, image.size, "white"), plane)
         image.info = info
     try:
         return _save(image, name)
@@ -315,5 +363,5 @@ def _save(image: Image.Image, name: str) -> bytes:
 
 
 def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """RGB or RGBA picture -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
+    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
     write_output(target, encode_image(image, output_format(target)), overwrite)

@@ -118,6 +118,7 @@ CONFORMANCE = Profile(
     tower_layers=1,
     codebook_size=32,
 )
+OFFERED = (SMALL.name, TURBO.name)  # to users; the other one is for the tests of the format
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE)}
 
 

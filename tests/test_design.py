@@ -15,8 +15,8 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "registry", "target", "urls"},
-    {"container", "files"},
-    {"description", "downloads", "entropy", "image", "models"},
+    {"container", "files", "formats", "links"},
+    {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
@@ -29,7 +29,9 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile"},
+    "links": {"errors", "extras"},
     "models": {"errors", "extras", "profile"},
+    "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("evaluation",),
@@ -37,9 +39,11 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "diffusers": ("models", "training", "checks"),
     "open_clip": ("models", "training"),
     "fsspec": ("urls",),
+    "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx",),
     "constriction": ("entropy",),
     "ray": ("integrations",),
+    "raptorq": ("links",),
 }
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
@@ -54,8 +58,11 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "files": set(),
+    "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
+    "links": set(),
+    "plan": set(),
     "preview": {"numpy", "PIL"},
     "profile": set(),
     "registry": set(),
