@@ -1,10 +1,10 @@
 """What an .osd file says of itself, from the container alone; pure Python, for `osdc info` must answer at once."""
 
-import os
-import tomllib
 from pathlib import Path
 
+from . import registry
 from .container import MAX_PIXELS, layout, unpack, unpack_prefix
+from .errors import WeightsError
 from .profile import lambda_of
 
 
@@ -52,25 +52,13 @@ def _what_arrived(payload: int, missing: int) -> str:
 
 
 def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
-    """What is listed of a model: in weights_dir (or OSDC_WEIGHTS), in the user's cache, or by our own weights.toml."""
-    for path in _catalogues(weights_dir):
+    """What the lists of models say of this one; empty if it is on none."""
+    for path in registry.lists(weights_dir):
         try:
-            models = tomllib.loads(path.read_text("utf-8"))["model"]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-        ):  # to describe a file needs no weights, so a bad list is no reason to refuse
+            models = registry.models(path)
+        except WeightsError:  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
         for model in models:
             if model["model_id"] == model_id.hex():
                 return model
     return {}
-
-
-def _catalogues(weights_dir: str | Path | None) -> list[Path]:
-    package = Path(__file__).parent
-    # An editable install has the list at the root of the source tree only.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osdc"
-    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), cache, package, package.parent]
-    return [Path(folder, "weights.toml") for folder in folders if folder]

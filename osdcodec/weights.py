@@ -15,8 +15,6 @@ files that ours lists. Then comes what `osdc weights pull` made in the user's ca
 """
 
 import hashlib
-import os
-import tomllib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,16 +25,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
 from . import downloads
+from . import registry as catalogue
 from .entropy import indices
 from .entropy.prior import model_id as latent_model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile
+from .registry import NAME as REGISTRY
+from .registry import VARIABLE
 
-REGISTRY = "weights.toml"
 SUFFIX = ".safetensors"
-VARIABLE = "OSDC_WEIGHTS"
-_PACKAGE = Path(__file__).parent
-_EMBEDDED = _PACKAGE / "embedded"
+_EMBEDDED = Path(__file__).parent / "embedded"
 _SCALE, _GRAPH, _DEFLATED, _SHAPE = "|scale", "graph.", "|deflated", "|shape"
 
 
@@ -137,53 +135,28 @@ def model_id(tensors: dict[str, np.ndarray]) -> bytes:
     return indices.model_id(tensors) if "code.codebook" in tensors else latent_model_id(tensors)
 
 
+def listed(folder: Path) -> list[tuple[dict, Path]]:
+    """The models that a folder's own list has, if it has one, and their files."""
+    path = folder / REGISTRY
+    return [(model, folder / model["file"]) for model in catalogue.models(path)] if path.is_file() else []
+
+
 def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:
     """Every listed model and where its file should be, in order of precedence."""
-    named = weights_dir or os.environ.get(VARIABLE)
-    folder, own = Path(named or "."), []
-    if named:
+    folder = catalogue.folder(weights_dir)
+    own: list[tuple[dict, Path]] = []
+    if folder:
         if not folder.is_dir():
             raise WeightsError(f"the weights folder {folder} is not there: correct --weights-dir or {VARIABLE}")
-        if (folder / REGISTRY).is_file():
-            own = _read(folder / REGISTRY)
-        yield from ((model, folder / model["file"]) for model in own)
+        own = listed(folder)
+        yield from own
     if not registry:
-        yield from listed(home())
-    # An editable install has the list at the root of the source tree only.
-    ours = [Path(registry)] if registry else [_PACKAGE / REGISTRY, _PACKAGE.parent / REGISTRY]
-    found = next((path for path in ours if path.is_file()), None)
-    if found is None:
-        raise WeightsError(f"{ours[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir")
-    place, taken = found.parent if registry else _EMBEDDED, {model["file"] for model in own}
-    for model in _read(found):
-        copy = folder / model["file"]
-        there = named and copy.is_file() and model["file"] not in taken
-        yield model, copy if there else place / model["file"]
-
-
-def home(weights_dir: str | Path | None = None) -> Path:
-    """Where models are made: the folder that the user named, else one in the user's cache."""
-    named = weights_dir or os.environ.get(VARIABLE)
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osdc"
-
-
-def listed(folder: Path) -> list[tuple[dict, Path]]:
-    """The models that a folder's own weights.toml lists, if it has one, and their files."""
-    path = folder / REGISTRY
-    return [(model, folder / model["file"]) for model in _read(path)] if path.is_file() else []
-
-
-def _read(path: Path) -> list[dict]:
-    try:
-        told = tomllib.loads(path.read_text("utf-8"))
-        models = told.get("model", []) if "component" in told else told["model"]
-        for model in models:
-            for key in ("profile", "file", "model_id", "sha256"):
-                if not isinstance(model[key], str):
-                    raise TypeError(f"{key} is not a text")
-        return models
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is not a list of models: {error}") from error
+        yield from listed(catalogue.cache())
+    ours = catalogue.installed(registry)
+    home, taken = ours.parent if registry else _EMBEDDED, {model["file"] for model, _ in own}
+    for model in catalogue.models(ours):
+        copy = folder / model["file"] if folder else None
+        yield model, copy if copy and copy.is_file() and model["file"] not in taken else home / model["file"]
 
 
 def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Weights:

@@ -1,6 +1,6 @@
 """`osdc weights pull cod-lite`: a checkpoint that was fetched or copied -> a model that encodes and decodes, converted once.
 
-The model lies in the folder that `--weights-dir` or OSDC_WEIGHTS names, else in weights.HOME, beside the weights.toml that lists it.
+The model lies in the folder that `--weights-dir` or OSDC_WEIGHTS names, else in the user's cache, beside the weights.toml that lists it.
 Its file is named by the checkpoint's SHA-256, so that another checkpoint of the same rate never takes its place.
 """
 
@@ -8,7 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from .. import weights
+from .. import registry, weights
 from ..downloads import Component
 from ..errors import WeightsError
 from ..extras import require
@@ -20,7 +20,7 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
     checkpoint, recipe = _files(component, folder)
     with open(checkpoint, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    home = weights.home(weights_dir)
+    home = registry.home(weights_dir)
     target = home / f"{component.name}-{digest[:12]}{weights.SUFFIX}"
     if any(path == target and path.is_file() for _, path in weights.listed(home)):
         return target
@@ -58,8 +58,8 @@ def _files(component: Component, folder: Path) -> tuple[Path, Path | None]:
     return checkpoint, recipe if recipe and recipe.is_file() else None
 
 
-def _register(registry: Path, entry: dict[str, str | int | float]) -> None:
+def _register(path: Path, entry: dict[str, str | int | float]) -> None:
     """Adds a model to a list, which may be the user's own and keeps what else it says."""
-    before = registry.read_text("utf-8") if registry.is_file() else "# Models that `osdc weights pull` made here.\n"
+    before = path.read_text("utf-8") if path.is_file() else "# Models that `osdc weights pull` made here.\n"
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
-    write_output(registry, (before.rstrip("\n") + "\n\n[[model]]\n" + "\n".join(lines) + "\n").encode())
+    write_output(path, (before.rstrip("\n") + "\n\n[[model]]\n" + "\n".join(lines) + "\n").encode())

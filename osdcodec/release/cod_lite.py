@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from .. import container, weights
+from ..checks.conformance import Vector, write
 from ..cod_lite.checkpoint import weights_file
 from ..cod_lite.coder import Code
 from ..cod_lite.networks import Networks
 from ..cod_lite.sizes import Sizes
 from ..container import Osd, Regions
-from ..evaluation.conformance import Vector, write
 
 # As small as may be, and no two sizes alike where a mix-up could go unnoticed. With noise, which the seed draws.
 TINY = Sizes(
