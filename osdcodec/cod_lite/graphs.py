@@ -5,6 +5,7 @@ worked on by bands: see bands.py. For pictures that are small enough to need no 
 of the same tensors.
 """
 
+import copy
 import io
 import warnings
 from collections import OrderedDict
@@ -89,32 +90,51 @@ def pieces(layer: Layer, module: nn.Module) -> Iterator[tuple[str, nn.Module, st
 
 def export(owner: nn.Module, method: str, inputs: dict[str, Tensor], prefix: str) -> Graph:
     """One method as a graph with the output `y`, and the names of its tensors. All axes but that of the channels are free."""
+    key = repr(owner), method, tuple((name, value.shape) for name, value in inputs.items())
+    if key not in _MADE:  # modules of one kind and size have one graph, with other names of tensors
+        _MADE[key] = traced(owner, method, inputs)
+    proto = onnx.load_from_string(_MADE[key])
+
+    def renamed(name: str) -> str:
+        return f"{prefix}.{name.removeprefix('owner.')}" if name.startswith("owner.") else name
+
+    names = []
+    for node in proto.graph.node:
+        node.input[:], node.output[:] = map(renamed, node.input), map(renamed, node.output)
+    for tensor in proto.graph.initializer:
+        if tensor.name.startswith("owner."):
+            tensor.name = renamed(tensor.name)
+            names.append(tensor.name)
+    return proto.SerializeToString(), names
+
+
+_MADE: dict[tuple, bytes] = {}
+
+
+def traced(owner: nn.Module, method: str, inputs: dict[str, Tensor]) -> bytes:
+    """The graph, with tensors that are called owner.* and lie outside."""
+    # Of a twin full of random numbers: of tensors that are equal by chance the exporter would keep one.
+    twin = copy.deepcopy(owner).eval()
+    for parameter in twin.parameters():
+        nn.init.normal_(parameter)
     fixed = {-1} if owner.__class__.__name__ in ("Trunk", "Block", "Pixels") else {1}
     axes = {name: {axis: f"{name}_{axis}" for axis in free(value, fixed)} for name, value in inputs.items()}
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of every size it traces; those are wanted as they are
         torch.onnx.export(
-            Method(owner, method).eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=["y"],
+            Method(twin, method).eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=["y"],
             dynamic_axes=axes, opset_version=OPSET, do_constant_folding=False, dynamo=False,
         )  # fmt: skip
     proto = onnx.load_from_string(buffer.getvalue())
-
-    def renamed(name: str) -> str:
-        return f"{prefix}.{name.removeprefix('owner.')}" if name.startswith("owner.") else name
-
     for node in proto.graph.node:
-        node.input[:], node.output[:] = map(renamed, node.input), map(renamed, node.output)
         node.doc_string = ""
-    names = []
     for tensor in proto.graph.initializer:
         if tensor.name.startswith("owner."):
-            tensor.name = renamed(tensor.name)
-            names.append(tensor.name)
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value="weights")
-    return proto.SerializeToString(), names
+    return proto.SerializeToString()
 
 
 def free(value: Tensor, fixed: set[int]) -> list[int]:
