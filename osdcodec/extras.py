@@ -15,6 +15,8 @@ PACKAGES = {
     "compressai": "compressai",
     "accelerate": "accelerate",
     "onnx": "onnx",
+    "pydantic": "pydantic",
+    "tomlkit": "tomlkit",
     "pytorch_msssim": "pytorch-msssim",
     "fsspec": "fsspec",
     "ray": "ray",

@@ -11,7 +11,7 @@ import pytest
 from test_cli import environment, osdc
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = ((), ("encode",), ("decode",), ("info",), ("compare",), ("evaluate",), ("weights",))
+COMMANDS = ((), ("encode",), ("decode",), ("info",), ("split",), ("join",), ("compare",), ("evaluate",), ("weights",))
 
 
 def help_examples(*command: str) -> list[str]:

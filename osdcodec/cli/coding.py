@@ -105,6 +105,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg -o thin.osd --progressive --link lora-longfast --seconds 30",
         "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
@@ -208,6 +209,7 @@ def encode(
         "osdc decode photo.osd -o other.png --seed 7",
         "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
+        "osdc decode photo.osd -o out.png --partial",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
     )

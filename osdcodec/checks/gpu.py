@@ -1,4 +1,4 @@
-"""The networks on a GPU, beside what they are to be faster than: `python -m osdcodec.evaluation.benchmark --device cuda`.
+"""The networks on a GPU, beside what they are to be faster than: `python -m osdcodec.checks.budgets --device cuda`.
 
 Profile `turbo` has random weights of full size here: speed does not depend on what they say. All times are of one run, warm, medians.
 """
@@ -11,12 +11,12 @@ from diffusers import DDIMScheduler
 
 from .. import image
 from ..entropy.prior import Prior
+from ..evaluation.timing import median_seconds, rendered
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import TURBO, quality_of
 from ..runtime.torch import TorchRuntime
 from ..weights import Weights
-from .benchmark import median_seconds, rendered
 
 Row = tuple[str, float, float | None, str]  # what, measured, bound (of a speed-up the least, else the most), unit
 WARM = 4  # calls before the clock: compiling, autotuning, recording CUDA graphs

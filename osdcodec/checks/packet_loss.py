@@ -1,4 +1,4 @@
-"""How often a file comes back whole when packets are lost: `python -m osdcodec.evaluation.packet_loss`.
+"""How often a file comes back whole when packets are lost: `python -m osdcodec.checks.packet_loss`.
 
 Each trial sends the packets of `osdcodec.links` in random order and drops each with the same probability.
 """
@@ -30,7 +30,7 @@ def restored(pieces: int, repair: float, loss: float, trials: int, seed: int = 0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.packet_loss", description=__doc__)
+    parser = argparse.ArgumentParser("python -m osdcodec.checks.packet_loss", description=__doc__)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--packet", type=int, default=200, help="bytes")
     options = parser.parse_args(arguments)

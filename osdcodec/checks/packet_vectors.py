@@ -1,4 +1,4 @@
-"""The vectors of spec/packets-1.md: `python -m osdcodec.evaluation.packet_vectors` writes them. They stay as they are for ever."""
+"""The vectors of spec/packets-1.md: `python -m osdcodec.checks.packet_vectors` writes them. They stay as they are for ever."""
 
 import json
 

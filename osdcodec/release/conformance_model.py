@@ -1,4 +1,4 @@
-"""The conformance model and its vectors: `python -m osdcodec.training.conformance spec/vectors/conformance`.
+"""The conformance model and its vectors: `python -m osdcodec.release.conformance_model spec/vectors/conformance`.
 
 Run once, when the format was fixed: a release never touches what it wrote, for the specification promises that these
 files stay decodable. It is kept to say how they came about; another torch would write other last bits.
@@ -14,17 +14,18 @@ import torch
 from PIL import Image, ImageCms
 from safetensors.numpy import load, save
 
+from ..checks.conformance import Vector, write
+from ..checks.fuzz import sealed
 from ..codec import Encoder
 from ..container import Osd, pack
-from ..evaluation.conformance import Vector, write
-from ..evaluation.fuzz import sealed
 from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
 from ..profile import ANCHORS, CONFORMANCE, Profile
+from ..training.export.listing import registry_text
+from ..training.export.tensors import export, normative
 from ..weights import SUFFIX, entry
-from .export import export, registry_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = 1
@@ -92,7 +93,8 @@ def weights_file(folder: Path) -> Path:
     """Writes the model and the weights.toml that lists it."""
     profile = CONFORMANCE
     path, counts = folder / f"{profile.name}{SUFFIX}", np.arange(profile.tokens * profile.codebook_size) % 37
-    export(model(profile), counts.reshape(profile.tokens, -1) ** 2, path, {})
+    made = model(profile)
+    export(made, normative(made, counts.reshape(profile.tokens, -1) ** 2), path, {})
     path.write_bytes(save(load(path.read_bytes()) | integer_prior(profile), {"profile": profile.name}))
     told = {"revision": 1, "terms": "Apache-2.0", "data": "random numbers; principal components of examples/"}
     (folder / "weights.toml").write_text(registry_text([entry(path, profile.name) | told | {"results": []}]), "utf-8")
@@ -228,7 +230,7 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.training.conformance", description=__doc__)
+    parser = argparse.ArgumentParser("python -m osdcodec.release.conformance_model", description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
