@@ -21,7 +21,12 @@ PACKAGES = {
     "fsspec": "fsspec",
     "ray": "ray",
     "raptorq": "raptorq",
+    "pillow_heif": "pillow-heif",
 }
+
+
+def available(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 def require(what: str, *modules: str) -> None:

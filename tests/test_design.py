@@ -15,7 +15,7 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "registry", "target", "urls"},
-    {"container", "files", "links"},
+    {"container", "files", "formats", "links"},
     {"description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
@@ -31,6 +31,7 @@ KNOWN = {
     "entropy": {"errors", "profile"},
     "links": {"errors", "extras"},
     "models": {"errors", "extras", "profile"},
+    "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "compressai": ("evaluation",),
@@ -38,6 +39,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "diffusers": ("models", "training", "checks"),
     "open_clip": ("models", "training"),
     "fsspec": ("urls",),
+    "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx",),
     "constriction": ("entropy",),
     "ray": ("integrations",),
@@ -56,6 +58,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "files": set(),
+    "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
     "links": set(),

@@ -38,11 +38,11 @@ def _places(module: nn.Module, new: str, old: str, state: dict[str, Tensor]) -> 
     children = {name: child for name, child in module.named_children() if child.state_dict()}
     pairs = [(name, name) for name in children]
     if isinstance(module, (nn.Sequential, nn.ModuleList)):
-        before = sorted({int(name[len(old) :].split(".")[0]) for name in state if name.startswith(old)})
+        before = list(dict.fromkeys(name[len(old) :].split(".")[0] for name in state if name.startswith(old)))
         if len(before) != len(children):
-            pairs = list(_aligned(children, [(str(n), _stored(state, f"{old}{n}.")) for n in before]))
+            pairs = list(_aligned(children, [(name, _stored(state, f"{old}{name}.")) for name in before]))
         else:
-            pairs = list(zip(children, map(str, before), strict=True))
+            pairs = list(zip(children, before, strict=True))
     for name, former in pairs:
         yield from _places(children[name], f"{new}{name}.", f"{old}{former}.", state)
 

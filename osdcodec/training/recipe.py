@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..profile import ANCHORS, Profile
 
 STRICT = ConfigDict(extra="forbid")
+UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not known
 Anchored = Annotated[list[float], Len(len(ANCHORS), len(ANCHORS))]  # a number for each anchor lambda, 2 first
 
 
@@ -96,17 +97,23 @@ def read(path: Path, profile: Profile, stages: dict[str, Entry]) -> tuple[Profil
 def check(recipe: type, table: dict | None, where: str) -> Any:
     """A table as the dataclass `recipe`. InputError names the key. None stands for a table that is not there: then for None,
     unless the dataclass needs nothing."""
+    adapter = TypeAdapter(recipe)
     try:
-        return TypeAdapter(recipe).validate_python(table or {})
+        return adapter.validate_python(table or {})
     except ValidationError as found:
         if table is None:
             return None
-        error = found.errors()[0]
-        key, kind = ".".join(str(part) for part in error["loc"] if not _is_type(part)), error["type"]
-        if kind == "unexpected_keyword_argument":
-            names = [field.name for field in dataclasses.fields(recipe)]
-            raise InputError(f"{where} {key}: is not known{_meant(key, names)}") from found
-        raise InputError(f"{where} {key}: {'is missing' if kind == 'missing' else error['msg']}") from found
+        # Of a value that may be of several kinds pydantic tells what is wrong with it as each: the first is what was meant.
+        error = min(
+            found.errors(), key=lambda e: (e["type"] != UNKNOWN, e["type"].endswith("_type"), e["type"] == "missing")
+        )
+        key = ".".join(str(part) for part in error["loc"] if not _is_type(part))
+        if error["type"] == UNKNOWN:
+            schema = adapter.json_schema()
+            parts = [schema] if len(error["loc"]) == 1 else schema.get("$defs", {}).values()
+            names = [name for part in parts for name in part.get("properties", {})]
+            raise InputError(f"{where} {key}: is not known{_meant(error['loc'][-1], names)}") from found
+        raise InputError(f"{where} {key}: {'is missing' if error['type'] == 'missing' else error['msg']}") from found
 
 
 def _is_type(part: str | int) -> bool:

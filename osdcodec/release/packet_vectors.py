@@ -1,10 +1,10 @@
-"""The vectors of spec/packets-1.md: `python -m osdcodec.checks.packet_vectors` writes them. They stay as they are for ever."""
+"""The vectors of spec/packets-1.md: `python -m osdcodec.release.packet_vectors` writes them. They stay as they are for ever."""
 
 import json
 
+from ..checks.conformance import VECTORS
 from ..links.packet import Kind, Packet, crc16, to_stream, to_text
 from ..links.transfer import split
-from .conformance import VECTORS
 
 FILE = "progressive/whole.osd"
 FOLDER = VECTORS / "packets"
