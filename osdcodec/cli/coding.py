@@ -12,7 +12,19 @@ from .. import files
 from ..container import MAX_PIXELS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
 from ..plan import Plan, names, plan
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, printed, reporting
+from .shared import (
+    Device,
+    MaxPixels,
+    Overwrite,
+    Profile,
+    WeightsDir,
+    byte_count,
+    examples,
+    number,
+    printed,
+    reporting,
+    tell_of_gpu,
+)
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -281,6 +293,8 @@ def _run(
     from .. import batch
     from ..runtime import sees_cuda
 
+    if style in ("plain", "verbose"):
+        tell_of_gpu()
     pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
     if planned.note and style in ("plain", "verbose"):
         warnings.warn(planned.note, OsdWarning, stacklevel=2)
@@ -321,6 +335,8 @@ def info(
             from ..description import describe
 
             facts = describe(data, max_pixels, weights_dir)
+        if not as_json:
+            tell_of_gpu()
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
