@@ -13,7 +13,19 @@ from ..container import MAX_PIXELS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
 from ..plan import Plan, names, plan
 from .links import link_of, links_of
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, printed, reporting
+from .shared import (
+    Device,
+    MaxPixels,
+    Overwrite,
+    Profile,
+    WeightsDir,
+    byte_count,
+    examples,
+    number,
+    printed,
+    reporting,
+    tell_of_gpu,
+)
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -309,6 +321,8 @@ def _run(
     from .. import batch
     from ..runtime import sees_cuda
 
+    if style in ("plain", "verbose"):
+        tell_of_gpu()
     pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
     if planned.note and style in ("plain", "verbose"):
         warnings.warn(planned.note, OsdWarning, stacklevel=2)
@@ -372,6 +386,8 @@ def info(
                 }
                 for link in chosen
             ]
+        if not as_json:
+            tell_of_gpu()
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
