@@ -182,7 +182,7 @@ def pull(
 def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, Path]:
     cache, home = _cache(), _home(weights_dir)
     if cache is None:
-        raise WeightsError("huggingface_hub is needed to fetch weights: pip install huggingface_hub")
+        raise WeightsError("huggingface_hub is needed to fetch weights: pip install 'osdc[pull]'")
     import huggingface_hub as hub
 
     where = f"copy {component.repository} at {component.revision} into FOLDER/{component.name}, and name FOLDER by --weights-dir"

@@ -14,6 +14,7 @@ from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import run_joins
 from osdcodec.checks.packet_loss import restored
 from osdcodec.errors import FormatError, InputError
+from osdcodec.links import airtime
 from osdcodec.links.airtime import Link, LoRa, custom, links
 from osdcodec.links.packet import Kind, Packet, bytes_of_text, candidates, crc16, from_text, to_stream, to_text
 from osdcodec.links.transfer import arrivals, split
@@ -222,6 +223,13 @@ def test_links():
     for numbers in ((0, 100), (float("inf"), 100), (100, 17)):
         with pytest.raises(ValueError):
             custom(*numbers)
+
+
+def test_the_table_of_links_is_true():
+    text = (Path(airtime.__file__).parent / "README.md").read_text("utf-8")
+    for link in links().values():
+        told = f"{link.packets(3000)} packets, {link.seconds(3000):,.0f} s"
+        assert f"| `{link.name}` | {link.title} | {link.packet} | {told} |" in text
 
 
 @pytest.fixture

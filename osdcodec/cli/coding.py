@@ -13,7 +13,19 @@ from ..container import MAX_PIXELS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
 from ..plan import Plan, names, plan
 from .links import link_of, links_of
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, printed, reporting
+from .shared import (
+    Device,
+    MaxPixels,
+    Overwrite,
+    Profile,
+    WeightsDir,
+    byte_count,
+    examples,
+    number,
+    printed,
+    reporting,
+    tell_of_gpu,
+)
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -105,6 +117,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg -o thin.osd --progressive --link lora-longfast --seconds 30",
         "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
@@ -208,6 +221,7 @@ def encode(
         "osdc decode photo.osd -o other.png --seed 7",
         "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
+        "osdc decode photo.osd -o out.png --partial",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
     )
@@ -307,6 +321,8 @@ def _run(
     from .. import batch
     from ..runtime import sees_cuda
 
+    if style in ("plain", "verbose"):
+        tell_of_gpu()
     pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
     if planned.note and style in ("plain", "verbose"):
         warnings.warn(planned.note, OsdWarning, stacklevel=2)
@@ -370,6 +386,8 @@ def info(
                 }
                 for link in chosen
             ]
+        if not as_json:
+            tell_of_gpu()
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 

@@ -68,7 +68,7 @@ def links_of(names: list[str] | None, bits_per_second: float | None, packet: int
 @app.command(
     epilog=examples(
         "osdc split photo.osd --packet 200 -o packets",
-        "osdc split photo.osd --link lora-longfast --repair 25% -o packets",
+        "osdc split photo.osd --link lora-longfast --repair 25% -o repaired",
         "osdc split photo.osd --packet 160 --text > lines.txt",
         "osdc split - --packet 200 < photo.osd | osdc join - > copy.osd",
     )

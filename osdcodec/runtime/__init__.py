@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import WeightsError
+from ..extras import gpu_here, install, require
 from ..weights import Weights
 
 
@@ -36,8 +37,6 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(weights)
-    from ..extras import require
-
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
@@ -45,21 +44,19 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
 
 
 def chosen(device: str) -> str:
-    """ "cpu" or "cuda"; `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without one."""
+    """What to run on, cpu or cuda: `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without one."""
     if device == "cpu" or (device == "auto" and not sees_cuda()):
         return "cpu"
     if not sees_cuda():
         raise WeightsError(
-            "no CUDA device can be used here: choose --device cpu, or install torch, diffusers and open_clip_torch"
+            f"no CUDA device can be used here: choose --device cpu, or get what a GPU needs by {install('torch')}"
         )
     return "cuda"
 
 
 def sees_cuda() -> bool:
     """Asks the driver before torch: importing torch takes seconds, and most machines have no GPU."""
-    from pathlib import Path
-
-    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+    if not gpu_here():
         return False
     try:
         import torch
