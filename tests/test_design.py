@@ -156,6 +156,7 @@ def test_public_names():
     raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
     assert set(osdcodec.__all__) == functions | raised | {"OsdWarning"}
     assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])
+    assert {*osdcodec.__all__, "__version__"} == set(dir(osdcodec))
     with pytest.raises(AttributeError, match="no attribute 'compress'"):
         osdcodec.compress  # noqa: B018
 
@@ -164,7 +165,7 @@ def test_public_names():
     ("function", "names"),
     [
         (osdcodec.encode, "picture lmbda alpha icc keep_metadata"),
-        (osdcodec.decode, "data"),
+        (osdcodec.decode, "data seed detail preview"),
         (osdcodec.info, "data parts weights_dir max_pixels"),
         (osdcodec.Encoder, "profile device weights_dir"),
         (osdcodec.Encoder.encode, "self picture lmbda alpha icc keep_metadata verify max_pixels"),
