@@ -1,21 +1,24 @@
 """What an .osd file says of itself, from the container alone; pure Python, for `osdc info` must answer at once."""
 
-import os
-import tomllib
 from pathlib import Path
 
-from .container import MAX_PIXELS, layout, unpack
+from . import registry
+from .container import MAX_PIXELS, layout, unpack, unpack_prefix
+from .errors import WeightsError
 from .profile import lambda_of
 
 
-def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
+def describe(
+    data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None, partial: bool = False
+) -> dict:
     """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
-    section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
+    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. FormatError if the file
+    is damaged. partial: the beginning of a progressive file will do, which adds missing_bytes and a note.
     """
-    osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
-    return {
+    osd, counts = (unpack_prefix if partial else unpack)(data, max_pixels), layout(data, max_pixels, partial)
+    facts = {
         "version": osd.version,
         "width": osd.width,
         "height": osd.height,
@@ -32,27 +35,27 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
     }
+    if osd.progressive:
+        facts["progressive"] = True
+    if not osd.verified:
+        facts |= {"missing_bytes": osd.missing, "note": _what_arrived(len(osd.payload), osd.missing)}
+    return facts
+
+
+def _what_arrived(payload: int, missing: int) -> str:
+    if not missing:
+        return "the payload is whole, what follows it is not: unverified"
+    return f"{payload:,} of {payload + missing:,} bytes of the payload are there: unverified"
 
 
 def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:
     """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
-    for path in _catalogues(weights_dir):
+    for path in registry.lists(weights_dir):
         try:
-            models = tomllib.loads(path.read_text("utf-8"))["model"]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-        ):  # to describe a file needs no weights, so a bad list is no reason to refuse
+            listed = registry.models(path)
+        except WeightsError:  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
-        for model in models:
+        for model in listed:
             if model["model_id"] == model_id.hex():
                 return model["profile"]
     return None
-
-
-def _catalogues(weights_dir: str | Path | None) -> list[Path]:
-    package = Path(__file__).parent
-    # An editable install has the list at the root of the source tree only.
-    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), package, package.parent]
-    return [Path(folder, "weights.toml") for folder in folders if folder]

@@ -15,6 +15,8 @@ EXTRAS = {
     "peft": "turbo",
     "accelerate": "train",
     "onnx": "train",
+    "pydantic": "train",
+    "tomlkit": "train",
     "pytorch_msssim": "train",
     "compressai": "eval",
     "pillow_heif": "heic",

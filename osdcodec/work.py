@@ -49,7 +49,7 @@ class Work:
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
-        return describe(data, self.max_pixels, self.weights_dir)
+        return describe(data, self.max_pixels, self.weights_dir, self.options.get("partial", False))
 
 
 @dataclass

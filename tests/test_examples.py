@@ -68,6 +68,18 @@ def test_pillow_plugin(run):
     assert Image.open(run.folder / "icon.png").size == (64, 64)
 
 
+@pytest.mark.parametrize(("loss", "repair"), [("0", "0"), ("0.3", "4")])
+def test_udp_link(run, pictures, loss, repair):
+    """Two processes. Without loss the picture grows packet by packet; with much loss and more repair it comes whole."""
+    numbers = ("--loss", loss, "--repair", repair, "--packet", "100", "--pause", "0.01", "--seed", "7")
+    told = run(sys.executable, EXAMPLES / "udp_link.py", pictures / "a.png", "-o", "grown", *numbers).splitlines()
+    assert told[-1] == "the whole file has come" and any(line.startswith("sent ") for line in told)
+    made = {path.stem: Image.open(path) for path in (run.folder / "grown").iterdir()}
+    assert all(picture.size == (256, 192) for picture in made.values()) and "whole" in made
+    if loss == "0":
+        assert {"1", "2", "3"} <= made.keys()
+
+
 @pytest.mark.skipif(shutil.which("file") is None, reason="needs file(1)")
 def test_magic(run, pictures):
     run("osdc", "encode", pictures / "a.png", "-o", "a.osd")
