@@ -1,0 +1,30 @@
+// Every conformance vector has the listed symbols; every flipped bit and truncation is refused.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { qualities, unpack } from "../../src/container";
+import { Prior, digestInput } from "../../src/prior";
+import { modelId, readSafetensors } from "../../src/safetensors";
+import { file, folders } from "../vectors";
+
+function digest(prior: Prior, data: Uint8Array): string {
+  const osd = unpack(data);
+  const [h, w] = [Math.ceil(osd.height / prior.stride), Math.ceil(osd.width / prior.stride)];
+  const symbols = prior.decode(osd.payload, osd.quality, h, w, qualities(osd, prior.stride, h, w));
+  return createHash("sha256").update(digestInput(symbols)).digest("hex");
+}
+
+for (const folder of folders()) {
+  const tensors = readSafetensors(new Uint8Array(readFileSync(folder.weights)));
+  const prior = new Prior(tensors);
+  const id = modelId(tensors);
+  for (const vector of folder.vectors) {
+    test(`${folder.name}/${vector.name}: ${vector.what}`, () => {
+      const data = file(folder.name, `${vector.name}.osd`);
+      assert.equal(unpack(data).modelId, id);
+      assert.equal(digest(prior, data), vector.symbols);
+    });
+  }
+}
