@@ -5,7 +5,7 @@ import { hex } from "./container";
 import { WeightsError } from "./errors";
 import { placeTensors } from "./graph";
 import { Prior } from "./prior";
-import { floats, integers, modelId, readSafetensors, tensor, type Tensor, type Tensors } from "./safetensors";
+import { floats, modelId, readSafetensors, tensor, type Tensors } from "./safetensors";
 
 export type Verb = "synthesise" | "denoise" | "render";
 
@@ -39,8 +39,7 @@ export class Model {
   }
 
   async network(verb: Verb): Promise<Network> {
-    const content = await inflate(tensor(this.stored, `graph.${verb}|deflated`).bytes);
-    const names = new TextDecoder().decode(await inflate(tensor(this.stored, `graph.${verb}.tensors|deflated`).bytes));
+    const names = new TextDecoder().decode(await this.content(`graph.${verb}.tensors`));
     const values = await Promise.all(names.split("\n").map((name) => this.floats(name)));
     const lengths = new Map(names.split("\n").map((name, i) => [name, values[i].byteLength]));
     const whole = new Uint8Array(values.reduce((sum, value) => sum + value.byteLength, 0));
@@ -49,18 +48,17 @@ export class Model {
       whole.set(new Uint8Array(value.buffer), at);
       at += value.byteLength;
     }
-    return { graph: placeTensors(content, lengths), tensors: whole };
+    return { graph: placeTensors(await this.content(`graph.${verb}`), lengths), tensors: whole };
   }
 
   /** Values of the tensor of a network, whichever way it is stored. */
   async floats(name: string): Promise<Float32Array> {
-    if (!this.stored.has(`${name}|deflated`)) return floats(tensor(this.stored, name));
-    const steps = await inflate(tensor(this.stored, `${name}|deflated`).bytes);
-    const signed = new Int8Array(steps.buffer);
-    const scales = floats(tensor(this.stored, `${name}|scale`));
-    const size = integers(this.stored, `${name}|shape`).reduce((product, side) => product * side, 1);
+    const scale = this.stored.get(`${name}|scale`);
+    if (!scale) return floats(tensor(this.stored, name));
+    const signed = new Int8Array((await this.content(name)).slice().buffer);
+    const [scales, size] = [floats(scale), signed.length];
     const each = size / scales.length;
-    if (signed.length !== size || !Number.isInteger(each)) throw new WeightsError(`the tensor ${name} is damaged`);
+    if (!Number.isInteger(each)) throw new WeightsError(`the tensor ${name} is damaged`);
     const values = new Float32Array(size);
     for (let o = 0, at = 0; o < scales.length; o++) for (let n = 0; n < each; n++, at++) values[at] = signed[at] * scales[o];
     return values;
@@ -70,9 +68,10 @@ export class Model {
     return this.stored.has(name) || this.stored.has(`${name}|deflated`);
   }
 
-  /** As it is stored, to ask for its shape. */
-  tensor(name: string): Tensor {
-    return tensor(this.stored, name);
+  /** The bytes of a tensor that may be stored deflated. */
+  private async content(name: string): Promise<Uint8Array> {
+    const deflated = this.stored.get(`${name}|deflated`);
+    return deflated ? inflate(deflated.bytes) : tensor(this.stored, name).bytes;
   }
 }
 
