@@ -15,9 +15,10 @@ export interface Vector {
 export interface Folder {
   name: string;
   profile: string;
-  rmse: number;
-  peak: number;
+  rmse?: number; // of the pixels; none where there are no pictures
+  peak?: number;
   vectors: Vector[];
+  refused?: Omit<Vector, "symbols">[];
   weights: string; // path
 }
 

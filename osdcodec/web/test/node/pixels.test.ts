@@ -6,14 +6,14 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as ort from "onnxruntime-web";
 import { PNG } from "pngjs";
-import { Decoding, decode } from "../../src/decoder";
+import { decode } from "../../src/decoder";
 import { Networks, type Runtime } from "../../src/networks";
 import { loadWeights } from "../../src/weights";
 import { file, folders } from "../vectors";
 
 ort.env.wasm.numThreads = 1;
 
-for (const folder of folders()) {
+for (const folder of folders().filter(({ rmse }) => rmse !== undefined)) {
   const bytes = new Uint8Array(readFileSync(folder.weights));
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const networks = loadWeights(bytes, { sha256 }).then((model) => new Networks(ort as unknown as Runtime, model));
@@ -23,7 +23,7 @@ for (const folder of folders()) {
       const png = PNG.sync.read(Buffer.from(file(folder.name, `${vector.name}.png`)));
       assert.deepEqual([picture.width, picture.height], [png.width, png.height]);
       const [rmse, peak] = distance(picture.data, png.data);
-      assert.ok(rmse <= folder.rmse && peak <= folder.peak, `RMSE ${rmse}, peak ${peak}`);
+      assert.ok(rmse <= folder.rmse! && peak <= folder.peak!, `RMSE ${rmse}, peak ${peak}`);
     });
   }
 }
@@ -39,4 +39,3 @@ function distance(a: ArrayLike<number>, b: ArrayLike<number>): [number, number] 
   }
   return [Math.sqrt(sum / (0.75 * a.length)), peak];
 }
-void Decoding;
