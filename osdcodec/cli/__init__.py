@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OsdWarning
-from . import coding, measuring, weights
+from . import browser, coding, measuring, weights
 from .shared import examples
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(coding.app)
 app.add_typer(measuring.app)
+app.add_typer(browser.app)
 app.add_typer(weights.app, name="weights")
 
 

@@ -2,7 +2,7 @@
 
 import { decodeAlpha } from "./alpha";
 import { MAX_PIXELS, qualities, unpack, type Osd } from "./container";
-import { WeightsError } from "./errors";
+import { OsdError, WeightsError } from "./errors";
 import type { Networks } from "./networks";
 import { standardNormals } from "./noise";
 import type { Symbols } from "./prior";
@@ -86,9 +86,9 @@ export class Decoding {
     return picture;
   }
 
-  /** The whole picture. RangeError if the detail is out of range. */
+  /** The whole picture. OsdError if the detail is out of range. */
   async picture({ detail = 1, seed = 0 }: Options = {}, progress?: (share: number) => void): Promise<Picture> {
-    if (!(detail >= 0 && detail <= 1.5)) throw new RangeError(`detail must lie between 0 and 1.5, not ${detail}`);
+    if (!(detail >= 0 && detail <= 1.5)) throw new OsdError(`detail must lie between 0 and 1.5, not ${detail}`);
     const { prior } = this.networks.model;
     const fine = this.coarse.rows / this.symbols.rows;
     const { width, height } = this.osd;
