@@ -15,11 +15,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from . import files
-from .errors import FileError, InputError, OsdError, complaint
+from .errors import (
+    FileError,
+    InputError,
+    OsdError,
+    complaint,
+    label,
+    legible,
+    printable,
+    unforeseen,
+    without_surrogates,
+)
 
 Progress = Callable[[float], None]  # share of the work on a large picture that is done, 0 .. 1
 Work = Callable[[str, str, Progress | None], dict]  # (input, output, progress) -> what is to be told of the file
-Style = Literal["plain", "quiet", "json"]
+Style = Literal["plain", "verbose", "quiet", "json"]
 
 
 @dataclass
@@ -49,17 +59,43 @@ class Outcome:
             return f"{self.target}: exists, skipped"
         told = [shown.format(self.facts[key]) for key, shown in _SHOWN.items() if key in self.facts]
         told += [f"{self.seconds:.2f} s", *([self.note] if self.note else [])]
-        return f"{self.source} -> {self.target}: {', '.join(told)}"
+        return f"{self.source} → {self.target}: {', '.join(told)}"
+
+    def brief(self) -> str:
+        """For a person who gave one file."""
+        facts, told = self.facts, []
+        if "input_bytes" in facts:
+            told = [change(facts["input_bytes"], facts["bytes"]), f"{facts['bpp']:.3f} bpp", f"λ {facts['lambda']:.3g}"]
+        elif "output_bytes" in facts:
+            told = [f"{size(facts['bytes'])} → {self.target} {size(facts['output_bytes'])}"]
+        return f"{label(self.source)} {', '.join(told + ([self.note] if self.note else []))}"
 
     def json(self) -> str:
         """For machines."""
         told = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
         if self.error:
             told |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
-        return json.dumps(told | self.facts, ensure_ascii=False)
+        return _json(told | self.facts)
 
 
-_SHOWN = {"bytes": "{:,} bytes", "bpp": "{:.4f} bpp", "lambda": "lambda {:.3g}"}
+_SHOWN = {"bytes": "{:,} bytes", "bpp": "{:.4f} bpp", "lambda": "λ {:.3g}"}
+
+
+def _json(told: dict) -> str:
+    return without_surrogates(json.dumps(told, ensure_ascii=False))
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it; k is 1000."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if count >= 0.9995 * factor:
+            return f"{count / factor:.{1 if count < 9.95 * factor else 0}f} {unit}"
+    return f"{count} bytes"
+
+
+def change(before: int, after: int) -> str:
+    share = 100 * after / max(1, before)
+    return f"{size(before)} → {size(after)} ({share:.{2 if share < 10 else 0}f} %)"
 
 
 class Stop(Exception):
@@ -81,9 +117,13 @@ def attempt(job: tuple[str, str], work: Work, skip_existing: bool = False, progr
     except OsdError as error:
         outcome.error = error
     except OSError as error:
-        outcome.error = FileError(f"{outcome.source}: {error.strerror or error}; choose another file")
+        outcome.error = FileError(f"{error.filename or outcome.source}: {error.strerror or error}; choose another file")
     except MemoryError:
         outcome.error = InputError(f"{outcome.source}: too large for this machine's memory; make it smaller")
+    except Stop:
+        raise
+    except Exception as error:  # one file must not take the others with it
+        outcome.error = unforeseen(error)
     outcome.seconds = time.perf_counter() - start
     return outcome
 
@@ -96,15 +136,18 @@ def run(
     skip_existing: bool = False,
     many: bool | None = None,
     outcomes: Iterator[Outcome] | None = None,
+    left_out: Sequence[tuple[str, str]] = (),
+    summary: str = "",
 ) -> int:
     """work(input, output, progress) for each job; returns the exit code.
 
     That is 0, or 3 if any of `many` (by default: more than one) files failed, or the error's own for a single one.
     Outcomes are told in the order of the jobs. An interrupt ends the process at once, with no output half-written.
-    outcomes: those of the jobs where they are not done in threads here.
+    outcomes: those of the jobs where they are not done in threads here. left_out: files below folders that are no jobs, and
+    why; summary: the same for people.
     """
     many = len(jobs) > 1 if many is None else many
-    report, codes = Report(jobs, style, many), []
+    report, codes = Report(jobs, style, many, left_out, summary), []
     try:
         with report:
             for outcome in outcomes or _in_threads(jobs, work, threads, skip_existing, report):
@@ -134,11 +177,19 @@ def _in_threads(
 
 
 class Report:
-    """Tells how a batch goes. A single file is silent, but for a bar if it is large and stderr is a terminal."""
+    """Tells how a batch goes. A single file is silent unless stderr is a terminal, or more is asked for."""
 
-    def __init__(self, jobs: Sequence[tuple[str, str]], style: Style, many: bool) -> None:
-        self.jobs, self.style, self.many = jobs, style, many
+    def __init__(
+        self,
+        jobs: Sequence[tuple[str, str]],
+        style: Style,
+        many: bool,
+        left_out: Sequence[tuple[str, str]] = (),
+        summary: str = "",
+    ) -> None:
+        self.jobs, self.style, self.many, self.left_out, self.summary = jobs, style, many, left_out, summary
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
+        self.sums = {"input_bytes": 0, "bytes": 0, "pixels": 0}
         self.shares: dict[tuple[str, str], float] = {}  # of the files in work
         self.bar = None
         self.lock = threading.Lock()
@@ -154,10 +205,17 @@ class Report:
         if self.bar:
             self.bar.stop()
             self.bar = None
+        if self.style == "json":
+            for name, why in self.left_out:
+                self._tell_json(_json({"input": name, "status": "left out", "reason": why}))
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
-        if self.many and not silent and failure in (None, KeyboardInterrupt):
-            told = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-            self._print(f"{sum(self.counts.values())} of {len(self.jobs)} files: {told or 'nothing done'}")
+        if (self.many or self.left_out) and not silent and failure in (None, KeyboardInterrupt):
+            counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
+            told = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
+            if self.sums["input_bytes"]:
+                told += [change(self.sums["input_bytes"], self.sums["bytes"])]
+                told += [f"{8 * self.sums['bytes'] / self.sums['pixels']:.3f} bpp"]
+            self._print("; ".join([", ".join(told), *([self.summary] if self.summary else [])]))
 
     def advance(self, job: tuple[str, str], share: float) -> None:
         """Called from the threads: so much of a large picture is done."""
@@ -169,13 +227,31 @@ class Report:
     def tell(self, outcome: Outcome) -> None:
         self.counts[outcome.status] += 1
         self.shares.pop((outcome.source, outcome.target), None)
-        if self.style == "json" and not self.json_to_stderr:
-            files.write_output(files.STREAM, f"{outcome.json()}\n".encode())
-        if self.style == "json" and self.json_to_stderr:
-            self._print(outcome.json())
-        elif outcome.error or (self.style == "plain" and (outcome.note or (self.many and not self.bar))):
-            self._print(outcome.line() if self.many or outcome.error else f"osdc: {outcome.source}: {outcome.note}")
+        facts = outcome.facts
+        if "input_bytes" in facts:
+            self.sums["pixels"] += facts["width"] * facts["height"]
+            for key in ("input_bytes", "bytes"):
+                self.sums[key] += facts[key]
+        if self.style == "json":
+            self._tell_json(outcome.json())
+        if (
+            (outcome.error and (self.style != "json" or not self.json_to_stderr))
+            or self.style == "verbose"
+            or (self.style == "plain" and self.many and (outcome.note or not self.bar))
+        ):
+            self._print(outcome.line())
+        elif self.style == "plain" and not self.many:
+            if sys.stderr.isatty() and facts:
+                self._print(outcome.brief())
+            elif outcome.note or outcome.skipped:
+                self._print(f"osdc: {outcome.line() if outcome.skipped else f'{outcome.source}: {outcome.note}'}")
         self._move()
+
+    def _tell_json(self, line: str) -> None:
+        if self.json_to_stderr:
+            self._print(line, escape=False)
+        else:
+            files.write_output(files.STREAM, f"{line}\n".encode())
 
     def _show_bar(self) -> None:
         if self.bar or self.style != "plain" or not sys.stderr.isatty():
@@ -186,16 +262,17 @@ class Report:
         name = TextColumn("{task.description}", markup=False)
         columns = [name, BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()]
         self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self.bar.add_task(self.jobs[0][0], total=len(self.jobs))
+        self.bar.add_task(printable(self.jobs[0][0]), total=len(self.jobs))
         self.bar.start()
 
     def _move(self) -> None:
         if self.bar:
             done = sum(self.counts.values())
-            name = f"{done} of {len(self.jobs)} files" if self.many else self.jobs[0][0]
+            name = f"{done} of {len(self.jobs)} files" if self.many else printable(self.jobs[0][0])
             self.bar.update(self.bar.task_ids[0], completed=done + sum(list(self.shares.values())), description=name)
 
-    def _print(self, line: str) -> None:
+    def _print(self, line: str, escape: bool = True) -> None:
+        line = legible(printable(line) if escape else line, sys.stderr)
         try:
             if self.bar:
                 self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

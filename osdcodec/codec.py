@@ -57,6 +57,7 @@ class Encoder:
         alpha: str = "white",
         icc: str = "srgb",
         keep_metadata: bool = False,
+        progressive: bool = False,
         verify: bool = True,
         max_pixels: int = container.MAX_PIXELS,
         progress: Progress | None = None,
@@ -66,13 +67,14 @@ class Encoder:
         picture: a path, PIL image, array or tensor. target: the size or similarity that finds lambda, in place of it.
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
-        into the file; see `image.open_image`. verify: the file is entropy-decoded before it is given out. progress hears,
+        into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
+        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out. progress hears,
         after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
-        osd, symbols = self.code(opened, lmbda, target, roi, progress)
+        osd, symbols = self.code(opened, lmbda, target, roi, progress, progressive)
         if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
@@ -92,9 +94,11 @@ class Encoder:
         target: Target | None = None,
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
+        progressive: bool = False,
     ) -> tuple[Osd, Symbols]:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
+        grey = image.is_grey(rgb)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         boxes = units(roi, *picture.size)
@@ -102,11 +106,17 @@ class Encoder:
         def at(quality: int) -> tuple[Osd, Symbols]:
             better = max(0, quality - REGION_STEP)
             gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
-            osd = Osd(self.weights.model_id, *picture.size, quality, b"", gained + sections)
+            ordered = gained + sections
+            if progressive:
+                ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
+            osd = Osd(
+                self.weights.model_id, *picture.size, quality, b"", ordered, grey=grey, progressive=progressive
+            )  # fmt: skip
             qualities = qualities_of(osd, self.profile)
             gain = gain_map(self.prior, 0, quality, qualities)
             hyper_gain = self.prior.gains(quality)[2][:, None, None]
-            payload, symbols = self.prior.encode(y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality, qualities)
+            latents = y[0] * gain, hyper[0] * hyper_gain, tokens[0]
+            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive)
             return replace(osd, payload=payload), symbols
 
         if target is None:
@@ -138,25 +148,30 @@ class Decoder:
         max_pixels: int = container.MAX_PIXELS,
         preview: bool = False,
         progress: Progress | None = None,
+        partial: bool = False,
     ) -> Image.Image:
-        """Bytes of an .osd file -> RGB picture, RGBA if the file holds alpha.
+        """Bytes of an .osd file -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
+        A grey picture with a colour profile comes as RGB of equal channels, for such profiles are of RGB colours.
         Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
-        denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner. FormatError if the file is
+        denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner; partial: the beginning of a progressive
+        file will do, for as much of the picture as has arrived, unverified. FormatError if the file is
         damaged, WeightsError if its model is not at hand.
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
-        osd = container.unpack(data, max_pixels)
+        osd = (container.unpack_prefix if partial else container.unpack)(data, max_pixels)
         model, runtime, prior = self._model(osd.model_id)
         content = dict(osd.sections).get("A")
         alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
         symbols = decode_symbols(osd, prior, model.profile)
         picture = reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
+        if osd.grey:
+            picture = picture.convert("L").convert("RGB" if "i" in dict(osd.sections) else "L")
         if alpha and preview:
             alpha = alpha.resize(picture.size, Image.Resampling.BOX)
-        image.add_sections(picture, alpha, osd.sections, _note(osd.quality))
+        image.add_sections(picture, alpha, osd.sections, _note(osd))
         return picture
 
     def _model(self, model_id: bytes) -> tuple[weights.Weights, Runtime, Prior]:
@@ -170,9 +185,10 @@ class Decoder:
 
 def decode_symbols(osd: Osd, prior: Prior, profile: Profile) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
+    rows, columns = profile.grid(osd.width, osd.height)
     return prior.decode(
-        osd.payload, osd.quality, *profile.grid(osd.width, osd.height), qualities=qualities_of(osd, profile)
-    )
+        osd.payload, osd.quality, rows, columns, qualities_of(osd, profile), osd.progressive, osd.missing
+    )  # fmt: skip
 
 
 def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
@@ -233,10 +249,11 @@ def reconstruct(
     return tiled.render(z, osd.width, osd.height)
 
 
-def _note(quality: int) -> str:
+def _note(osd: Osd) -> str:
     from . import __version__
 
-    return f"osdc {__version__}: reconstructed by a generative codec, lambda {lambda_of(quality):.3g}"
+    shown = f", from the first {len(osd.payload)} of {len(osd.payload) + osd.missing} bytes" if osd.missing else ""
+    return f"osdc {__version__}: reconstructed by a generative codec, lambda {lambda_of(osd.quality):.3g}{shown}"
 
 
 def encode(
@@ -248,13 +265,23 @@ def encode(
     alpha: str = "white",
     icc: str = "srgb",
     keep_metadata: bool = False,
+    progressive: bool = False,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
-    return _encoder().encode(picture, lmbda, target=target, roi=roi, alpha=alpha, icc=icc, keep_metadata=keep_metadata)
+    return _encoder().encode(
+        picture,
+        lmbda,
+        target=target,
+        roi=roi,
+        alpha=alpha,
+        icc=icc,
+        keep_metadata=keep_metadata,
+        progressive=progressive,
+    )
 
 
 def decode(data: bytes) -> Image.Image:
-    """The bytes of an .osd file -> RGB or RGBA picture, as `Decoder.decode`; models stay loaded."""
+    """The bytes of an .osd file -> picture, as `Decoder.decode`; models stay loaded."""
     return _decoder().decode(data)
 
 
@@ -274,7 +301,7 @@ def info(
         model = weights.for_model(osd.model_id, weights_dir)
         prior = Prior(model.tensors, model.profile)
         symbols = decode_symbols(osd, prior, model.profile)
-        bits = prior.parts(symbols, osd.quality, qualities_of(osd, model.profile))
+        bits = prior.parts(symbols, osd.quality, qualities_of(osd, model.profile), osd.progressive)
         facts |= {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
     return facts
 

@@ -3,7 +3,7 @@
     .- byte 0 ----.- byte 1 ----.- byte 2 ----.- byte 3 ----.
     |     8F      |    4F 'O'   |    53 'S'   |    44 'D'   |  magic
     |-------------+-------------+-------------+-------------|
-    | 0 0 0 1 0 0 0 s |                                        version 1; s: sections follow the payload
+    | 0 0 0 1 0 g p s |                          version 1; g: grey; p: progressive; s: sections follow the payload
     |-----------------+---------------------------------------|
     |                     model id                          |  4 bytes, names the tensors that fix the symbols
     |-------------------------------------------------------|
@@ -21,12 +21,33 @@
     |              CRC-32 of all that precedes              |  little-endian
     '-------------------------------------------------------'
 
-18 bytes around the payload of a photo with sides of 128 to 16383 pixels. A reader skips a lower-case section that it
-does not know and refuses an upper-case one; A, alpha, and G, regions of interest, are known. Every file has exactly one form: what this module reads
-it would write.
+A progressive file can be cut: it has what a reader must know before the payload, under a checksum of its own, and the
+payload in decoding order. From the quality on:
+
+    |  quality    |
+    |-------------+---------------------------|
+    |  payload length  LEB128                 |
+    |-----------------------------------------|
+    |  bytes of upper-case sections  LEB128   |                only if s
+    |-----------------------------------------+-------------|
+    |  upper-case sections                                  |  only if s
+    |-------------------------------------------------------|
+    |  CRC-16 of all that precedes  |                          little-endian
+    |-------------------------------+-----------------------|
+    |  payload, last byte first: begins with no zero byte   |
+    |-------------------------------------------------------|
+    |  lower-case sections                                  |  only if s
+    |-------------------------------------------------------|
+    |              CRC-32 of all that precedes              |
+    '-------------------------------------------------------'
+
+18 bytes around the payload of a photo with sides of 128 to 16383 pixels, 22 of a progressive one. A reader skips a
+lower-case section that it does not know and refuses an upper-case one; A, alpha, and G, regions of interest, are known.
+Every file has exactly one form: what this module reads it would write.
 """
 
 import zlib
+from binascii import crc_hqx
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +56,14 @@ from .errors import FormatError
 MAGIC = b"\x8fOSD"
 VERSION = 1
 SECTIONS = 0x01  # flag: sections follow the payload
+PROGRESSIVE = (
+    0x02  # flag: the payload stands in decoding order, behind all that must be understood and a checksum of that
+)
+GREY = 0x04  # flag: red, green and blue of every pixel are equal
 MAX_SIDE = 65535
 MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
 _CHECKSUM = 4
+_HEAD_CHECKSUM = 2  # CRC-16/IBM-3740: polynomial 0x1021, begins with 0xFFFF
 _SMALLEST = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM
 _LEB128_BYTES = 5
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
@@ -49,7 +75,9 @@ class Osd:
     """What an .osd file says.
 
     model_id: 4 bytes; width, height: pixels, 1 .. 65535; quality: 0 .. 255; payload: the entropy-coded symbols;
-    sections: (one ASCII letter, bytes) each, in file order.
+    sections: (one ASCII letter, bytes) each, in file order; grey: red, green and blue of every pixel are equal.
+    progressive: the payload holds its symbols in the progressive order, and the file can be cut. missing: bytes of the
+    payload that have not arrived, which are those before `payload`; verified: the checksum of the whole file was right.
     """
 
     model_id: bytes
@@ -59,6 +87,10 @@ class Osd:
     payload: bytes
     sections: tuple[tuple[str, bytes], ...] = ()
     version: int = VERSION
+    grey: bool = False
+    progressive: bool = False
+    missing: int = 0
+    verified: bool = True
 
 
 Box = tuple[int, int, int, int]  # left, top, width, height
@@ -83,7 +115,7 @@ class Regions:
             raise ValueError("the quality of its regions is missing, or no better than that of the picture")
         numbers, at = [], 1
         while at < len(content):
-            number, at = _read_leb128(content, at, len(content), "section G")
+            number, at = read_leb128(content, at, len(content), "section G")
             numbers.append(number)
         boxes = tuple(zip(*(numbers[i::4] for i in range(4)), strict=False))
         if not 1 <= len(boxes) <= cls.MOST or len(numbers) % 4 or list(boxes) != sorted(set(boxes)):
@@ -114,16 +146,35 @@ def regions(osd: Osd) -> Regions | None:
 def pack(osd: Osd) -> bytes:
     """Fields -> the bytes of the file. ValueError if a field lies outside its range."""
     _check(osd)
-    flags = SECTIONS if osd.sections else 0
+    if osd.progressive:
+        body = _before_payload(osd) + osd.payload[::-1] + _section_bytes(osd, upper=False)
+    else:
+        body = _before_payload(osd) + osd.payload + _section_bytes(osd)
+    return body + zlib.crc32(body).to_bytes(_CHECKSUM, "little")
+
+
+def _before_payload(osd: Osd) -> bytes:
+    flags = bool(osd.sections) * SECTIONS | osd.progressive * PROGRESSIVE | osd.grey * GREY
     parts = [MAGIC, bytes([osd.version << 4 | flags]), osd.model_id]
     parts += [leb128(osd.width), leb128(osd.height), bytes([osd.quality])]
-    if osd.sections:
-        parts.append(leb128(len(osd.payload)))
-    parts.append(osd.payload)
-    for kind, data in osd.sections:
-        parts += [kind.encode("ascii"), leb128(len(data)), data]
-    body = b"".join(parts)
-    return body + zlib.crc32(body).to_bytes(_CHECKSUM, "little")
+    if osd.sections or osd.progressive:
+        parts.append(leb128(osd.missing + len(osd.payload)))
+    if osd.progressive:
+        if osd.sections:
+            needed = _section_bytes(osd, upper=True)
+            parts += [leb128(len(needed)), needed]
+        parts.append(_head_checksum(b"".join(parts)))
+    return b"".join(parts)
+
+
+def _section_bytes(osd: Osd, upper: bool | None = None) -> bytes:
+    """All sections, or those of upper or of lower case."""
+    chosen = [section for section in osd.sections if upper in (None, section[0].isupper())]
+    return b"".join(kind.encode("ascii") + leb128(len(content)) + content for kind, content in chosen)
+
+
+def _head_checksum(data: bytes) -> bytes:
+    return crc_hqx(data, 0xFFFF).to_bytes(_HEAD_CHECKSUM, "little")
 
 
 def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
@@ -132,6 +183,30 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     The size is judged as soon as it is read, then the checksum, then all that lies behind the header. Whether the model
     is at hand is not asked here.
     """
+    end = len(data) - _CHECKSUM
+    flags, size, at = _read_start(data, max_pixels)
+    if int.from_bytes(data[end:], "little") != zlib.crc32(data[:end]):
+        raise FormatError(_what_is_there(data, flags, size, at), "checksum", end)
+    return _read_rest(data, at, end, flags, size)
+
+
+def unpack_prefix(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
+    """The first bytes of a progressive file -> its fields as far as they have arrived; any whole file, as `unpack`.
+
+    What stands before the payload must be there, and its checksum right; of what stands behind it nothing is taken.
+    FormatError if the file is not a progressive one, or what is there of it does not suffice.
+    """
+    try:
+        return unpack(data, max_pixels)
+    except FormatError as error:
+        if error.field != "checksum" or not data[4] & PROGRESSIVE:
+            raise
+    flags, size, at = _read_start(data, max_pixels)
+    return _read_rest(data, at, len(data), flags, size, cut=True)
+
+
+def _read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int]:
+    """Flags, width and height, offset of the quality."""
     if data[:4] != MAGIC:
         raise FormatError("empty file" if not data else "not an .osd file", "magic", 0)
     if len(data) < _SMALLEST:
@@ -139,39 +214,97 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     version, flags = data[4] >> 4, data[4] & 0x0F
     if version != VERSION:
         raise FormatError(f"version {version} is not known here, only {VERSION}: update osdc", "version", 4)
-    if flags & ~SECTIONS:
+    if flags & ~(SECTIONS | PROGRESSIVE | GREY):
         raise FormatError(f"reserved bits are set ({flags:#x}): damaged, or made by a newer osdc", "flags", 4)
-    end = len(data) - _CHECKSUM
-    width, after_width = _read_leb128(data, 9, end, "width")
-    height, at = _read_leb128(data, after_width, end, "height")
+    end = len(data) - (0 if flags & PROGRESSIVE else _CHECKSUM)  # which may not have arrived
+    width, after_width = read_leb128(data, 9, end, "width")
+    height, at = read_leb128(data, after_width, end, "height")
     for name, side, offset in (("width", width, 9), ("height", height, after_width)):
         if not 1 <= side <= MAX_SIDE:
             raise FormatError(f"{side} is not between 1 and {MAX_SIDE}", name, offset)
     if width * height > max_pixels:
         raise FormatError(f"{width}x{height} is more than {max_pixels} pixels: raise --max-pixels", "size", 9)
-    if int.from_bytes(data[end:], "little") != zlib.crc32(data[:end]):
-        raise FormatError("does not match: the file is damaged or cut short", "checksum", end)
+    return flags, (width, height), at
+
+
+def _read_rest(data: bytes, at: int, end: int, flags: int, size: tuple[int, int], cut: bool = False) -> Osd:
+    """All fields from the quality at offset `at` on; cut: the file may end anywhere behind the checksum of its head."""
     if at >= end:
         raise FormatError("missing", "quality", at)
     quality, at = data[at], at + 1
-
-    if flags & SECTIONS:
-        length, at = _read_leb128(data, at, end, "payload length")
+    sections: tuple[tuple[str, bytes], ...] = ()
+    missing = 0
+    if flags & PROGRESSIVE:
+        length, at, sections = _read_head(data, at, end, flags, size, quality)
+        missing = max(0, length - (end - at)) if cut else 0
+        payload = _take(data, at, length - missing, end, "payload")[::-1]
+        if flags & SECTIONS and not cut:
+            sections += _read_sections(data, at + length, end, size, quality, upper=False)
+            if not sections:
+                raise FormatError("sections are announced, none is there", "flags", 4)
+        elif not cut and at + length < end:
+            raise FormatError(f"{end - at - length} bytes more than its length says", "payload", at + length)
+    elif flags & SECTIONS:
+        length, at = read_leb128(data, at, end, "payload length")
         payload = _take(data, at, length, end, "payload")
-        sections = _read_sections(data, at + length, end, (width, height), quality)
+        if at + length == end:
+            raise FormatError("sections are announced, none is there", "flags", 4)
+        sections = _read_sections(data, at + length, end, size, quality)
     else:
-        payload, sections = data[at:end], ()
-    if payload.endswith(b"\0"):
-        raise FormatError("ends in a zero byte, which a writer strips", "payload", at + len(payload) - 1)
-    return Osd(data[5:9], width, height, quality, payload, sections, version)
+        payload = data[at:end]
+    if payload.endswith(b"\0"):  # the top of the stack, which a progressive file has in front
+        place, last = ("begins with", at) if flags & PROGRESSIVE else ("ends in", at + len(payload) - 1)
+        raise FormatError(f"{place} a zero byte, which a writer strips", "payload", last)
+    return Osd(
+        data[5:9], *size, quality, payload, sections,
+        grey=bool(flags & GREY), progressive=bool(flags & PROGRESSIVE), missing=missing, verified=not cut,
+    )  # fmt: skip
 
 
-def layout(data: bytes, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
-    """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError."""
-    osd = unpack(data, max_pixels)
+def _read_head(
+    data: bytes, at: int, end: int, flags: int, size: tuple[int, int], quality: int
+) -> tuple[int, int, tuple[tuple[str, bytes], ...]]:
+    """From the payload length of a progressive file on -> that length, offset of the payload, upper-case sections."""
+    length, at = read_leb128(data, at, end, "payload length")
+    needed = 0
+    if flags & SECTIONS:
+        needed, at = read_leb128(data, at, end, "length of the upper-case sections")
+    behind = at + needed
+    if end - behind < _HEAD_CHECKSUM:
+        raise FormatError("cut short before the payload begins", "head", end)
+    if data[behind : behind + _HEAD_CHECKSUM] != _head_checksum(data[:behind]):
+        raise FormatError("does not match: the head of the file is damaged", "head checksum", behind)
+    sections = _read_sections(data, at, behind, size, quality, upper=True)
+    return length, behind + _HEAD_CHECKSUM, sections
+
+
+def _what_is_there(data: bytes, flags: int, size: tuple[int, int], at: int) -> str:
+    """Why the checksum of a file may be wrong."""
+    if flags & PROGRESSIVE:
+        try:
+            osd = _read_rest(data, at, len(data), flags, size, cut=True)
+        except FormatError:
+            return "does not match: the file is damaged or cut short"
+        whole = osd.missing + len(osd.payload)
+        if osd.missing:
+            return (
+                f"cut short: {len(osd.payload):,} of {whole:,} bytes of the payload are there; --partial decodes them"
+            )
+        return "does not match: damaged, or cut short behind the payload; --partial decodes what is there"
+    return "does not match: the file is damaged or cut short"
+
+
+def layout(data: bytes, max_pixels: int = MAX_PIXELS, partial: bool = False) -> dict[str, Any]:
+    """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError.
+
+    partial: of the beginning of a progressive file; what there is behind its payload counts as checksum.
+    """
+    osd = (unpack_prefix if partial else unpack)(data, max_pixels)
     sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
-    header = len(data) - len(osd.payload) - sum(sections.values()) - _CHECKSUM
-    return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": _CHECKSUM}
+    before = sum(bytes for kind, bytes in sections.items() if osd.progressive and kind.isupper())
+    header = len(_before_payload(osd)) - before
+    checksum = len(data) - header - len(osd.payload) - sum(sections.values())
+    return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": checksum}
 
 
 def alpha_size(content: bytes) -> tuple[int, int] | None:
@@ -197,7 +330,7 @@ def leb128(value: int) -> bytes:
     return bytes(out)
 
 
-def _read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
+def read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
     """Value at offset `at` and the offset behind it."""
     value = 0
     for i in range(_LEB128_BYTES):
@@ -219,20 +352,21 @@ def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
 
 
 def _read_sections(
-    data: bytes, at: int, end: int, size: tuple[int, int], quality: int
+    data: bytes, at: int, end: int, size: tuple[int, int], quality: int, upper: bool | None = None
 ) -> tuple[tuple[str, bytes], ...]:
-    if at == end:
-        raise FormatError("sections are announced, none is there", "flags", 4)
+    """Sections from offset `at` to `end`; upper: those of upper case only, or of lower case only, may stand there."""
     sections: dict[str, bytes] = {}
     while at < end:
         kind = chr(data[at])
         if not _is_letter(kind):
             raise FormatError(f"{data[at]:#04x} is not a letter", "section type", at)
+        if upper not in (None, kind.isupper()):
+            raise FormatError(f"section {kind} stands on the wrong side of the payload", "section type", at)
         if kind.isupper() and kind not in "AG":
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
         if kind in sections:
             raise FormatError(f"a second section {kind}", "section type", at)
-        length, start = _read_leb128(data, at + 1, end, f"length of section {kind}")
+        length, start = read_leb128(data, at + 1, end, f"length of section {kind}")
         sections[kind] = _take(data, start, length, end, f"section {kind}")
         if defect := _defect(kind, sections[kind], size, quality):
             raise FormatError(defect, f"section {kind}", start)
@@ -271,6 +405,10 @@ def _check(osd: Osd) -> None:
         raise ValueError(f"width {osd.width}, height {osd.height} or quality {osd.quality} is out of range")
     if osd.payload.endswith(b"\0"):
         raise ValueError("the payload ends in a zero byte: strip it")
+    if osd.missing or not osd.verified:
+        raise ValueError("only whole files are written")
+    if osd.progressive and kinds != sorted(kinds, key=str.islower):
+        raise ValueError("upper-case sections of a progressive file come first")
     if not all(_is_letter(kind) and (kind.islower() or kind in "AG") for kind in kinds) or len(set(kinds)) < len(kinds):
         raise ValueError(f"section types must be A, G or lower-case letters, each at most once, not {kinds}")
     for kind, content in osd.sections:

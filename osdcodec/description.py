@@ -4,18 +4,21 @@ import os
 import tomllib
 from pathlib import Path
 
-from .container import MAX_PIXELS, layout, unpack
+from .container import MAX_PIXELS, layout, unpack, unpack_prefix
 from .profile import lambda_of
 
 
-def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None) -> dict:
-    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, *_bytes, sections
+def describe(
+    data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None, partial: bool = False
+) -> dict:
+    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
-    section, checksum) sum to bytes; sections: the bytes of each by its letter. FormatError if the file is damaged.
+    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. FormatError if the file
+    is damaged. partial: the beginning of a progressive file will do, which adds missing_bytes and a note.
     """
-    osd, counts = unpack(data, max_pixels), layout(data, max_pixels)
-    return {
+    osd, counts = (unpack_prefix if partial else unpack)(data, max_pixels), layout(data, max_pixels, partial)
+    facts = {
         "version": osd.version,
         "width": osd.width,
         "height": osd.height,
@@ -23,6 +26,7 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "bpp": 8 * len(data) / (osd.width * osd.height),
         "quality": osd.quality,
         "lambda": lambda_of(osd.quality),
+        "grey": osd.grey,
         "model_id": osd.model_id.hex(),
         "profile": profile_of(osd.model_id, weights_dir),
         "header_bytes": counts["header"],
@@ -31,6 +35,17 @@ def describe(data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path 
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
     }
+    if osd.progressive:
+        facts["progressive"] = True
+    if not osd.verified:
+        facts |= {"missing_bytes": osd.missing, "note": _what_arrived(len(osd.payload), osd.missing)}
+    return facts
+
+
+def _what_arrived(payload: int, missing: int) -> str:
+    if not missing:
+        return "the payload is whole, what follows it is not: unverified"
+    return f"{payload:,} of {payload + missing:,} bytes of the payload are there: unverified"
 
 
 def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:

@@ -5,12 +5,18 @@
      │   └─ FormatError              3   not a valid .osd file; names the field and its offset
      ├─ TargetError                  3   the asked-for size is out of reach
      ├─ WeightsError                 4   missing, not the ones listed, unknown model id or profile
-     └─ FileError                    5   reading failed
-         └─ OutputError              5   writing failed, or the output exists and must stay
+     ├─ FileError                    5   reading failed
+     │   └─ OutputError              5   writing failed, or the output exists and must stay
+     └─ Fault                        1   what nobody foresaw: a fault of osdc itself
 
 The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt. What is no error, but not quite
 what was asked for either, is an OsdWarning.
 """
+
+import os
+import re
+import traceback
+from typing import Any
 
 
 class OsdWarning(UserWarning):
@@ -62,7 +68,54 @@ class OutputError(FileError):
     """The output could not be written, or exists and must not be overwritten."""
 
 
-def complaint(error: OsdError, source: str) -> str:
-    """The one line on stderr; an error of format knows the bytes only, so the line begins with whose they are."""
-    text = f"{source}: {error}" if isinstance(error, FormatError) else str(error)
-    return "osdc: " + " ".join(text.split())
+class Fault(OsdError):
+    """An exception that nobody foresaw."""
+
+    exit_code = 1
+
+
+def unforeseen(error: Exception) -> Fault:
+    """What a user is told of an exception that is none of ours; OSDC_DEBUG=1 shows where it came from."""
+    if os.environ.get("OSDC_DEBUG"):
+        traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Fault(f"a fault of osdc itself ({what}); please report it, with what OSDC_DEBUG=1 shows")
+
+
+def complaint(error: OsdError, source: str | None = None) -> str:
+    """The one line on stderr. It names the file that it is about, which some errors do not know: those of bytes."""
+    text = str(error)
+    if source and not isinstance(error, FileError) and not text.startswith(label(source)):
+        text = f"{label(source)}: {text}"
+    return "osdc: " + printable(" ".join(text.split()))
+
+
+def label(name: object) -> str:
+    """A file as messages name it."""
+    return "standard input" if str(name) == "-" else str(name)
+
+
+def printable(text: str) -> str:
+    """Text that any terminal takes on one line: control characters, and bytes of a name that are no UTF-8, are escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # how Python keeps a byte that it cannot decode
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode("ascii")
+
+
+def legible(text: str, stream: Any) -> str:
+    """The same text in what a stream can show: an arrow and a lambda are no letters of cp1252."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace("→", "->").replace("λ", "lambda")
+    except LookupError:
+        pass
+    return text
+
+
+def without_surrogates(json: str) -> str:
+    """JSON that is valid UTF-8: what Python keeps of other bytes in names is written as JSON writes any code unit."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", json)

@@ -1,31 +1,68 @@
 """Files and the standard streams as bytes: '-' is stdin or stdout, and an output appears whole or not at all."""
 
+import errno
 import os
+import re
 import secrets
+import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from contextlib import suppress
+from pathlib import Path
 
 from . import urls
-from .errors import FileError, InputError, OutputError
+from .errors import FileError, InputError, OutputError, label
 
 STREAM = "-"
 writing = threading.Lock()  # whoever holds it knows that no output is half-written
+_DESCRIPTOR = re.compile(r"(?:/dev/(?:fd/(\d+)|(stdin)|(stdout)|(stderr))|/proc/(?:self|thread-self|\d+)/fd/(\d+))$")
+
+
+def descriptor(name: str | Path) -> int | None:
+    """The open file that a name such as /dev/stdout, /dev/fd/3 or a link to one stands for, None for any other name.
+
+    To open such a name anew would start a file from its beginning that a shell has opened to append to it.
+    """
+    path = urls.plain(name)
+    if path == STREAM or urls.is_url(name):
+        return None
+    for _ in range(40):  # as many links as Linux follows
+        if found := _DESCRIPTOR.match(path):
+            number, *standard, process = found.groups()
+            return int(number or process) if number or process else [bool(s) for s in standard].index(True)
+        if not os.path.islink(path):
+            return None
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
+    return None
+
+
+def is_stream(name: str | Path) -> bool:
+    """'-', an open file of the shell's, a pipe or a device: what is written there replaces nothing."""
+    if str(name) == STREAM or descriptor(name) is not None:
+        return True
+    path = urls.plain(name)
+    return not urls.is_url(name) and os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def read_input(source: str | Path) -> bytes:
     """All bytes of a file, or of stdin for '-'. InputError if there is no such file, FileError if it cannot be read."""
+    if str(source) == "":
+        raise InputError("an input without a name: name a file")
     try:
         if urls.is_url(source):
             return urls.read(source)
-        return sys.stdin.buffer.read() if str(source) == STREAM else Path(urls.plain(source)).read_bytes()
+        if str(source) != STREAM:
+            return Path(urls.plain(source)).read_bytes()
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a file")
+        return sys.stdin.buffer.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{source}: no such file; check the path") from error
     except IsADirectoryError as error:
-        raise InputError(f"{source}: a folder, not a file; name a file in it") from error
+        raise InputError(f"{label(source)}: a folder, not a file; name a file in it") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        raise FileError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        said = getattr(error, "strerror", None) or error
+        raise FileError(f"{label(source)}: cannot be read ({said}); name another file") from error
 
 
 def check_output(target: str | Path, overwrite: bool = True, source: str | Path | None = None) -> None:
@@ -34,71 +71,123 @@ def check_output(target: str | Path, overwrite: bool = True, source: str | Path 
     source: the input, which an output must not replace.
     """
     path = Path(urls.plain(target))
+    if str(target) == "":
+        raise OutputError("an output without a name: name a file with -o")
     if urls.is_url(target):
         if not overwrite and urls.exists(target):
-            raise OutputError(f"{target}: exists and --no-overwrite was given; name another file with -o")
+            raise _in_the_way(target)
         if str(source) == str(target):
             raise OutputError(f"{target}: is the input itself; name another file with -o")
-    elif str(target) == STREAM:
-        if sys.stdout.isatty():
+    elif is_stream(target):
+        if _is_terminal(target):
             raise OutputError("standard output is a terminal; name a file with -o")
+    elif _too_long(path):
+        raise OutputError(f"{path}: is too long a name; name another file with -o")
     elif path.is_dir():
         raise OutputError(f"{path}: a folder is there; name another file with -o")
     elif not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another file with -o")
     elif path.exists():
-        if not overwrite:
-            raise OutputError(f"{path}: exists and --no-overwrite was given; name another file with -o")
         if source is not None and os.path.exists(origin := urls.plain(source)) and path.samefile(origin):
             raise OutputError(f"{path}: is the input itself; name another file with -o")
+        if not overwrite:
+            raise _in_the_way(target)
         if not os.access(path, os.W_OK):
             raise OutputError(f"{path}: is write-protected; name another file with -o")
     elif not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path}: the folder is write-protected; name another file with -o")
 
 
+def _in_the_way(target: str | Path) -> OutputError:
+    return OutputError(f"{target}: exists; name another file with -o, or replace it by --overwrite")
+
+
+def _is_terminal(target: str | Path) -> bool:
+    number = descriptor(target)
+    if str(target) != STREAM and number is None:
+        return False
+    return number in (None, 1) and sys.stdout is not None and sys.stdout.isatty()
+
+
+def _too_long(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    except ValueError:  # a NUL byte: said where it is written
+        return False
+    return False
+
+
 def exists(target: str) -> bool:
     """Whether an output is there already; a stream never is."""
-    return target != STREAM and (urls.exists(target) if urls.is_url(target) else os.path.exists(urls.plain(target)))
+    if urls.is_url(target):
+        return urls.exists(target)
+    return not is_stream(target) and os.path.exists(urls.plain(target))
 
 
 def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> None:
-    """data -> a file, or stdout for '-'. Whole or not at all: a temporary file beside the target, then a rename."""
+    """data -> a file, or stdout for '-'. Whole or not at all: a temporary file beside the target, then a rename.
+
+    Pipes, devices and open files of the shell's are written to as they are.
+    """
     try:
         if urls.is_url(target):
             check_output(target, overwrite)
             urls.write(target, data)
+        elif (number := descriptor(target)) is not None:
+            sys.stdout and sys.stdout.flush()
+            _write_all(number, data)
         elif str(target) == STREAM:
             _write_stdout(data)
+        elif is_stream(target):
+            Path(urls.plain(target)).write_bytes(data)
         else:
             with writing:
                 _write_file(Path(os.path.realpath(urls.plain(target))), data, overwrite)  # a link stays a link
     except BrokenPipeError as error:
-        raise OutputError("standard output was closed by its reader; the output is not complete") from error
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error}); name another with -o") from error
+        name = "standard output" if str(target) == STREAM else target
+        raise OutputError(f"{name} was closed by its reader; the output is not complete") from error
+    except FileExistsError as error:
+        raise _in_the_way(target) from error
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise OutputError(f"{target}: cannot be written ({said}); name another with -o") from error
 
 
 def _write_file(path: Path, data: bytes, overwrite: bool) -> None:
-    if path.exists() and not path.is_file():  # a device or a pipe: never to be replaced by a file
-        path.write_bytes(data)
-        return
     temporary = path.with_name(f".osdc-{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if overwrite:
-            os.replace(temporary, path)
-        else:
-            check_output(path, overwrite)
-            os.rename(temporary, path)
+        if not overwrite:
+            _take_name(temporary, path)
+            return
+        with suppress(FileNotFoundError):
+            before = os.stat(path)
+            os.chmod(temporary, stat.S_IMODE(before.st_mode))
+        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _take_name(temporary: Path, path: Path) -> None:
+    """FileExistsError if the name is taken, even if that happened a moment ago, wherever the file system has hard links."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(temporary, path)
+
+
 def _write_stdout(data: bytes) -> None:
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; name a file with -o")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -108,72 +197,7 @@ def _write_stdout(data: bytes) -> None:
         raise
 
 
-def jobs(
-    sources: Iterable[str], output: str | None, inputs: tuple[str, ...], suffix: str, many: bool = False
-) -> list[tuple[str, str]]:
-    """(input, output) names for files, '-', and folders, of which all files below with a suffix among `inputs` are taken.
-
-    What lies below a folder keeps its place there below `output`. One file may have one as its output; several (or `many`)
-    have a folder, which is made. Without `output` a file lands beside its input, and stdin goes to stdout. InputError if
-    there is nothing to do, OutputError if two inputs would become one file or a folder cannot be made; nothing is
-    written then.
-    """
-    sources = list(sources)
-    if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
-        return [(sources[0], _target(sources[0], output, suffix))]
-    if STREAM in sources:
-        raise InputError("standard input must be the only input; leave - out, or give it alone")
-    if output == STREAM:
-        raise OutputError("only one picture can go to standard output; name a folder with -o")
-    targets: dict[str, str] = {}
-    for source in sources:
-        for path, name in _found(source, inputs):
-            target = urls.with_suffix(path if output is None else urls.join(output, name), suffix)
-            other = targets.setdefault(target, path)
-            if other != path:
-                raise OutputError(f"{other} and {path} would both become {target}; rename one of them")
-    if not targets:
-        which = sources[0] if len(sources) == 1 else "the inputs"
-        raise InputError(f"{which}: no file in this folder ends in {' '.join(inputs)}")
-    for folder in sorted({urls.parent(target) for target in targets}):
-        _make_folder(folder)
-    return [(path, target) for target, path in targets.items()]
-
-
-def names(text: bytes, nul: bool = False) -> list[str]:
-    """Names from a list, one a line, or each ended by a NUL byte as `find -print0` writes them."""
-    parts = text.split(b"\0") if nul else text.splitlines()
-    return [os.fsdecode(part) for part in parts if part]
-
-
-def _target(source: str, output: str | None, suffix: str) -> str:
-    """The output of one file, or of stdin."""
-    if output is None and source == STREAM:
-        return STREAM
-    beside = urls.with_suffix(source, suffix)
-    if output is None:
-        return beside
-    if output.endswith(("/", os.sep)) and output != STREAM:
-        _make_folder(output)
-    if output != STREAM and source != STREAM and urls.is_folder(output):
-        return urls.join(output, PurePath(beside).name)
-    return output
-
-
-def _found(source: str, inputs: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """A file that was named and its name, or all files below a folder and their names in it, in the order of these."""
-    if urls.is_folder(source):
-        names = (name for name in urls.walk(source) if PurePath(name).suffix.lower() in inputs)
-        yield from ((urls.join(source, name), name) for name in sorted(names))
-    else:
-        name = PurePath(source).name
-        yield urls.join(urls.parent(source), name), name
-
-
-def _make_folder(folder: str) -> None:
-    try:
-        urls.make_folder(folder)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error}); name another folder with -o"
-        ) from error
+def _write_all(number: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(number, left) :]

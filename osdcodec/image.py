@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
 
 from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE, alpha_size
-from .errors import FormatError, InputError, OsdWarning, OutputError
-from .files import STREAM, read_input, write_output
+from .errors import FormatError, InputError, OsdWarning, OutputError, label
+from .files import is_stream, read_input, write_output
 
 # Found by content, whatever the file is called. Formats that need other programs (EPS) or hold no pixels stay out.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")  # in a folder
+SUFFIXES = (  # taken in a folder
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
+    ".pnm",
+)  # fmt: skip
 QUALITY = 95  # of the output formats that lose something
 _WEBP_SIDE = 16383  # the largest of WebP
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
@@ -44,12 +47,14 @@ def open_image(
     alpha: str = "white",
     icc: str = "srgb",
     keep_metadata: bool = False,
+    name: str | None = None,
 ) -> Image.Image:
     """Path, bytes, binary file, image, array or tensor -> picture of 8 bits, upright, the first of several: RGB or RGBA.
 
     alpha: "keep" gives RGBA unless all is opaque; "drop" the colours as they lie under it; a colour by name or #hex, the
     picture laid over it. icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours and puts
     it into info["icc_profile"]. keep_metadata: EXIF and XMP, if any, go to info["exif"] and info["xmp"], else nowhere.
+    name: what messages call the picture.
     Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
 
     InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
@@ -58,7 +63,7 @@ def open_image(
     if icc not in ("srgb", "keep"):
         raise ValueError(f"icc must be srgb or keep, not {icc}")
     backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
-    name = str(source) if isinstance(source, str | Path) else "the picture"
+    name = name or (label(source) if isinstance(source, str | Path) else "the picture")
     if isinstance(source, str | Path):
         source = read_input(source)
     elif is_array(source):
@@ -87,6 +92,16 @@ def open_image(
         picture = Image.composite(picture, Image.new("RGB", picture.size, backdrop), plane)
     picture.info = info
     return picture
+
+
+def suffixes() -> tuple[str, ...]:
+    """What is taken in a folder."""
+    return SUFFIXES
+
+
+def why_left_out() -> dict[str, str]:
+    """Suffixes of pictures that are not taken, and why."""
+    return {}
 
 
 def _open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -223,7 +238,7 @@ def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
 def add_sections(
     picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
 ) -> None:
-    """Puts alpha (RGB becomes RGBA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
+    """Puts alpha (RGB becomes RGBA, L becomes LA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
     if alpha:
         picture.putalpha(alpha)
     content = dict(sections)
@@ -231,6 +246,12 @@ def add_sections(
     if "e" in content:
         picture.info["exif"] = _EXIF_HEADER + content["e"]
     picture.info["comment"] = note
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether red, green and blue of every pixel are equal."""
+    red, green, blue = picture.split()[:3]
+    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
 
 
 def to_array(image: Image.Image, stride: int) -> np.ndarray:
@@ -252,12 +273,18 @@ def to_image(x: np.ndarray, width: int, height: int) -> Image.Image:
     return Image.fromarray((pixels * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8))
 
 
-def output_format(target: str | Path) -> str:
-    """Pillow's name of the format that the suffix means, PNG for '-'. OutputError if Pillow cannot write it."""
-    if str(target) == STREAM:
-        return "PNG"
+def output_format(target: str | Path, wanted: str | None = None) -> str:
+    """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
+
+    OutputError if Pillow cannot write it, or it is another than the wanted one.
+    """
     suffix = Path(target).suffix.lower()
     name = Image.registered_extensions().get(suffix)
+    if name is None and is_stream(target):
+        suffix = wanted or ".png"
+        name = Image.registered_extensions()[suffix]
+    if wanted and name and name != Image.registered_extensions()[wanted]:
+        raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
     try:
         if name is None:
             raise KeyError(suffix)
@@ -269,16 +296,17 @@ def output_format(target: str | Path) -> str:
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
-    """RGB or RGBA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
+    """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
 
     That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
     software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
     """
-    if image.mode == "RGBA" and name not in _WITH_ALPHA:
+    if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
         warnings.warn(
             f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
         )
-        info, image = image.info, Image.composite(image, Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        colours, plane, info = image.convert(image.mode[:-1]), image.getchannel("A"), image.info
+        image = Image.composite(colours, Image.new(colours.mode, image.size, "white"), plane)
         image.info = info
     try:
         return _save(image, name)
@@ -315,5 +343,5 @@ def _save(image: Image.Image, name: str) -> bytes:
 
 
 def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """RGB or RGBA picture -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
+    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
     write_output(target, encode_image(image, output_format(target)), overwrite)

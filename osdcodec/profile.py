@@ -130,6 +130,7 @@ SYMBOLS = Profile(
     tokens=3,
     codebook_size=16,
 )
+OFFERED = (SMALL.name, TURBO.name)  # to users; the others are for the tests of the format
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE, SYMBOLS)}
 
 

@@ -22,7 +22,7 @@ class Target:
 
     def __post_init__(self) -> None:
         given = [value for value in (self.bpp, self.max_bytes, self.ms_ssim) if value is not None]
-        if len(given) != 1 or not given[0] > 0 or (self.ms_ssim or 0) > 1:
+        if len(given) != 1 or not 0 < given[0] < math.inf or (self.ms_ssim or 0) > 1:
             raise ValueError("a target is one of bpp > 0, max_bytes > 0 and ms_ssim in 0 .. 1")
 
     def limit(self, width: int, height: int) -> int:
@@ -45,7 +45,8 @@ def largest_below(limit: int, code: Callable[[int], Coded], size: Callable[[Code
     smallest = code(SMALLEST)
     if size(smallest) > limit:
         raise TargetError(
-            f"{limit:,} bytes are out of reach: the smallest file, at lambda {LAMBDA_MAX:g}, takes {size(smallest):,}"
+            f"{limit:,} bytes are out of reach: the smallest file, at lambda {LAMBDA_MAX:g}, takes {size(smallest):,}; "
+            "give more, or make the picture smaller"
         )
     best = code(BEST)
     if size(best) <= limit:

@@ -9,7 +9,7 @@ from . import files, image
 from .batch import Progress, Stop
 from .container import MAX_PIXELS
 from .description import describe
-from .errors import OsdError
+from .errors import OsdError, label
 
 
 @dataclass
@@ -44,9 +44,12 @@ class Work:
                     raise Stop(error) from error
         return self.loaded
 
+    def load(self) -> Any:
+        raise NotImplementedError
+
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
-        return describe(data, self.max_pixels, self.weights_dir)
+        return describe(data, self.max_pixels, self.weights_dir, self.options.get("partial", False))
 
 
 @dataclass
@@ -61,11 +64,16 @@ class Encoding(Work):
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
         files.check_output(target, self.overwrite, source)
-        reading = {name: self.options[name] for name in ("alpha", "icc", "keep_metadata") if name in self.options}
-        picture = image.open_image(source, self.max_pixels, **reading)  # before a model is loaded, which takes longer
+        given, picture = self.read(source)  # before a model is loaded, which takes longer
         data = self.model.encode(picture, **self.options, max_pixels=self.max_pixels, progress=progress)
         files.write_output(target, data, self.overwrite)
-        return self.facts(data)
+        return self.facts(data) | {"input_bytes": given}
+
+    def read(self, source: str) -> tuple[int, Any]:
+        """Bytes of a picture file, and the picture."""
+        data = files.read_input(source)
+        reading = {name: self.options[name] for name in ("alpha", "icc", "keep_metadata") if name in self.options}
+        return len(data), image.open_image(data, self.max_pixels, **reading, name=label(source))
 
     def facts(self, data: bytes) -> dict:
         facts, aim = super().facts(data), self.options.get("target")
@@ -73,11 +81,14 @@ class Encoding(Work):
 
     def done(self, source: str, target: str) -> dict:
         """What is to be told of a pair that was written already."""
-        return self.facts(files.read_input(target))
+        return self.facts(files.read_input(target)) | {"input_bytes": len(files.read_input(source))}
 
 
 @dataclass
 class Decoding(Work):
+    format: str | None = None  # suffix of the outputs' format; None: each by its own
+    within: tuple[int, int] | None = None  # the largest width and height; larger pictures are shrunk
+
     def load(self) -> Any:
         from .codec import Decoder
 
@@ -85,12 +96,15 @@ class Decoding(Work):
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""
-        image.output_format(target)
+        name = image.output_format(target, self.format)
         files.check_output(target, self.overwrite, source)
         data = files.read_input(source)
         picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
-        image.save_image(picture, target, self.overwrite)
-        return self.facts(data)
+        if self.within:
+            picture.thumbnail(self.within, image.Image.Resampling.LANCZOS)
+        written = image.encode_image(picture, name)
+        files.write_output(target, written, self.overwrite)
+        return self.facts(data) | {"output_bytes": len(written)}
 
     def done(self, source: str, target: str) -> dict:
         """What is to be told of a pair that was written already."""

@@ -1,8 +1,8 @@
 """From the bytes of an .osd file to its symbols, in plain Python: the text of osd-1.md as a program.
 
-    python spec/reference.py weights.safetensors file.osd
+    python spec/reference.py weights.safetensors file.osd [--partial]
 
-prints the shapes of the symbols and their SHA-256. It needs the standard library only, knows nothing of the package,
+prints the shapes of the symbols and their SHA-256; --partial: of the beginning of a progressive file too. It needs the standard library only, knows nothing of the package,
 and takes integers of any size for granted. Slow: a quarter of a minute for 768x512. Any defect is a ValueError.
 """
 
@@ -11,41 +11,67 @@ import json
 import struct
 import sys
 import zlib
+from binascii import crc_hqx
 from itertools import pairwise
 from operator import mul
 
 # ---------------------------------------------------------------------------------------------------------------- file
 
 
-def unpack(data: bytes) -> tuple[bytes, int, int, int, bytes, bytes]:
-    """The bytes of a file -> model id, width, height, quality, payload, section G (empty if there is none)."""
+def unpack(data: bytes, partial: bool = False) -> tuple[bytes, int, int, int, bytes, bytes, bool, int]:
+    """The bytes of a file -> model id, width, height, quality, payload, section G (empty if there is none), whether it is
+    progressive, and how many bytes of the payload are missing in front of it.
+
+    partial: the beginning of a progressive file will do; nothing behind its payload is looked at.
+    """
     require(len(data) >= 16 and data[:4] == b"\x8fOSD", "magic")
-    require(data[4] >> 4 == 1 and data[4] & 0x0E == 0, "version or flags")
-    require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "checksum")
-    body = data[:-4]
+    require(data[4] >> 4 == 1 and data[4] & 0x08 == 0, "version or flags")
+    progressive, body = bool(data[4] & 2), data[:-4]
+    whole = zlib.crc32(body) == int.from_bytes(data[-4:], "little")
+    require(whole or (partial and progressive), "checksum")
+    if not whole:
+        body = data
     width, at = leb128(body, 9)
     height, at = leb128(body, at)
     require(1 <= width <= 65535 and 1 <= height <= 65535 and at < len(body), "size")
     quality, at = body[at], at + 1
-    payload, gains = body[at:], b""
-    if data[4] & 1:
+    payload, missing, found = body[at:], 0, {}
+    if progressive:
         length, at = leb128(body, at)
-        payload, sections = take(body, at, length), at + length
-        require(sections < len(body), "no section")
-        seen = set()
-        while sections < len(body):
-            kind = body[sections : sections + 1]
-            require(kind in (b"A", b"G") or (kind.isalpha() and kind.islower()), "section type")
-            require(kind not in seen, "section type, a second time")
-            seen.add(kind)
-            length, at = leb128(body, sections + 1)
-            content, sections = take(body, at, length), at + length
-            require(kind != b"A" or alpha_is(content, width, height), "alpha")
-            if kind == b"G":
-                gains = content
-                require(gains and gains[0] < quality and boxes(gains, width, height), "regions")
-    require(not payload.endswith(b"\0"), "payload ends in a zero byte")
-    return data[5:9], width, height, quality, payload, gains
+        needed, at = leb128(body, at) if data[4] & 1 else (0, at)
+        behind = at + needed
+        require(take(body, behind, 2) == crc_hqx(body[:behind], 0xFFFF).to_bytes(2, "little"), "checksum of the head")
+        found, at = sections(body[:behind], at, width, height, quality), behind + 2
+        require(all(kind.isupper() for kind in found), "section before the payload")
+        missing = 0 if whole else max(0, at + length - len(body))
+        payload = take(body, at, length - missing)[::-1]
+        if whole:
+            others = sections(body, at + length, width, height, quality)
+            require(all(kind.islower() for kind in others), "section behind the payload")
+            require(bool(found or others) == data[4] & 1, "no section")
+    elif data[4] & 1:
+        length, at = leb128(body, at)
+        payload = take(body, at, length)
+        require(at + length < len(body), "no section")
+        found = sections(body, at + length, width, height, quality)
+    require(not payload.endswith(b"\0"), "zero byte at the top of the stack")
+    return data[5:9], width, height, quality, payload, found.get(b"G", b""), progressive, missing
+
+
+def sections(body: bytes, at: int, width: int, height: int, quality: int) -> dict[bytes, bytes]:
+    """The sections from offset `at` to the end."""
+    found: dict[bytes, bytes] = {}
+    while at < len(body):
+        kind = body[at : at + 1]
+        require(kind in (b"A", b"G") or (kind.isalpha() and kind.islower()), "section type")
+        require(kind not in found, "section type, a second time")
+        length, at = leb128(body, at + 1)
+        content, at = take(body, at, length), at + length
+        found[kind] = content
+        require(kind != b"A" or alpha_is(content, width, height), "alpha")
+        if kind == b"G":
+            require(content and content[0] < quality and boxes(content, width, height), "regions")
+    return found
 
 
 def boxes(gains: bytes, width: int, height: int) -> list[list[int]]:
@@ -104,16 +130,25 @@ START = 2**16
 
 
 class Stack:
-    """A stack of symbols: 64-bit state, 32-bit words, frequencies that sum to 2**24."""
+    """A stack of symbols: 64-bit state, 32-bit words, frequencies that sum to 2**24.
 
-    def __init__(self, payload: bytes = START.to_bytes(4, "little")) -> None:
+    missing: bytes at its bottom that are not known; a word with one of them is not known either.
+    """
+
+    def __init__(self, payload: bytes = START.to_bytes(4, "little"), missing: int = 0) -> None:
+        payload, self.missing = payload[-missing % 4 :], missing
         payload += bytes(-len(payload) % 4)
         self.words = [word for (word,) in struct.iter_unpack("<I", payload)]
         self.state = 0
         for _ in range(min(2, len(self.words))):
             self.state = self.state << 32 | self.words.pop()
 
+    def ends_here(self) -> bool:
+        """Whether the next symbol depends on a word that is not known."""
+        return self.missing > 0 and self.state < 2**32 and not self.words
+
     def pop(self, counts: list[int]) -> int:
+        require(not self.ends_here(), "too little for a first picture")
         quantile, start, symbol = self.state & 0xFFFFFF, 0, 0
         while start + counts[symbol] <= quantile:
             start += counts[symbol]
@@ -203,11 +238,22 @@ def shuffle(grid: list) -> list:
 # ------------------------------------------------------------------------------------------------ integer prior: walk
 
 
+PASSES = (0,)
+PROGRESSIVE_PASSES = (36, 28, 20, 14, 0)
+
+
 def symbols(
-    tensors: dict, payload: bytes, quality: int, h: int, w: int, qualities: list | None = None
+    tensors: dict,
+    payload: bytes,
+    quality: int,
+    h: int,
+    w: int,
+    qualities: list | None = None,
+    progressive: bool = False,
+    missing: int = 0,
 ) -> tuple[list, list, list, list]:
     """A payload -> tokens [K], hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]; qualities [h][w] with regions"""
-    stack = Stack(payload)
+    stack = Stack(payload, missing)
     tables = integers(tensors, "prior.tables")
     limit = len(tables[0]) // 2
 
@@ -226,26 +272,40 @@ def symbols(
     features = [[row[:w] for row in channel[:h]] for channel in features]
 
     channels = len(integers(tensors, "prior.context.0.mean.bias"))
-    latent = [[[0] * w for _ in range(h)] for _ in range(channels)]
-    y16 = [[[0] * w for _ in range(h)] for _ in range(channels)]
-    for group, place in enumerate((0, 3, 1, 2)):
-        hidden = layer(tensors, f"context.{group}.0", features + y16)
-        hidden = layer(tensors, f"context.{group}.1", hidden)
-        mean = layer(tensors, f"context.{group}.mean", hidden)
-        rows = layer(tensors, f"context.{group}.scale", hidden)
-        for c in range(channels):
-            for i in range(h):
-                for j in range(w):
-                    if 2 * (i % 2) + j % 2 == place ^ (c * 4 // channels):
-                        latent[c][i][j] = stack.pop(tables[rows[c][i][j]]) - limit
-                        y16[c][i][j] = 16 * latent[c][i][j] + mean[c][i][j]
-    require(stack.state == START and not stack.words, "the stack does not end with the last symbol")
+    places = [(c, i, j) for c in range(channels) for i in range(h) for j in range(w)]
+    latent, y16, seen = ([[[0] * w for _ in range(h)] for _ in range(channels)] for _ in range(3))
+    decided = set()
+    for least in PROGRESSIVE_PASSES if progressive else PASSES:
+        for group, phase in enumerate((0, 3, 1, 2)):
+            hidden = layer(tensors, f"context.{group}.0", features + seen)
+            hidden = layer(tensors, f"context.{group}.1", hidden)
+            mean = layer(tensors, f"context.{group}.mean", hidden)
+            rows = layer(tensors, f"context.{group}.scale", hidden)
+            members = [(c, i, j) for c, i, j in places if 2 * (i % 2) + j % 2 == phase ^ (c * 4 // channels)]
+            chosen = [(c, i, j) for c, i, j in members if (c, i, j) not in decided and rows[c][i][j] >= least]
+            if progressive:
+                chosen.sort(key=lambda place: -rows[place[0]][place[1]][place[2]])  # equal ones keep their order
+            for c, i, j in members:
+                if (c, i, j) not in decided:
+                    y16[c][i][j] = mean[c][i][j]
+            for c, i, j in chosen:
+                if stack.ends_here():
+                    break
+                latent[c][i][j] = stack.pop(tables[rows[c][i][j]]) - limit
+                y16[c][i][j] = 16 * latent[c][i][j] + mean[c][i][j]
+                decided.add((c, i, j))
+            for c, i, j in members:
+                seen[c][i][j] = y16[c][i][j]
+        if stack.ends_here():
+            break
+        seen = [[[0] * w for _ in range(h)] for _ in range(channels)]
+    require(missing > 0 or (stack.state == START and not stack.words), "the stack does not end with the last symbol")
     return tokens, hyper, latent, y16
 
 
-def decode(tensors: dict, file: bytes) -> tuple[list, list, list, list]:
-    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them."""
-    name, width, height, quality, payload, gains = unpack(file)
+def decode(tensors: dict, file: bytes, partial: bool = False) -> tuple[list, list, list, list]:
+    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them; partial: as `unpack` takes it."""
+    name, width, height, quality, payload, gains, progressive, missing = unpack(file, partial)
     require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
     (stride,) = integers(tensors, "prior.stride") if "prior.stride" in tensors else (32,)
     h, w = -(-height // stride), -(-width // stride)
@@ -254,7 +314,7 @@ def decode(tensors: dict, file: bytes) -> tuple[list, list, list, list]:
         for i in range(top * 32 // stride, min(h, -(-(top + down) * 32 // stride))):
             for j in range(left * 32 // stride, min(w, -(-(left + across) * 32 // stride))):
                 qualities[i][j] = gains[0]
-    return symbols(tensors, payload, quality, h, w, qualities)
+    return symbols(tensors, payload, quality, h, w, qualities, progressive, missing)
 
 
 def flatten(values: list) -> list[int]:
@@ -267,11 +327,11 @@ def digest(arrays: tuple) -> str:
     return hashlib.sha256(struct.pack(f"<{len(flat)}i", *flat)).hexdigest()
 
 
-def main(weights: str, file: str) -> None:
+def main(weights: str, file: str, option: str = "") -> None:
     with open(weights, "rb") as source:
         tensors = read_safetensors(source.read())
     with open(file, "rb") as source:
-        arrays = decode(tensors, source.read())
+        arrays = decode(tensors, source.read(), option == "--partial")
     for part, array in zip(("tokens", "hyper", "latent", "y16"), arrays, strict=True):
         shape = []
         while isinstance(array, list):

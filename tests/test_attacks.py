@@ -19,7 +19,7 @@ from osdcodec.evaluation.conformance import VECTORS
 from osdcodec.evaluation.fuzz import attack, exact_prior, files, run, sealed
 
 FOLDER = VECTORS / "conformance"
-NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0")
+NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0", "../progressive/whole-sections")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_random_and_mutated_files():
     assert told["crashes"] == []
     assert (
         sum(told["outcomes"].values()) == 3000
-        and {"payload", "checksum", "section", "decoded"} <= told["outcomes"].keys()
+        and {"payload", "checksum", "section", "decoded", "shown"} <= told["outcomes"].keys()
     )
     assert told["slowest"] < 5 and told["memory"] < 256
 
@@ -125,7 +125,17 @@ def test_files_reach_every_field(prior):
     """Else the attacks would prove little: what refuses them is not the checksum alone."""
     seeds = [(FOLDER / f"{name}.osd").read_bytes() for name in NAMES]
     outcomes = {attack(data, prior) for _, data in zip(range(4000), files(seeds, 3), strict=False)}
-    assert outcomes >= {"magic", "version", "flags", "width", "height", "size", "payload length", "payload", "section"}
+    assert outcomes >= {
+        "magic",
+        "version",
+        "flags",
+        "width",
+        "height",
+        "size",
+        "payload length",
+        "payload",
+        "section",
+    } | {"head checksum", "shown"}
 
 
 def test_a_crash_is_kept(tmp_path, monkeypatch):

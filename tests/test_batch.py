@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def jobs(tmp_path) -> list[tuple[str, str]]:
 def test_a_bad_file_does_not_stop_the_others(jobs, capsys):
     assert batch.run(jobs, copy, threads=3) == 3
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith(f"{jobs[0][0]} -> {jobs[0][1]}: 1,000 bytes, ")
+    assert lines[0].startswith(f"{jobs[0][0]} → {jobs[0][1]}: 1,000 bytes, ")
     assert lines[2] == f"osdc: {jobs[2][0]}: no such file; check the path"
     assert lines[4] == "4 of 4 files: 3 done, 1 failed" and len(lines) == 5
     assert [os.path.exists(target) for _, target in jobs] == [True, True, False, True]
@@ -114,6 +115,29 @@ def test_a_model_is_loaded_once_and_never_sent():
     assert sent == Encoding({"lmbda": 0.5}) and sent.loaded is None
 
 
+def test_an_exception_that_nobody_foresaw_costs_one_file(jobs, capsys):
+    def work(source: str, target: str, progress: batch.Progress) -> dict:
+        return copy(source, target, progress) if source.endswith("a") else {}["none"]
+
+    assert batch.run(jobs[:2], work) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith(f"osdc: {jobs[1][0]}: a fault of osdc itself (KeyError: 'none'); please report it")
+    assert lines[2].startswith("2 of 2 files: 1 done, 1 failed")
+
+
+def test_sizes_as_people_say_them():
+    told = [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (14_000, "14 kB"),
+        (999_600, "1.0 MB"),
+        (3_140_000, "3.1 MB"),
+    ]
+    assert [batch.size(count) for count, _ in told] == [text for _, text in told]
+    assert batch.change(3_100_000, 14_000) == "3.1 MB → 14 kB (0.45 %)" and batch.change(0, 5).endswith("(500 %)")
+
+
 def test_memory_that_does_not_suffice_is_an_input_too_large(jobs, capsys):
     def work(*_: object) -> dict:
         raise MemoryError
@@ -141,7 +165,9 @@ def test_trees_there_and_back(pictures):
     assert [row["output"] for row in rows] == ["coded/a.osd", "coded/deep/b.osd", "coded/deep/c d.osd"]
     assert [(row["width"], row["height"]) for row in rows] == [(40, 30), (33, 65), (64, 64)]
     assert all(row["bytes"] == (pictures / row["output"]).stat().st_size for row in rows)
-    assert done.stderr.decode() == "3 of 3 files: 3 done\n"
+    assert re.fullmatch(
+        r"3 of 3 files: 3 done, [\d.]+ kB → [\d.]+ (bytes|kB) \([\d.]+ %\), [\d.]+ bpp\n", done.stderr.decode()
+    )
 
     (pictures / "back" / "deep").mkdir(parents=True)
     (pictures / "back" / "deep" / "b.png").write_bytes(b"precious")
@@ -176,10 +202,39 @@ def test_json_goes_to_stderr_where_stdout_has_the_picture(pictures):
 
 
 def test_two_inputs_for_one_output_are_refused_before_any_work(pictures):
-    (pictures / "in" / "deep" / "a.bmp").write_bytes(b"another a")
+    (pictures / "in" / "deep" / "a.png").write_bytes(b"another a")
     done = osdc("encode", "in/a.png", "in/deep", "-o", "out", cwd=pictures)
     assert done.returncode == 5 and b"would both become" in done.stderr and done.stderr.count(b"\n") == 1
     assert not (pictures / "out").exists()
+
+
+def test_an_album_keeps_its_originals(pictures):
+    before = {name: (pictures / "in" / name).read_bytes() for name in below(pictures / "in")}
+    assert osdc("encode", "in", "-q", cwd=pictures).returncode == 0
+    for again in (("decode", "in"), ("decode", "in", "-o", "in"), ("encode", "in")):
+        done = osdc(*again, cwd=pictures)
+        assert done.returncode == 5 and done.stderr.count(b"\n") == 1
+        assert all(word in done.stderr for word in (b"exists", b"-o", b"--overwrite", b"--skip-existing"))
+    assert {name: (pictures / "in" / name).read_bytes() for name in before} == before
+    done = osdc("decode", "in", "--format", "webp", "--resize", "32", cwd=pictures)
+    assert done.returncode == 0 and max(Image.open(pictures / "in" / "deep" / "c d.webp").size) == 32
+    assert {name: (pictures / "in" / name).read_bytes() for name in before} == before
+    assert osdc("encode", "in", "--overwrite", "-q", cwd=pictures).returncode == 0
+
+
+def test_two_suffixes_of_one_name_and_what_is_left_out(pictures, photo):
+    photo.crop((0, 0, 40, 30)).save(pictures / "in" / "a.jfif", "JPEG")
+    (pictures / "in" / "notes.txt").touch()
+    (pictures / "in" / "._a.png").write_bytes(b"resource fork")
+    done = osdc("encode", "in", "-o", "out", cwd=pictures)
+    assert done.returncode == 0
+    assert below(pictures / "out") == ["a.jfif.osd", "a.png.osd", "deep/b.osd", "deep/c d.osd"]
+    told = done.stderr.decode().splitlines()
+    assert told[0].startswith("osdc: 2 inputs differ in their suffixes only, which their outputs keep: out/a.jfif.osd")
+    assert told[-1].endswith("; left out: 1 .txt (unknown suffix)")
+    done = osdc("encode", "in", "-o", "out", "--json", cwd=pictures)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last == {"input": "in/notes.txt", "status": "left out", "reason": "unknown suffix"}
 
 
 def test_weights_that_are_missing_are_said_once(pictures):

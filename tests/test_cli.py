@@ -10,6 +10,7 @@ import time
 import pytest
 from PIL import Image
 
+from osdcodec.cli.shared import byte_count
 from osdcodec.container import Osd, pack
 
 PLAIN = Osd(bytes.fromhex("deadbeef"), 768, 512, 196, bytes(range(1, 100)))
@@ -98,8 +99,20 @@ def test_decode_of_bad_files(name, code, word, folder):
     ("arguments", "code", "words"),
     [
         (("encode", "none.png"), 3, ("none.png", "no such file")),
-        (("encode", "text.png"), 3, ("text.png", "not a picture")),
-        (("encode", "empty.png"), 3, ("empty.png", "empty")),
+        (("encode", "text.png", "-o", "x.osd"), 3, ("text.png", "not a picture")),
+        (("encode", "empty.png", "-o", "x.osd"), 3, ("empty.png", "empty")),
+        (("encode", "text.png"), 5, ("text.osd", "exists", "-o", "--overwrite")),  # a name that nobody chose
+        (("encode", ""), 3, ("without a name",)),
+        (("encode", "photo.png", "-o", ""), 5, ("without a name",)),
+        (("encode", "photo.png", "-o", "x.osd", "--max-bytes", "9"), 3, ("photo.png", "9 bytes are out of reach")),
+        (("encode", "photo.png", "--profile", "conformance"), 4, ("small, turbo",)),
+        (("decode", ""), 3, ("without a name",)),
+        (("decode", "truncated.osd", "-o", "-", "--format", "jpg"), 3, ("truncated.osd", "checksum")),
+        (("decode", "unknown.osd", "-o", "out.png", "--format", "jpg"), 5, ("out.png", "contradict")),
+        (("info", ""), 3, ("without a name",)),
+        (("compare", ".", "unknown.osd"), 3, (".: a folder",)),
+        (("compare", "photo.png", "."), 3, (".: a folder",)),
+        (("compare", "photo.png", "flipped.osd"), 3, ("flipped.osd", "checksum")),
         (("encode", "half.png", "-o", "existing.osd"), 3, ("half.png", "damaged")),
         (("encode", "unknown.osd", "-o", "out.osd"), 3, ("unknown.osd", "not a picture")),
         (("encode", "photo.png", "--max-pixels", "1199"), 3, ("photo.png", "40x30", "--max-pixels")),
@@ -133,7 +146,15 @@ def test_refusals(arguments, code, words, folder):
         ("encode", "photo.png", "--lambda", "0.09"),
         ("encode", "photo.png", "--lambda", "2.1"),
         ("encode", "photo.png", "--lambda", "nan"),
-        ("encode", "photo.png", "--device", "tpu"),
+        ("encode", "photo.png", "--device", "gpu"),
+        ("encode", "photo.png", "--target-bpp", "inf"),
+        ("encode", "photo.png", "--target-bpp", "nan"),
+        ("encode", "photo.png", "--target-bpp", "0"),
+        ("encode", "photo.png", "--max-bytes", "0"),
+        ("encode", "photo.png", "--max-bytes", "20 potatoes"),
+        ("encode", "-q", "50", "photo.png"),
+        ("decode", "unknown.osd", "--resize", "0x5"),
+        ("decode", "unknown.osd", "--format", "exe"),
         ("encode", "photo.png", "--alpha", "no colour"),
         ("encode", "photo.png", "--icc", "cmyk"),
         ("decode", "unknown.osd", "--detail", "1.6"),
@@ -143,24 +164,21 @@ def test_refusals(arguments, code, words, folder):
         ("compress", "photo.png"),
     ],
 )
-def test_wrong_usage_is_typers_business(arguments, folder):
+def test_wrong_usage_is_one_line_too(arguments, folder):
     before = contents(folder)
-    done = osdc(*arguments, cwd=folder)
-    assert done.returncode == 2
-    assert b"Usage" in done.stderr and b"Traceback" not in done.stderr
-    assert done.stdout == b""
+    refused(osdc(*arguments, cwd=folder), 2, "Usage: osdc")
     assert contents(folder) == before
 
 
 def test_a_bad_file_in_a_folder_costs_its_own_line(tmp_path):
     (tmp_path / "in").mkdir()
-    for name in ("a.png", "b.png"):
+    for name in ("a.png", "b.png", "notes.txt"):
         (tmp_path / "in" / name).write_bytes(b"not a picture")
     done = osdc("encode", "in", "-o", "out", cwd=tmp_path)
     assert done.returncode == 3
     first, second, last = done.stderr.decode().splitlines()
     assert first.startswith("osdc: in/a.png: ") and second.startswith("osdc: in/b.png: ")
-    assert last == "2 of 2 files: 2 failed"
+    assert last == "2 of 2 files: 2 failed; left out: 1 .txt (unknown suffix)"
     assert list((tmp_path / "out").iterdir()) == []
     refused(osdc("decode", "in", cwd=tmp_path), 3, "no file in this folder")
 
@@ -172,7 +190,7 @@ def test_info_as_json(folder):
         facts = json.loads(done.stdout)
         assert facts == {
             "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 196,
-            "lambda": pytest.approx(1, abs=0.001), "model_id": "deadbeef", "profile": None,
+            "lambda": pytest.approx(1, abs=0.001), "grey": False, "model_id": "deadbeef", "profile": None,
             "header_bytes": 14, "payload_bytes": 99, "section_bytes": 0, "checksum_bytes": 4,
             "sections": {},
         }  # fmt: skip
@@ -185,7 +203,7 @@ def test_info_as_a_table(tmp_path):
     rows = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
     assert {name: value.strip() for name, value in rows.items()} == {
         "version": "1", "size": "1 x 65535 pixels", "bytes": "2,026", "rate": "0.2473 bits per pixel",
-        "lambda": "2.000 (quality 255)", "model": "01020304 (not known here)",
+        "λ": "2.000 (0.1: best, largest file; 2: smallest)", "model": "01020304 (not known here)",
         "header": "16 bytes", "payload": "2,000 bytes", "section": "6 bytes", "checksum": "4 bytes",
         "XMP": "6 bytes",
     }  # fmt: skip
@@ -218,11 +236,98 @@ def test_info_and_rejections_import_nothing_heavy(folder):
     assert not {"torch", "onnxruntime"} & set(heavy("encode", "text.png", "-o", "out.osd"))
 
 
-def test_version():
-    done = osdc("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option):
+    done = osdc(option)
     assert (done.returncode, done.stderr) == (0, b"")
     name, version = done.stdout.decode().split()
     assert name == "osdc" and version[0].isdigit()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16", "cp932"])
+def test_help_in_any_encoding(encoding, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for arguments in (("encode", "-h"), ("decode", "--help"), ("-h",), ("evaluate", "-h")):
+        done = osdc(*arguments)
+        assert (done.returncode, done.stderr) == (0, b"") and "Usage" in done.stdout.decode(encoding, "replace")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_names_of_any_kind_can_be_told(encoding, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("LC_ALL", "C")
+    for name in (b"caf\xe9.png", "\u65e5.png".encode(), b"a\nb\x1b[31m.png"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(b"not a picture")
+    for style in ((), ("--json",), ("-v",), ("--dry-run",)):
+        done = osdc("encode", ".", *style, cwd=tmp_path)
+        told = (done.stdout + done.stderr).decode(encoding, "replace")
+        assert done.returncode == (0 if style == ("--dry-run",) else 3) and "Traceback" not in told
+        assert ("\x1b" not in told and r"\x1b[31m" in told) or style == ("--json",)
+    done = osdc("encode", ".", "--json", cwd=tmp_path)
+    names = {os.fsencode(json.loads(line)["input"]) for line in done.stdout.splitlines()}
+    assert names == {os.fsencode(path.name) for path in tmp_path.iterdir()}
+
+
+def closed(number: int, *arguments: str, cwd) -> subprocess.CompletedProcess:
+    """A process whose standard input, output or error stream was closed before it began."""
+    script = f'exec "$0" -m osdcodec "$@" {number}{"<" if number == 0 else ">"}&-'
+    command = ["bash", "-c", script, sys.executable, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, env=environment())
+
+
+def test_closed_streams(folder):
+    refused(closed(0, "encode", "-", "-o", "x.osd", cwd=folder), 3, "standard input is closed")
+    refused(closed(0, "info", "-", cwd=folder), 3, "standard input is closed")
+    refused(closed(1, "info", "unknown.osd", cwd=folder), 5, "standard output is closed")
+    done = closed(2, "info", "none.osd", cwd=folder)
+    assert (done.returncode, done.stdout) == (3, b"")
+    done = closed(2, "info", "unknown.osd", "--json", cwd=folder)
+    assert done.returncode == 0 and json.loads(done.stdout)["width"] == 768
+
+
+def test_what_nobody_foresaw_is_one_line_that_asks_for_a_report(folder):
+    script = (
+        "import sys; from osdcodec import cli, description\n"
+        "def broken(*_): raise ZeroDivisionError('x' + chr(10) + 'y')\n"
+        "description.describe = broken\ncli.main()"
+    )
+    for debug in ("", "1"):
+        command = [sys.executable, "-c", script, "info", "unknown.osd"]
+        environ = environment() | {"OSDC_DEBUG": debug}
+        done = subprocess.run(command, cwd=folder, capture_output=True, env=environ, timeout=60)
+        assert done.returncode == 1 and done.stdout == b""
+        last = done.stderr.decode().splitlines()[-1]
+        assert last.startswith("osdc: a fault of osdc itself (ZeroDivisionError: x y)") and "report" in last
+        assert (b"Traceback" in done.stderr) == bool(debug) and (debug or done.stderr.count(b"\n") == 1)
+
+
+def test_a_dry_run_tells_and_does_nothing(folder):
+    before = contents(folder)
+    done = osdc("encode", "photo.png", "existing.png", "-o", "new", "--dry-run", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert lines == ["photo.png -> new/photo.osd", "existing.png -> new/existing.osd"]
+    done = osdc("encode", "existing.png", "--dry-run", "--json", cwd=folder)
+    told = {"input": "existing.png", "output": "existing.osd", "status": "planned", "exists": True}
+    assert json.loads(done.stdout) == told
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("2000", 2000),
+        ("1.5k", 1500),
+        ("20kB", 20000),
+        ("20 KB", 20000),
+        ("1Ki", 1024),
+        ("2MiB", 2**21),
+        (".5M", 500000),
+    ],
+)
+def test_sizes(text, count):
+    assert byte_count(text) == count
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -41,7 +41,11 @@ def test_there_and_back(folder, photo):
 
 
 def test_outputs_land_beside_the_input(folder):
+    original = (folder / "photo.png").read_bytes()
     assert osdc("encode", "photo.png", cwd=folder).returncode == 0
+    done = osdc("decode", "photo.osd", cwd=folder)
+    assert done.returncode == 5 and b"--overwrite" in done.stderr
+    assert (folder / "photo.png").read_bytes() == original
     (folder / "photo.png").unlink()
     assert osdc("decode", "photo.osd", cwd=folder).returncode == 0
     assert sorted(path.name for path in folder.iterdir()) == ["photo.osd", "photo.png"]

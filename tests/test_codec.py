@@ -56,7 +56,26 @@ def test_any_size(encoder, decoder, photo, size):
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
 def test_any_mode(encoder, decoder, photo, mode):
     picture = photo.resize((48, 48)).convert(mode)
-    assert decoder.decode(encoder.encode(picture)).mode == "RGB"
+    assert decoder.decode(encoder.encode(picture)).mode == ("L" if mode in ("L", "1") else "RGB")
+
+
+def test_a_grey_picture_comes_back_grey(encoder, decoder, photo):
+    grey = photo.resize((70, 50)).convert("L")
+    data = encoder.encode(grey)
+    assert data[4] == 0x14 and osdcodec.info(data)["grey"] and not osdcodec.info(encoder.encode(photo))["grey"]
+    assert encoder.encode(grey.convert("RGB")) == data
+    decoded = decoder.decode(data)
+    assert decoded.mode == "L" and psnr(grey.convert("RGB"), decoded.convert("RGB")) > 18
+    assert decoder.decode(data, preview=True).mode == "L"
+
+    clear = grey.convert("LA")
+    clear.putalpha(photo.resize((70, 50)).getchannel("G"))
+    assert decoder.decode(encoder.encode(clear, alpha="keep")).mode == "LA"
+
+    profiled = grey.convert("RGB")  # its profile is of RGB colours, and so are the pixels that go with it
+    profiled.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    decoded = decoder.decode(encoder.encode(profiled, icc="keep"))
+    assert decoded.mode == "RGB" and len({band.tobytes() for band in decoded.split()}) == 1
 
 
 def test_alpha_is_kept_to_the_last_bit(encoder, decoder, photo):

@@ -13,6 +13,7 @@ TREE = {
     "WeightsError": ("OsdError", 4),
     "FileError": ("OsdError", 5),
     "OutputError": ("FileError", 5),
+    "Fault": ("OsdError", 1),
 }
 
 
@@ -40,3 +41,31 @@ def test_text_survives_pickling(error, text):
     assert type(again) is type(error)
     assert str(error) == str(again) == text
     assert vars(again) == vars(error)
+
+
+def test_a_complaint_is_one_line_that_names_the_file():
+    told = [
+        (
+            errors.FormatError("does not match", "checksum", 9),
+            "a.osd",
+            "osdc: a.osd: checksum at byte 9: does not match",
+        ),
+        (errors.TargetError("9 bytes are out of reach"), "a.png", "osdc: a.png: 9 bytes are out of reach"),
+        (errors.InputError("a.png: not\n a picture"), "a.png", "osdc: a.png: not a picture"),
+        (errors.OutputError("b.osd: exists"), "a.png", "osdc: b.osd: exists"),
+        (errors.InputError("no"), "-", "osdc: standard input: no"),
+        (errors.InputError("\udce9\x1b[0m\u200b: no"), None, r"osdc: \xe9\x1b[0m\u200b: no"),
+    ]
+    for error, source, line in told:
+        assert errors.complaint(error, source) == line
+
+
+def test_json_of_any_name_is_utf_8():
+    assert errors.without_surrogates('"\udce9 é"').encode() == b'"\\udce9 \xc3\xa9"'
+
+
+def test_arrows_become_ascii_where_there_are_none():
+    class Stream:
+        encoding = "cp1252"
+
+    assert errors.legible("a → b, λ 1", Stream) == "a -> b, lambda 1" and errors.legible("é", Stream) == "é"

@@ -1,4 +1,4 @@
-"""Outputs whole or not at all, and which input becomes which output."""
+"""Outputs whole or not at all."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def test_write_and_read(tmp_path):
 def test_no_overwrite(tmp_path):
     target = tmp_path / "x.osd"
     files.write_output(target, b"one", overwrite=False)
-    with pytest.raises(OutputError, match="--no-overwrite"):
+    with pytest.raises(OutputError, match="--overwrite"):
         files.write_output(target, b"two", overwrite=False)
     assert target.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [target]
@@ -138,8 +138,52 @@ def test_links_stay_links_and_devices_devices(tmp_path):
     files.write_output(link, b"one")
     assert link.is_symlink()
     assert (tmp_path / "x.osd").read_bytes() == b"one"
-    files.write_output("/dev/null", b"one")
+    files.write_output("/dev/null", b"one", overwrite=False)
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_file_keeps_its_mode(tmp_path):
+    target = tmp_path / "x.osd"
+    target.write_bytes(b"one")
+    for mode in (0o600, 0o664):
+        target.chmod(mode)
+        files.write_output(target, b"two")
+        assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+def test_a_name_that_is_taken_in_the_last_moment_is_left_alone(tmp_path, monkeypatch):
+    target = tmp_path / "x.osd"
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), target.write_bytes(b"precious")))
+    with pytest.raises(OutputError, match="exists"):
+        files.write_output(target, b"new", overwrite=False)
+    assert target.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [target]
+
+
+def test_pipes_and_open_files_are_written_to_as_they_are(tmp_path):
+    pipe, log = tmp_path / "pipe", tmp_path / "log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.check_output(pipe, overwrite=False)
+    files.write_output(pipe, b"one", overwrite=False)
+    assert os.read(reader, 9) == b"one" and stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+
+    log.write_bytes(b"before ")
+    script = "from osdcodec import files; import sys; [files.write_output(n, b'data ') for n in sys.argv[1:]]"
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    with open(log, "ab") as appended:
+        names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", str(tmp_path / "link"), "-"]
+        subprocess.run([sys.executable, "-c", script, *names], stdout=appended, env=environment(), check=True)
+    assert log.read_bytes() == b"before " + 5 * b"data "
+    with pytest.raises(OutputError, match="cannot be written"):
+        files.write_output("/dev/fd/987", b"one")
+
+
+def test_names_of_open_files():
+    names = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/63": 63, "/proc/self/fd/5": 5}
+    assert {name: files.descriptor(name) for name in names} == names
+    assert [files.descriptor(name) for name in ("-", "x", "/dev/null", "/dev/fd/x", "s3://dev/fd/1")] == [None] * 5
 
 
 def test_reading_fails_in_two_ways(tmp_path):
@@ -160,81 +204,3 @@ def test_outputs_that_are_bound_to_fail(target, message, tmp_path):
     (tmp_path / "in.png").write_bytes(b"picture")
     with pytest.raises(OutputError, match=message):
         files.check_output(tmp_path / target, source=tmp_path / "in.png")
-
-
-def test_jobs_of_one_file(tmp_path):
-    source = str(tmp_path / "a.b.png")
-    assert files.jobs([source], None, (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
-    assert files.jobs([source], "x.y", (".png",), ".osd") == [(source, "x.y")]
-    assert files.jobs([source], "-", (".png",), ".osd") == [(source, "-")]
-    assert files.jobs([source], str(tmp_path), (".png",), ".osd") == [(source, str(tmp_path / "a.b.osd"))]
-    assert files.jobs(["-"], None, (".png",), ".osd") == [("-", "-")]
-    assert files.jobs(["-"], "x", (".png",), ".osd") == [("-", "x")]
-
-
-def test_jobs_of_a_folder(tmp_path):
-    folder, out = tmp_path / "in", tmp_path / "out" / "deep"
-    folder.mkdir()
-    with pytest.raises(InputError, match="no file in this folder"):
-        files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd")
-    assert not out.exists()
-    for name in ("b.PNG", "a.jpg", "notes.txt"):
-        (folder / name).touch()
-    (folder / "folder.png").mkdir()
-    pairs = [(str(folder / name), str(out / f"{name[0]}.osd")) for name in ("a.jpg", "b.PNG")]
-    assert files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd") == pairs
-    assert out.is_dir()
-    assert files.jobs([str(folder)], None, (".png",), ".osd") == [(str(folder / "b.PNG"), str(folder / "b.osd"))]
-    with pytest.raises(OutputError):
-        files.jobs([str(folder)], "-", (".png",), ".osd")
-    with pytest.raises(OutputError, match="cannot be made"):
-        files.jobs([str(folder)], str(folder / "notes.txt"), (".png",), ".osd")
-    (folder / "b.jpg").touch()
-    with pytest.raises(OutputError, match="would both become"):
-        files.jobs([str(folder)], str(out), (".png", ".jpg"), ".osd")
-
-
-def test_jobs_of_several_inputs_keep_the_tree_below_each_folder(tmp_path):
-    for name in ("one/deep/er/a.png", "one/b.png", "two/a.png", "c.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    sources = [str(tmp_path / name) for name in ("c.jpg", "one", "two")]
-    pairs = files.jobs(sources, str(tmp_path / "out"), (".png",), ".osd")
-    told = [tuple(os.path.relpath(name, tmp_path) for name in pair) for pair in pairs]
-    assert told == [
-        ("c.jpg", "out/c.osd"),
-        ("one/b.png", "out/b.osd"),
-        ("one/deep/er/a.png", "out/deep/er/a.osd"),
-        ("two/a.png", "out/a.osd"),
-    ]
-    assert (tmp_path / "out/deep/er").is_dir()
-    beside = files.jobs(sources, None, (".png",), ".osd")
-    assert [target for _, target in beside] == [os.path.splitext(source)[0] + ".osd" for source, _ in pairs]
-    with pytest.raises(OutputError, match="only one picture"):
-        files.jobs(sources, "-", (".png",), ".osd")
-    with pytest.raises(InputError, match="only input"):
-        files.jobs([*sources, "-"], str(tmp_path / "out"), (".png",), ".osd")
-
-
-def test_two_inputs_for_one_output_stop_everything(tmp_path):
-    for name in ("a.png", "a.jpg", "deep/a.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    for names in (("a.png", "a.jpg"), ("a.png", "deep"), ("a.png", "deep/a.png")):
-        with pytest.raises(OutputError, match="would both become"):
-            files.jobs([str(tmp_path / name) for name in names], str(tmp_path / "out"), (".png",), ".osd")
-        assert not (tmp_path / "out").exists()
-    twice = [str(tmp_path / "a.png"), str(tmp_path / "deep" / ".." / "a.png"), f"{tmp_path}/./a.png"]
-    assert len(files.jobs([twice[0], twice[2]], str(tmp_path / "out"), (".png",), ".osd")) == 1
-
-
-def test_one_file_into_a_folder_to_be_made(tmp_path):
-    pairs = files.jobs([str(tmp_path / "a.png")], f"{tmp_path}/new/", (".png",), ".osd")
-    assert pairs == [(str(tmp_path / "a.png"), str(tmp_path / "new" / "a.osd"))] and (tmp_path / "new").is_dir()
-    pairs = files.jobs([str(tmp_path / "a.png")], str(tmp_path / "other"), (".png",), ".osd", many=True)
-    assert pairs[0][1] == str(tmp_path / "other" / "a.osd") and (tmp_path / "other").is_dir()
-
-
-def test_names_in_lists():
-    assert files.names(b"a b.png\n\n c.png\r\n") == ["a b.png", " c.png"]
-    assert files.names(b"a\nb.png\0\xff.png\0", nul=True) == ["a\nb.png", os.fsdecode(b"\xff.png")]

@@ -341,6 +341,22 @@ def test_metadata_that_a_format_cannot_hold_cost_a_warning_not_the_picture(name)
         assert saved.size == (8, 8)
 
 
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "TGA"])
+@pytest.mark.filterwarnings("ignore:.*holds no alpha")
+def test_grey_pictures_are_written_in_every_format(name):
+    for mode, pixel in (("L", 77), ("LA", (77, 255))):
+        saved = Image.open(io.BytesIO(image.encode_image(Image.new(mode, (8, 8), pixel), name)))
+        assert saved.convert("RGB").getpixel((0, 0)) == (77, 77, 77)
+        assert name not in ("PNG", "JPEG", "TIFF") or saved.mode == ("L" if name == "JPEG" else mode)
+
+
+def test_what_is_grey():
+    assert image.is_grey(Image.new("RGB", (3, 2), (7, 7, 7))) and image.is_grey(Image.new("RGBA", (3, 2), (7, 7, 7, 9)))
+    almost = Image.new("RGB", (3, 2))
+    almost.putpixel((2, 1), (0, 0, 1))
+    assert not image.is_grey(almost) and not image.is_grey(gradient(3, 2))
+
+
 def test_alpha_lies_over_white_where_the_format_has_none(recwarn):
     for name in ("PNG", "WEBP", "TIFF", "AVIF"):
         saved = Image.open(io.BytesIO(image.encode_image(DOT, name)))

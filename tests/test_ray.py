@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osdcodec import batch, files
+from osdcodec import batch
 from osdcodec.errors import InputError, OsdError
 from osdcodec.integrations.ray import outcomes
+from osdcodec.plan import plan
 from osdcodec.work import Decoding, Encoding
 
 pytest.importorskip("ray")
@@ -70,19 +71,23 @@ def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, ca
     for name in "abcdef":
         photo.resize((40 + ord(name), 40)).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "bad.png").write_bytes(b"not a picture")
-    jobs = files.jobs([str(tmp_path / "in")], str(tmp_path / "out"), (".png",), ".osd")
+    planned = plan([str(tmp_path / "in")], str(tmp_path / "out"), (".png",), ".osd")
+    planned.make_folders()
+    jobs = planned.jobs
     work = deadly(Encoding({"lmbda": 1.0}, "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
     code = batch.run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
     assert code == 3 and len(list((tmp_path / "marks").iterdir())) == 1
     told = capsys.readouterr().err.splitlines()
-    assert told[-1] == "7 of 7 files: 6 done, 1 failed"
+    assert told[-1].startswith("7 of 7 files: 6 done, 1 failed, ")
     assert [line for line in told if "bad.png" in line][0].startswith("osdc: ")  # noqa: RUF015
     assert sorted(os.listdir(tmp_path / "out")) == [f"{name}.osd" for name in "abcdef"]
     local = Encoding({"lmbda": 1.0}, "cpu")
     local(jobs[3][0], str(tmp_path / "again.osd"))
     assert (tmp_path / "again.osd").read_bytes() == Path(jobs[3][1]).read_bytes()
 
-    jobs = files.jobs([str(tmp_path / "out")], str(tmp_path / "back"), (".osd",), ".png")
+    planned = plan([str(tmp_path / "out")], str(tmp_path / "back"), (".osd",), ".png")
+    planned.make_folders()
+    jobs = planned.jobs
     work = Decoding({"detail": 0.0}, "cpu")
     assert batch.run(jobs, work, style="quiet", outcomes=outcomes(jobs, work, address=cluster)) == 0
     assert np.asarray(Image.open(tmp_path / "back" / "a.png")).shape == (40, 40 + ord("a"), 3)

@@ -10,9 +10,10 @@ import pytest
 import tiny
 from safetensors.numpy import save
 
-from osdcodec.container import Osd, pack, unpack
+from osdcodec.container import Osd, pack, unpack, unpack_prefix
 from osdcodec.entropy.prior import Prior, model_id
 from osdcodec.errors import FormatError
+from osdcodec.evaluation.fuzz import with_head_checksum
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
@@ -88,6 +89,36 @@ def test_damaged_payloads_are_refused_by_both(weights, prior):
     assert both > 20
 
 
+def fields(osd: Osd) -> tuple:
+    """As the reference gives them."""
+    regions = dict(osd.sections).get("G", b"")
+    return osd.model_id, osd.width, osd.height, osd.quality, osd.payload, regions, osd.progressive, osd.missing
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 9)])
+def test_progressive_symbols_agree_at_every_cut(shape):
+    tensors, prior = (
+        reference.read_safetensors(save(tiny.uncertain_tensors())),
+        Prior(tiny.uncertain_tensors(), tiny.TINY),
+    )
+    payload, symbols = prior.encode(*tiny.latents("progressive", *shape), 120, progressive=True)
+    assert reference.digest(reference.symbols(tensors, payload, 120, *shape, None, True)) == symbols.digest()
+    shown = 0
+    for missing in range(1, len(payload), 1 if shape != (5, 9) else 13):
+        rest = payload[missing:]
+        try:
+            found = prior.decode(rest, 120, *shape, None, True, missing)
+        except FormatError:
+            with pytest.raises(ValueError):
+                reference.symbols(tensors, rest, 120, *shape, None, True, missing)
+        else:
+            shown += 1
+            assert (
+                reference.digest(reference.symbols(tensors, rest, 120, *shape, None, True, missing)) == found.digest()
+            )
+    assert shown > (5 if shape != (1, 1) else 0)
+
+
 def test_containers_are_judged_alike():
     """Mutations with a right checksum: what the package reads the reference reads alike, what it refuses is refused."""
     random = np.random.default_rng(5)
@@ -99,10 +130,13 @@ def test_containers_are_judged_alike():
         ),
         pack(Osd(b"abcd", 1, 9, 0, b"\1", (("A", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\1\0\0\0\x09\x08\0\0\0\0"),))),
         pack(Osd(b"abcd", 300, 200, 90, b"\1\2", (("G", bytes([80, 0, 1, 2, 3, 4, 4, 1, 1])), ("x", b"")))),
+        pack(Osd(b"abcd", 768, 512, 196, b"\x01\x02\x03", progressive=True)),
+        pack(Osd(b"abcd", 300, 200, 90, b"\1\2", (("G", bytes([80, 0, 1, 2, 3])), ("x", b"")), progressive=True)),
+        pack(Osd(b"abcd", 300, 200, 90, b"\1\2", (("x", b"<x/>"), ("e", b"")), progressive=True)),
     ]
-    read = 0
-    for trial in range(10000):
-        body = bytearray(files[trial % 5][:-4])
+    read, cut = 0, 0
+    for trial in range(16000):
+        body = bytearray(files[trial % 8][:-4])
         for _ in range(random.integers(1, 4)):
             at = int(random.integers(4, max(5, len(body))))
             match random.integers(4):
@@ -116,6 +150,16 @@ def test_containers_are_judged_alike():
                     body.insert(at, int(random.choice([0, 1, 0x80])))
                 case 3:
                     del body[at:]
+        if random.random() < 0.5:
+            body = with_head_checksum(body)
+        try:
+            found = unpack_prefix(bytes(body), max_pixels=65535**2)
+        except FormatError:
+            with pytest.raises(ValueError):
+                reference.unpack(bytes(body), partial=True)
+        else:
+            assert reference.unpack(bytes(body), partial=True) == fields(found)
+            cut += 1
         data = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
         try:
             osd = unpack(data, max_pixels=65535**2)
@@ -123,12 +167,9 @@ def test_containers_are_judged_alike():
             with pytest.raises(ValueError):
                 reference.unpack(data)
         else:
-            assert reference.unpack(data) == (
-                *(osd.model_id, osd.width, osd.height, osd.quality, osd.payload),
-                dict(osd.sections).get("G", b""),
-            )
+            assert reference.unpack(data) == fields(osd)
             read += 1
-    assert 1000 < read < 9000
+    assert 1500 < read < 14000 and 1000 < cut < 6000
 
 
 @pytest.mark.parametrize("length", range(24))
@@ -144,7 +185,7 @@ def test_the_walk_of_the_specification_is_that():
     folder = Path(reference.__file__).parent / "vectors" / "conformance"
     tensors = reference.read_safetensors((folder / "conformance.safetensors").read_bytes())
     file = (folder / "one-pixel.osd").read_bytes()
-    *_, quality, payload, _ = reference.unpack(file)
+    _, _, _, quality, payload, *_ = reference.unpack(file)
     hidden = reference.layer(tensors, "hyper_scale.0", [[[quality]]])
     rows = reference.flatten(reference.layer(tensors, "hyper_scale.1", hidden))
     assert " ".join(map(str, reference.flatten(hidden))) in text and " ".join(map(str, rows)) in text

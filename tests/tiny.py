@@ -67,6 +67,12 @@ def tensors(profile: Profile = TINY, rows: int = ROWS, limit: int = LIMIT) -> di
     return made | {"semantics.codebook": codebook.astype("<f2")}
 
 
+def uncertain_tensors() -> dict[str, np.ndarray]:
+    """As `tensors`, with rows of the latent on either side of all thresholds of the progressive order."""
+    made = tensors(rows=48)
+    return made | {f"prior.context.{t}.scale.rescale": np.array([7, 15, 0, 47], np.int32) for t in range(4)}
+
+
 def latents(seed: str, h: int, w: int, profile: Profile = TINY) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """y (C_y, h, w) and hyper (C_h, hh, hw) float32, tokens (K,) for a test."""
     y = numbers(f"y {seed}", (profile.latent_channels, h, w), -900, 900) / 100

@@ -1,14 +1,18 @@
 """The command line: parse, call the API, print. Whatever takes long to import is imported inside the commands."""
 
+import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from ..errors import OsdWarning
+from ..errors import OsdWarning, complaint, legible, printable, unforeseen
 from . import browser, coding, measuring, weights
 from .shared import examples
+
+UsageError = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
 
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
@@ -19,6 +23,7 @@ app = typer.Typer(
         "osdc encode pictures/ -o coded/          a whole tree",
         "osdc COMMAND --help                      all options of a command",
     ),
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -39,19 +44,63 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    print("osdc:", " ".join(str(message).split()), file=sys.stderr)
+    _say("osdc: " + printable(" ".join(str(message).split())))
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody reads what is told
+        print(legible(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _open_standard_streams() -> None:
+    """Names of any encoding can be printed, and a stream that was closed takes what is told to nowhere.
+
+    A closed descriptor would else be that of the next file that is opened.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
     """Entry point of the `osdc` command."""
+    _open_standard_streams()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
         warnings.simplefilter("always", OsdWarning)
         warnings.showwarning = _warn
-    app(prog_name="osdc")  # also for `python -m osdcodec`
+    try:
+        code = app(prog_name="osdc", standalone_mode=False)  # "osdc" also for `python -m osdcodec`
+    except UsageError as error:
+        code = _usage(error)
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        fault = unforeseen(error)
+        _say(complaint(fault))
+        code = fault.exit_code
+    sys.exit(code or 0)
+
+
+def _usage(error) -> int:
+    """What is wrong in one line, and where the help is."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return error.exit_code
+    command = error.ctx.command_path if error.ctx else "osdc"
+    _say(printable(f"osdc: {' '.join(error.format_message().split()).rstrip('.')}. Usage: {command} --help"))
+    return error.exit_code

@@ -1,14 +1,18 @@
 """`osdc encode`, `osdc decode` and `osdc info`."""
 
 import json
+import os
+import re
+import warnings
 from typing import Annotated, Literal
 
 import typer
 
 from .. import files
 from ..container import MAX_PIXELS
-from ..errors import InputError
-from .shared import Device, MaxPixels, Overwrite, WeightsDir, examples, number, printed, reporting
+from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
+from ..plan import Plan, names, plan
+from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, printed, reporting
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -27,17 +31,21 @@ Jobs = Annotated[
 ]
 Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
 RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only. (Quality is --lambda.)")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print a line for each file.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print which file would become which, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
 
 app = typer.Typer()
 
 
-def _sources(sources: list[str] | None, files_from: str | None, nul: bool) -> list[str]:
+def _sources(sources: list[str] | None, files_from: str | None, nul: bool, quiet: bool) -> list[str]:
     """What was named, and what a list names."""
     named = list(sources or [])
+    if quiet and any(re.fullmatch(r"\d+", name) and not os.path.exists(name) for name in named):
+        raise typer.BadParameter("-q means --quiet and takes no number; quality is --lambda 0.1 (best) to 2 (smallest)")
     if files_from is not None:
-        named += files.names(files.read_input(files_from), nul)
+        named += names(files.read_input(files_from), nul)
         if not named:
             raise InputError(f"{files_from}: names no files; nothing to do")
     if not named:
@@ -45,16 +53,16 @@ def _sources(sources: list[str] | None, files_from: str | None, nul: bool) -> li
     return named
 
 
-def _target(lmbda: float | None, bpp: float | None, max_bytes: int | None, ms_ssim: float | None):
+def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: float | None):
     """What is aimed at in place of a lambda, None for nothing."""
-    if (given := sum(value is not None for value in (bpp, max_bytes, ms_ssim))) == 0:
+    if (given := sum(value is not None for value in (bpp, most, ms_ssim))) == 0:
         return None
     if given > 1 or lmbda is not None:
         raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
     from ..target import Target
 
     try:
-        return Target(bpp, max_bytes, ms_ssim)
+        return Target(bpp, None if most is None else byte_count(most), ms_ssim)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -97,16 +105,23 @@ def encode(
     output: Output = None,
     lmbda: Annotated[
         float | None,
-        typer.Option("--lambda", min=0.1, max=2, callback=number, help="0.1: best picture, 2: smallest file.  [1.0]"),
+        typer.Option(
+            "--lambda",
+            min=0.1,
+            max=2,
+            callback=number,
+            help="λ: lower is better and larger. 0.1: best, 2: smallest.  [1.0]",
+        ),
     ] = None,
     target_bpp: Annotated[
         float | None, typer.Option(callback=number, help="Find the λ for these bits per pixel.")
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(min=1, help="Find the λ for a file of at most so many bytes.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Find the λ for a file of at most so many bytes: 2000, 1.5k, 20kB."),
     ] = None,
     target_ms_ssim: Annotated[
-        float | None, typer.Option(max=1, callback=number, help="Find the λ for this MS-SSIM of the result.")
+        float | None, typer.Option(max=1, callback=number, help="Find the λ for this MS-SSIM of the result (0 to 1).")
     ] = None,
     roi: Annotated[
         list[str] | None,
@@ -119,9 +134,11 @@ def encode(
     engine: Engine = "local",
     ray_address: RayAddress = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     as_json: Json = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
-    profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
+    profile: Profile = "small",
     compiled: Compiled = False,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -135,22 +152,31 @@ def encode(
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
     ] = False,
+    progressive: Annotated[
+        bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
+    ] = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
-    overwrite: Overwrite = True,
+    overwrite: Overwrite = None,
 ) -> None:
     """Encode pictures, and all below folders, into .osd files."""
-    with reporting(files.STREAM if not sources else sources[0]):
+    with reporting():
+        from ..profile import OFFERED
+
+        named = _sources(sources, files_from, nul, quiet)
+        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
+        if profile not in OFFERED:
+            raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(OFFERED)}")
         from .. import image
         from ..work import Encoding
 
-        named = _sources(sources, files_from, nul)
-        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
         boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
-        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify}
+        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify, "progressive": progressive}
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
-        work = Encoding(options | reading, device, weights_dir, max_pixels, overwrite, compiled, profile)
-        pairs = files.jobs(named, output, image.SUFFIXES, ".osd", files_from is not None)
-        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
+        work = Encoding(options | reading, device, weights_dir, max_pixels, True, compiled, profile)
+        many = files_from is not None
+        planned = plan(named, output, image.suffixes(), ".osd", many, overwrite, image.why_left_out())
+        style = _style(quiet, verbose, as_json)
+        _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
 
 
 @app.command(
@@ -158,6 +184,7 @@ def encode(
         "osdc decode photo.osd",
         "osdc decode photo.osd -o out.webp --detail 0.5",
         "osdc decode photo.osd -o other.png --seed 7",
+        "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
@@ -173,6 +200,14 @@ def decode(
         float, typer.Option(min=0, max=1.5, callback=number, help="0: the coarse picture, 1: denoised, above: more.")
     ] = 1.0,
     preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
+    form: Annotated[
+        Literal["png", "jpg", "webp", "avif", "tiff"] | None,
+        typer.Option("--format", help="Of outputs whose names are not given (default: png)."),
+    ] = None,
+    resize: Annotated[
+        str | None, typer.Option(metavar="N|WxH", help="Shrink to this longest side, or into this box.")
+    ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
     skip_existing: SkipExisting = False,
@@ -180,47 +215,86 @@ def decode(
     engine: Engine = "local",
     ray_address: RayAddress = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     as_json: Json = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
     compiled: Compiled = False,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
-    overwrite: Overwrite = True,
+    overwrite: Overwrite = None,
 ) -> None:
     """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
-    with reporting(files.STREAM if not sources else sources[0]):
+    with reporting():
+        named = _sources(sources, files_from, nul, quiet)
         from ..work import Decoding
 
-        named = _sources(sources, files_from, nul)
-        work = Decoding(
-            {"seed": seed, "detail": detail, "preview": preview}, device, weights_dir, max_pixels, overwrite, compiled
-        )
-        pairs = files.jobs(named, output, (".osd",), ".png", files_from is not None)
-        _run(pairs, work, jobs, quiet, as_json, skip_existing, files_from is not None, engine, ray_address)
+        options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial}
+        within = _within(resize)
+        work = Decoding(options, device, weights_dir, max_pixels, True, compiled, form and f".{form}", within)
+        many = files_from is not None
+        planned = plan(named, output, (".osd",), f".{form or 'png'}", many, overwrite)
+        style = _style(quiet, verbose, as_json)
+        _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
+
+
+def _style(quiet: bool, verbose: bool, as_json: bool) -> str:
+    return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
+
+
+def _within(resize: str | None) -> tuple[int, int] | None:
+    """N or WxH -> the largest width and height."""
+    if resize is None:
+        return None
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", resize)
+    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not (width and height):
+        raise typer.BadParameter(f"{resize} is no size; give the longest side, 1600, or width and height, 1280x720")
+    return width, height
+
+
+def _show(planned: Plan, as_json: bool) -> None:
+    """What would be done."""
+    rows = []
+    for source, target in planned.jobs:
+        there = files.exists(target)
+        told = {"input": source, "output": target, "status": "planned", "exists": there}
+        rows.append((told, f"{source} -> {target}{' (exists)' if there else ''}"))
+    for name, why in planned.left_out:
+        rows.append(({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}"))
+    lines = [without_surrogates(json.dumps(told, ensure_ascii=False)) if as_json else printable(t) for told, t in rows]
+    files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 
 def _run(
-    pairs: list[tuple[str, str]],
+    planned: Plan,
     work,
     jobs: int | None,
-    quiet: bool,
-    as_json: bool,
+    style: str,
     skip_existing: bool,
     listed: bool,
     engine: str,
     ray_address: str | None,
+    dry_run: bool,
 ) -> None:
+    if dry_run:
+        return _show(planned, style == "json")
+    if not skip_existing:
+        planned.refuse_existing()
+    planned.make_folders()
     from .. import batch
     from ..runtime import sees_cuda
 
-    outcomes = None
+    pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
+    if planned.note and style in ("plain", "verbose"):
+        warnings.warn(planned.note, OsdWarning, stacklevel=2)
     if engine == "ray":
         from ..integrations import ray
 
         outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
-    style = "json" if as_json else "quiet" if quiet else "plain"
     jobs = jobs or (8 if work.device != "cpu" and sees_cuda() else 2)  # on a GPU pictures of one size go in batches
-    if code := batch.run(pairs, work, jobs, style, skip_existing, listed or None, outcomes):
+    told = planned.left_out, planned.summary()
+    if code := batch.run(pairs, work, jobs, style, skip_existing, listed or None, outcomes, *told):
         raise typer.Exit(code)
 
 
@@ -241,6 +315,7 @@ def info(
 ) -> None:
     """Tell what an .osd file says of itself."""
     with reporting(source):
+        source = files.STREAM if files.descriptor(source) == 0 else source
         data = files.read_input(source)
         if parts:
             from ..codec import info as describe_with_parts
@@ -249,7 +324,7 @@ def info(
         else:
             from ..description import describe
 
-            facts = describe(data, max_pixels, weights_dir)
+            facts = describe(data, max_pixels, weights_dir, True)
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
@@ -259,13 +334,29 @@ def _table(facts: dict) -> str:
 
     rows = {
         "version": str(facts["version"]),
-        "size": f"{facts['width']} x {facts['height']} pixels",
+        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
-        "lambda": f"{facts['lambda']:.3f} (quality {facts['quality']})",
+        "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
         "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
     }
-    shown = {"version", "width", "height", "bytes", "bpp", "quality", "lambda", "model_id", "profile", "sections"}
+    shown = {
+        "version",
+        "width",
+        "height",
+        "bytes",
+        "bpp",
+        "quality",
+        "lambda",
+        "grey",
+        "model_id",
+        "profile",
+        "sections",
+        "progressive",
+        "note",
+    }
+    if facts.get("progressive"):
+        rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
     for key, value in facts.items():
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")

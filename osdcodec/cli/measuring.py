@@ -11,7 +11,9 @@ import typer
 from .. import files
 from ..container import MAX_PIXELS
 from ..errors import InputError
-from .shared import Device, MaxPixels, Overwrite, WeightsDir, examples, number, printed, reporting
+from ..plan import plan
+from ..urls import is_folder
+from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
 
 app = typer.Typer()
 
@@ -35,20 +37,27 @@ def compare(
     detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
-    overwrite: Overwrite = True,
+    overwrite: Overwrite = None,
 ) -> None:
     """Make one HTML page: a photo, its .osd file, and AVIF and JPEG 2000 at the same bytes, with a slider."""
-    with reporting(coded):
-        [(_, target)] = files.jobs([coded], output, (".osd",), ".html")
+    with reporting():
+        for name in (photo, coded):
+            if is_folder(name):
+                raise InputError(f"{name}: a folder; name one photo and the .osd file that was made of it")
+        planned = plan([coded], output, (".osd",), ".html", overwrite=overwrite)
+        planned.refuse_existing()
+        planned.make_folders()
+        [(_, target)] = planned.jobs
         for source in (photo, coded):
-            files.check_output(target, overwrite, source)
+            files.check_output(target, planned.replace, source)
         data = files.read_input(coded)
 
         from .. import image
         from ..codec import Decoder
 
         original = image.open_image(photo, max_pixels)
-        decoded = image.open_image(Decoder(device, weights_dir).decode(data, seed, detail, max_pixels), max_pixels)
+        with reporting(coded):
+            decoded = image.open_image(Decoder(device, weights_dir).decode(data, seed, detail, max_pixels), max_pixels)
         if decoded.size != original.size:
             sizes = [f"{picture.width}x{picture.height}" for picture in (original, decoded)]
             raise InputError(
@@ -64,7 +73,7 @@ def compare(
             print("osdc: more metrics are shown after pip install 'osdc[eval]'", file=sys.stderr)
             meter = Meter(plain=True)
         page = compare_page(Path(photo).name, original, data, decoded, meter)
-        files.write_output(target, page.encode("utf-8"), overwrite)
+        files.write_output(target, page.encode("utf-8"), planned.replace)
 
 
 @app.command(
@@ -96,7 +105,7 @@ def evaluate(
     page_all: Annotated[bool, typer.Option("--page-all", help="All settings in the page: a large file.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory of processes.")] = True,
     device: Device = "auto",
-    profile: Annotated[str, typer.Option(help="Which model encodes.")] = "small",
+    profile: Profile = "small",
     weights_dir: WeightsDir = None,
 ) -> None:
     """Measure osdc and everyday codecs over photographs: a table, and a folder with records, plots and a page."""

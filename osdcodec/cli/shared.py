@@ -1,19 +1,24 @@
 """What all commands share: options, errors as one line and an exit code, tables as text."""
 
+import math
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .. import files
-from ..errors import FileError, InputError, OsdError, complaint
+from ..errors import FileError, InputError, OsdError, complaint, legible
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist.")]
+Overwrite = Annotated[
+    bool | None,
+    typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist (default: only what -o names)."),
+]
+Profile = Annotated[str, typer.Option(help="Which model encodes: small, or turbo once it is trained.")]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
 
@@ -24,14 +29,15 @@ def examples(*lines: str) -> str:
 
 
 @contextmanager
-def reporting(source: str = files.STREAM) -> Iterator[None]:
-    """Errors become one line on stderr and their exit code."""
+def reporting(source: str | None = None) -> Iterator[None]:
+    """Errors become one line on stderr and their exit code. source: what it is about, where errors may not know it."""
     try:
         yield
     except OsdError as error:
         raise typer.Exit(_complain(error, source)) from error
     except OSError as error:  # a folder that must not be listed, a name too long to look up, …
-        refused = FileError(f"{error.filename or source}: {error.strerror or error}; choose another file")
+        name = error.filename or source or "a file"
+        refused = FileError(f"{name}: {error.strerror or error}; choose another file")
         raise typer.Exit(_complain(refused, source)) from error
     except MemoryError as error:
         raise typer.Exit(_complain(InputError("the picture is too large for this machine's memory"), source)) from error
@@ -39,22 +45,39 @@ def reporting(source: str = files.STREAM) -> Iterator[None]:
         raise typer.Exit(130) from error
 
 
-def _complain(error: OsdError, source: str) -> int:
-    print(complaint(error, source), file=sys.stderr)
+def _complain(error: OsdError, source: str | None) -> int:
+    with suppress(OSError):  # nobody reads what is told
+        print(legible(complaint(error, source), sys.stderr), file=sys.stderr, flush=True)
     return error.exit_code
 
 
 def number(value: float | None) -> float | None:
-    if value != value:  # NaN is neither below a minimum nor above a maximum
-        raise typer.BadParameter("not a number")
+    if value is not None and not math.isfinite(value):  # NaN is neither below a minimum nor above a maximum
+        raise typer.BadParameter("not a finite number")
     return value
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmg])(i?))?b?", re.IGNORECASE)
+
+
+def byte_count(text: str) -> int:
+    """2000, 1.5k, 20kB, 1MiB -> bytes; k is 1000, Ki is 1024."""
+    found = _SIZE.fullmatch(text.strip())
+    if found:
+        digits, unit, binary = found.groups()
+        factor = (1024 if binary else 1000) ** (" kmg".index(unit.lower()) if unit else 0)
+        if (count := int(float(digits) * factor)) >= 1:
+            return count
+    raise typer.BadParameter(f"{text!r} is no number of bytes; give one such as 2000, 1.5k or 20kB")
 
 
 def printed(*tables) -> str:
     """Tables of rich as text, each as wide as it needs to be."""
     from rich.console import Console
 
-    console = Console(file=StringIO(), force_terminal=sys.stdout.isatty(), highlight=False, width=1000)
+    console = Console(
+        file=StringIO(), force_terminal=bool(sys.stdout and sys.stdout.isatty()), highlight=False, width=1000
+    )
     for table in tables:
         console.print(table, width=max(console.measure(table).maximum, len(table.title or "")))
     return console.file.getvalue()

@@ -4,6 +4,8 @@
     hyper-latent, quality ─ hyper_synthesis ─▶ features        (C_f, h, w)
     features, latents of groups before ─ context ─▶ means, rows (C_y, h, w)   four times
 
+In the progressive order the four run several times, with falling thresholds, and each time take the uncertain symbols only.
+
 Mean and scale hyperprior: Ballé et al., 2018, and Minnen et al., 2018. The four groups are the quadtree partition of
 DCVC-DC (Li et al., 2023). Everything between bytes and symbols is integers, so every machine decodes the same symbols;
 spec/osd-1.md is the normative text.
@@ -15,18 +17,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import WeightsError
+from ..errors import FormatError, WeightsError
 from ..profile import ANCHORS, Profile, quality_of
 from . import Array
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
 
 PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
+PASSES = (0,)
+PROGRESSIVE_PASSES = (36, 28, 20, 14, 0)  # each takes the symbols that are left whose row is this one or a higher one
 UNIT = 16  # means and reconstructed latents are in sixteenths
 _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
 
-# (part, tables (R, V), rows (n,), means (n,), mask) -> columns (n,); means and mask are None but for the latent
-Code = Callable[[str, Array, Array, Array | None, Array | None], Array]
+Places = tuple[Array, ...]  # channels, rows and columns of n symbols, (n,) each
+# (part, tables (R, V), rows (n,), means (n,), places) -> columns (n,); means and places are None but for the latent.
+# Fewer columns come back where the rest of the payload has not arrived.
+Code = Callable[[str, Array, Array, Array | None, Places | None], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,22 +118,28 @@ class Prior:
                 raise ValueError(f"rows {layer.low} .. {layer.high} of {len(self.tables)} tables")
 
     def encode(
-        self, y: Array, hyper: Array, tokens: Array, quality: int, qualities: Array | None = None
+        self,
+        y: Array,
+        hyper: Array,
+        tokens: Array,
+        quality: int,
+        qualities: Array | None = None,
+        progressive: bool = False,
     ) -> tuple[bytes, Symbols]:
         """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
 
-        qualities (h, w): of each position, where there are regions that differ.
+        qualities (h, w): of each position, where there are regions that differ; progressive: the order of the latent.
         What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
         """
         if not (np.isfinite(y).all() and np.isfinite(hyper).all()):
             raise ValueError("the latents hold values that are not finite")
         writer = Writer()
 
-        def code(part: str, tables: Array, rows: Array, means: Array | None, mask: Array | None) -> Array:
+        def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
             if part == "tokens":
                 columns = np.asarray(tokens)
             else:
-                values = np.asarray(hyper.ravel() if means is None else y[mask] - means / UNIT, np.float64)
+                values = np.asarray(hyper.ravel() if means is None else y[places] - means / UNIT, np.float64)
                 symbols = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32)
                 if means is not None:
                     symbols = self._cheaper(values, symbols, rows)
@@ -136,7 +148,7 @@ class Prior:
             return columns
 
         _, h, w = y.shape
-        symbols = self._walk(quality, h, w, code, qualities)
+        symbols = self._walk(quality, h, w, code, qualities, progressive)
         return writer.to_bytes(), symbols
 
     def _cheaper(self, values: Array, symbols: Array, rows: Array) -> Array:
@@ -148,27 +160,49 @@ class Prior:
         )
         return np.where(cost_lower < cost, lower, symbols)
 
-    def decode(self, payload: bytes, quality: int, h: int, w: int, qualities: Array | None = None) -> Symbols:
-        """The symbols of a payload for h x w positions of y. FormatError if it is damaged."""
-        reader = Reader(payload)
-        symbols = self._walk(quality, h, w, lambda part, tables, rows, means, mask: reader.pop(tables, rows), qualities)
-        reader.finish()
+    def decode(
+        self,
+        payload: bytes,
+        quality: int,
+        h: int,
+        w: int,
+        qualities: Array | None = None,
+        progressive: bool = False,
+        missing: int = 0,
+    ) -> Symbols:
+        """The symbols of a payload for h x w positions of y. FormatError if it is damaged.
+
+        missing: bytes at its bottom that have not arrived. Latents that depend on them are 0, and their y16 the mean.
+        """
+        reader = Reader(payload, missing)
+
+        def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
+            columns = reader.pop(tables, rows)
+            if part != "latent" and len(columns) < len(rows):
+                raise FormatError("too little has arrived for a first picture", "payload")
+            return columns
+
+        symbols = self._walk(quality, h, w, code, qualities, progressive)
+        if not missing:
+            reader.finish()
         return symbols
 
-    def parts(self, symbols: Symbols, quality: int, qualities: Array | None = None) -> dict[str, float]:
+    def parts(
+        self, symbols: Symbols, quality: int, qualities: Array | None = None, progressive: bool = False
+    ) -> dict[str, float]:
         """Ideal code length in bits of tokens, hyper and latent; the payload has a few bytes more or less."""
         bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
 
-        def code(part: str, tables: Array, rows: Array, means: Array | None, mask: Array | None) -> Array:
+        def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
             if part == "tokens":
                 columns = symbols.tokens
             else:
-                columns = (symbols.hyper.ravel() if part == "hyper" else symbols.latent[mask]) + self.limit
+                columns = (symbols.hyper.ravel() if part == "hyper" else symbols.latent[places]) + self.limit
             bits[part] += float((PRECISION - np.log2(tables[rows, columns])).sum())
             return columns
 
         _, h, w = symbols.latent.shape
-        self._walk(quality, h, w, code, qualities)
+        self._walk(quality, h, w, code, qualities, progressive)
         return bits
 
     def gains(self, quality: int) -> tuple[Array, Array, Array]:
@@ -183,7 +217,15 @@ class Prior:
         logs = (np.log(self._gains[name].astype(np.float64)) for name in ("latent", "inverse", "hyper"))
         return tuple(np.exp((1 - share) * rows[below] + share * rows[below + 1]).astype(np.float32) for rows in logs)
 
-    def _walk(self, quality: int, h: int, w: int, code: Code, qualities: Array | None = None) -> Symbols:
+    def _walk(
+        self,
+        quality: int,
+        h: int,
+        w: int,
+        code: Code,
+        qualities: Array | None = None,
+        progressive: bool = False,
+    ) -> Symbols:
         """Visits all symbols in the order of the stack; `code` reads, writes or counts them."""
         if not (0 <= quality <= 255 and h >= 1 and w >= 1):
             raise ValueError(f"quality {quality} or size {h}x{w} is out of range")
@@ -203,14 +245,37 @@ class Prior:
             features = shuffle(layer(features))
         features = self.hyper_synthesis[-1](features)[:, :h, :w]
 
-        channels = self.profile.latent_channels
-        latent, y16 = np.zeros((channels, h, w), np.int32), np.zeros((channels, h, w), np.int32)
-        for group, mask in zip(self.context, masks(channels, h, w), strict=True):
-            hidden = group["1"](group["0"](np.concatenate([features, y16])))
-            means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
-            latent[mask] = code("latent", self.tables, rows, means, mask) - self.limit
-            y16[mask] = UNIT * latent[mask] + means
+        latent, y16 = self._latent(features, code, progressive)
         return Symbols(tokens.astype(np.int32), hyper, latent, y16)
+
+    def _latent(self, features: Array, code: Code, progressive: bool) -> tuple[Array, Array]:
+        """features (C_f, h, w) -> symbols and reconstructed latent, (C_y, h, w) each.
+
+        A group sees the groups before it, as it was trained to: what is decided of them, and the means of the rest.
+        """
+        shape = self.profile.latent_channels, *features.shape[1:]
+        latent, y16, decided = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
+        groups = masks(*shape)
+        for least in PROGRESSIVE_PASSES if progressive else PASSES:
+            seen, all_arrived = np.zeros(shape, np.int32), True
+            for group, mask in zip(self.context, groups, strict=True):
+                hidden = group["1"](group["0"](np.concatenate([features, seen])))
+                means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
+                chosen = np.flatnonzero(~decided[mask] & (rows >= least))
+                if progressive:
+                    chosen = chosen[np.argsort(-rows[chosen], kind="stable")]  # the most uncertain first
+                places = tuple(axis[chosen] for axis in np.nonzero(mask))
+                columns = code("latent", self.tables, rows[chosen], means[chosen], places)
+                all_arrived &= len(columns) == len(chosen)
+                arrived = tuple(axis[: len(columns)] for axis in places)
+                y16[mask] = np.where(decided[mask], y16[mask], means)
+                latent[arrived] = columns - self.limit
+                y16[arrived] += UNIT * latent[arrived]
+                decided[arrived] = True
+                seen[mask] = y16[mask]
+            if not all_arrived:
+                break
+        return latent, y16
 
 
 def best_of_cells(qualities: Array, factor: int) -> Array:

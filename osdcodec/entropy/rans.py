@@ -7,6 +7,7 @@ Asymmetric numeral systems: Duda, 2013. The coder is that of constriction (Bamle
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import constriction
 import numpy as np
@@ -51,26 +52,56 @@ class Writer:
 
 
 class Reader:
-    """Gives back what a Writer took, in the same order."""
+    """Gives back what a Writer took, in the same order.
 
-    def __init__(self, payload: bytes) -> None:
+    missing: bytes at the bottom of the stack that have not arrived. The symbols above them are those of the whole stack.
+    """
+
+    def __init__(self, payload: bytes, missing: int = 0) -> None:
         """FormatError if the payload ends in a zero byte: it would not be the only form of its symbols."""
         if payload.endswith(b"\0"):
             raise FormatError("ends in a zero byte, which a writer strips", "payload")
-        words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
+        whole = payload[-missing % 4 :]  # a word of which a byte is missing is missing
+        words = np.frombuffer(whole + bytes(-len(whole) % 4), "<u4").astype(np.uint32)
+        self._cut = missing > 0
         self._stack = _AnsCoder(words)
 
     def pop(self, tables: Array, rows: Array) -> Array:
         """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`.
 
-        FormatError as soon as the stack has run dry, so that a few bytes cannot claim the work of a large picture.
+        Of a stack whose bottom is missing: the first columns, as far as they are sure. FormatError as soon as a whole stack
+        has run dry, so that a few bytes cannot claim the work of a large picture.
         """
         weights, columns = (tables - 1).astype(np.float64), np.empty(len(rows), np.int32)
         for part in _parts(len(rows), tables.shape[1]):
+            before = self._stack.clone() if self._cut else None
             columns[part] = self._stack.decode(_CATEGORICAL, weights[rows[part]])
+            if before and self._wants_more(self._stack):
+                return columns[: part.start + self._sure(before, weights[rows[part]])]
             if self._stack.pos()[1] < START:  # it never rises again
                 raise FormatError("ends before its last symbol: damaged, or made with other weights", "payload")
         return columns
+
+    @staticmethod
+    def _wants_more(stack: Any) -> bool:
+        """Whether the next word, which is not there, would have come in by now. Once true it stays true."""
+        words, state = stack.pos()
+        return bool(words == 0 and state < 2**32)
+
+    def _sure(self, stack: Any, weights: Array) -> int:
+        """How many symbols with these tables come before the first that depends on a missing word."""
+        if self._wants_more(stack):
+            return 0
+        first, last = 0, len(weights)  # after so many symbols a word is not wanted yet, and is wanted
+        while last - first > 1:
+            middle = (first + last) // 2
+            tried = stack.clone()
+            tried.decode(_CATEGORICAL, weights[first:middle])
+            if self._wants_more(tried):
+                last = middle
+            else:
+                first, stack = middle, tried
+        return last
 
     def finish(self) -> None:
         """FormatError unless the stack is as it began, as it is after the last symbol of an undamaged payload."""

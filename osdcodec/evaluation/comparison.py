@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     picture = open_image(options.photo)
     data = Encoder(device="cpu", weights_dir=options.weights_dir).encode(picture, options.lmbda)
-    decoded = Decoder(device="cpu", weights_dir=options.weights_dir).decode(data)
+    decoded = Decoder(device="cpu", weights_dir=options.weights_dir).decode(data).convert("RGB")
     found = jpeg2000_within(picture, len(data))
     rival = found.coding.decode(found.data, picture.size)
     bpp = 8 * len(data) / (picture.width * picture.height)

@@ -1,16 +1,16 @@
 """Checks every conformance vector: `python -m osdcodec.evaluation.conformance`.
 
 A folder of spec/vectors holds .osd files, the pictures they decode to, and vectors.json: the SHA-256 of each file's
-symbols and how far the pixels may be away. `conformance` has its own weights and stays as it is for ever, as does
-`symbols`, which has no pictures, but files that must be refused; `embedded` is made with the weights in the package, anew
-with every revision: `--renew`.
+symbols and how far the pixels may be away. `conformance` has its own weights and stays as it is for ever, and so do
+`progressive`, which borrows them and has files that are cut or damaged too, and `symbols`, which has weights without networks,
+hence no pictures, and damaged files; `embedded` is made with the weights in the package, anew with every revision: `--renew`.
 """
 
 import argparse
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -65,18 +65,20 @@ def reference() -> ModuleType:
 def check(folder: Path, device: str = "cpu") -> list[Result]:
     """Every vector of a folder through the package, through spec/reference.py, and to pixels."""
     listed = json.loads((folder / MANIFEST).read_text("utf-8"))
-    directory = _weights_dir(folder)
+    directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
     decoder, plain = Decoder(device, directory), reference()
     model = weights.load(listed["profile"], directory)
     prior, tensors = Prior(model.tensors, model.profile), plain.read_safetensors(model.path.read_bytes())
+    read = container.unpack_prefix if partial else container.unpack
     results = []
     for vector in listed["vectors"]:
         data = (folder / f"{vector['name']}.osd").read_bytes()
-        osd = container.unpack(data)
+        osd = read(data)
         symbols = decode_symbols(osd, prior, model.profile)
         rmse, peak = None, None
-        if (picture := folder / f"{vector['name']}.png").exists() or "rmse" in listed:
-            rmse, peak = distance(decoder.decode(data), open_image(picture))
+        if "rmse" in listed:
+            picture = decoder.decode(data, partial=partial)
+            rmse, peak = distance(picture, open_image(folder / f"{vector['name']}.png"))
         results.append(
             Result(
                 vector["name"],
@@ -84,24 +86,23 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
                 f"{osd.width}x{osd.height}",
                 len(data),
                 symbols.digest() == vector["symbols"],
-                plain.digest(plain.decode(tensors, data)) == vector["symbols"],
+                plain.digest(plain.decode(tensors, data, partial)) == vector["symbols"],
                 rmse,
                 peak,
                 rmse is None or (rmse <= listed["rmse"] and peak <= listed["peak"]),
             )
         )
-    for vector in listed.get("refused", ()):
+    for vector in listed.get("refused", []):
         data = (folder / f"{vector['name']}.osd").read_bytes()
-        package = refuses(lambda data=data: decode_symbols(container.unpack(data), prior, model.profile), FormatError)
-        also = refuses(lambda data=data: plain.decode(tensors, data), ValueError)
-        results.append(Result(vector["name"], vector["what"], "refused", len(data), package, also, None, None, True))
+        ours = _refuses(FormatError, lambda data=data: decode_symbols(read(data), prior, model.profile))
+        theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data, partial))
+        results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
     return results
 
 
-def refuses(call: Callable[[], object], error: type[Exception]) -> bool:
-    """Whether a call ends in this error."""
+def _refuses(error: type[Exception], decode: Callable[[], object]) -> bool:
     try:
-        call()
+        decode()
     except error:
         return True
     return False
@@ -115,18 +116,30 @@ def distance(picture: Image.Image, other: Image.Image) -> tuple[float, int]:
     return float(np.sqrt(np.square(a - b).mean())), int(np.abs(a - b).max())
 
 
-def write(folder: Path, profile: str, vectors: list[Vector], weights_dir: str | Path | None = None) -> None:
-    """Writes the files, what they decode to, and the list of them."""
+def write(
+    folder: Path,
+    profile: str,
+    vectors: list[Vector],
+    weights_dir: str | Path | None = None,
+    refused: Sequence[Vector] = (),
+    **listed: object,
+) -> None:
+    """Writes the files, what they decode to, and the list of them; listed: what else vectors.json is to say."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, decoder, listed = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
-    prior = Prior(model.tensors, model.profile)
+    partial = bool(listed.get("partial"))
+    model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
+    prior, read = Prior(model.tensors, model.profile), container.unpack_prefix if partial else container.unpack
     for name, what, data in vectors:
         (folder / f"{name}.osd").write_bytes(data)
-        decoder.decode(data).convert("RGB").save(folder / f"{name}.png", optimize=True)
-        symbols = decode_symbols(container.unpack(data), prior, model.profile)
-        listed.append({"name": name, "what": what, "symbols": symbols.digest()})
-    text = json.dumps({"profile": profile} | TOLERANCE | {"vectors": listed}, indent=1, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", "utf-8")
+        decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)
+        symbols = decode_symbols(read(data), prior, model.profile)
+        entries.append({"name": name, "what": what, "symbols": symbols.digest()})
+    for name, _, data in refused:
+        (folder / f"{name}.osd").write_bytes(data)
+    manifest = {"profile": profile} | listed | TOLERANCE | {"vectors": entries}
+    if refused:
+        manifest["refused"] = [{"name": name, "what": what} for name, what, _ in refused]
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = None) -> None:
@@ -143,8 +156,10 @@ def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = 
     write(folder, encoder.profile.name, vectors, weights_dir)
 
 
-def _weights_dir(folder: Path) -> Path | None:
-    return folder if (folder / weights.REGISTRY).exists() else None
+def _weights_dir(folder: Path, listed: dict) -> Path | None:
+    """Of the vectors of this folder; None for the weights in the package."""
+    owner = folder.parent / listed["weights"] if "weights" in listed else folder
+    return owner if (owner / weights.REGISTRY).exists() else None
 
 
 def table(results: list[Result]) -> Table:

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 import zlib
+from binascii import crc_hqx
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,13 +39,15 @@ def files(seeds: list[bytes], seed: int) -> Iterator[bytes]:
             yield draw.randbytes(draw.randrange(120))
             continue
         body = header(draw, seeds) if kind < 0.2 else mutated(draw, seeds)
-        yield sealed(body) if draw.random() < 0.8 else body + draw.randbytes(4)
+        if draw.random() < 0.7:
+            body = with_head_checksum(body)
+        yield sealed(body) if draw.random() < 0.8 else body + draw.randbytes(draw.randrange(5))
 
 
 def header(draw: random.Random, seeds: list[bytes]) -> bytes:
     """A right header of any size and quality, before noise."""
     sides = [draw.choice(SIDES) if draw.random() < 0.5 else draw.randrange(1, 200) for _ in "wh"]
-    flags, payload = draw.randrange(2), draw.randbytes(draw.randrange(60))
+    flags, payload = draw.randrange(8), draw.randbytes(draw.randrange(60))
     start = b"".join(
         [draw.choice(seeds)[:4], bytes([0x10 | flags]), draw.choice(seeds)[5:9], *map(container.leb128, sides)]
     )
@@ -76,6 +79,23 @@ def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(body)
 
 
+def with_head_checksum(body: bytes) -> bytes:
+    """A body whose CRC-16 is right, if it says that it has one and where."""
+    try:
+        at = 9
+        for _ in range(2):  # width and height
+            _, at = container.read_leb128(body, at, len(body), "side")
+        _, at = container.read_leb128(body, at + 1, len(body), "payload length")
+        if body[4] & container.SECTIONS:
+            needed, at = container.read_leb128(body, at, len(body), "length of sections")
+            at += needed
+    except (FormatError, IndexError):
+        return body
+    if not body[4] & container.PROGRESSIVE or at + 2 > len(body):
+        return body
+    return bytes(body[:at]) + crc_hqx(body[:at], 0xFFFF).to_bytes(2, "little") + bytes(body[at + 2 :])
+
+
 def sealed(body: bytes) -> bytes:
     """The file with this body and a right checksum."""
     return body + zlib.crc32(body).to_bytes(4, "little")
@@ -88,23 +108,36 @@ def exact_prior(folder: Path) -> Prior:
 
 
 def attack(data: bytes, prior: Prior) -> str:
-    """What became of a file: the field it was refused for, or "decoded". Whatever is raised is a bug."""
+    """What became of a file: the field it was refused for, "decoded", or "shown" of the beginning of a progressive one.
+
+    Whatever is raised is a bug.
+    """
     try:
         osd = container.unpack(data)
         assert container.pack(osd) == data, "a second form of the same fields"
         symbols = decode_symbols(osd, prior, prior.profile)
     except FormatError as error:
-        return "section" if "section" in error.field else error.field
+        return "shown" if shows(data, prior) else "section" if "section" in error.field else error.field
     y = symbols.y16 / 16
-    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities_of(osd, prior.profile))
+    qualities = qualities_of(osd, prior.profile)
+    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities, osd.progressive)
     assert again == osd.payload, "a second form of the same symbols"
     return "decoded"
+
+
+def shows(data: bytes, prior: Prior) -> bool:
+    """Whether what was refused has something to show as a beginning, whatever it is."""
+    try:
+        decode_symbols(container.unpack_prefix(data), prior, prior.profile)
+    except FormatError:
+        return False
+    return True
 
 
 def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: Path | None = None) -> dict:
     """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by."""
     prior = exact_prior(folder)
-    seeds = [path.read_bytes() for path in sorted(folder.glob("*.osd"))]
+    seeds = [path.read_bytes() for f in (folder, folder.parent / "progressive") for path in sorted(f.glob("*.osd"))]
     for data in seeds:
         attack(data, prior)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

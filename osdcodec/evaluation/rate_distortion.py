@@ -41,7 +41,7 @@ class OsdcCoding:
         return self.encoder.encode(picture, self.lmbda)
 
     def decode(self, data: bytes, size: tuple[int, int]) -> Image.Image:
-        return self.decoder.decode(data, detail=self.detail)
+        return self.decoder.decode(data, detail=self.detail).convert("RGB")
 
 
 @dataclass(frozen=True)

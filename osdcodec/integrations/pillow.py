@@ -29,7 +29,8 @@ class OsdImageFile(ImageFile.ImageFile):
         except FormatError as error:
             raise SyntaxError(str(error)) from error  # how Pillow wants to hear that it is not a file of this format
         self._size = osd.width, osd.height
-        self._mode = "RGBA" if any(kind == "A" for kind, _ in osd.sections) else "RGB"
+        kinds = dict(osd.sections).keys()
+        self._mode = ("L" if osd.grey and "i" not in kinds else "RGB") + ("A" if "A" in kinds else "")
         self.info = {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
         self.tile = []
 

@@ -6,6 +6,7 @@ files stay decodable. It is kept to say how they came about; another torch would
 
 import argparse
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors.numpy import load, save
 from ..codec import Encoder
 from ..container import Osd, pack
 from ..evaluation.conformance import Vector, write
+from ..evaluation.fuzz import sealed
 from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
@@ -118,7 +120,8 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("noise", "noise: many large symbols", Image.fromarray(noise), 0.1),
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
-    return [(name, what, pack(encoder.code(picture, lmbda)[0])) for name, what, picture, lmbda in vectors]
+    # These are files of version 1.1 and earlier: "grey" has no flag that says so.
+    return [(name, what, pack(replace(encoder.code(p, lmbda)[0], grey=False))) for name, what, p, lmbda in vectors]
 
 
 def latents(encoder: Encoder) -> list[Vector]:
@@ -173,11 +176,55 @@ def sections(encoder: Encoder) -> list[Vector]:
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
     regions, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
+    grey, _ = encoder.code(picture.convert("L").convert("RGB"), 0.5)
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
         ("regions", "section G, two regions of interest: version 1.1", pack(regions)),
+        ("grey-flag", "flag bit 2, a grey picture: version 1.2", pack(grey)),
     ]
+
+
+def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
+    """Progressive files, whole and cut; and such as a reader of beginnings refuses."""
+    astronaut, _, coffee = (open_image(path) for path in sorted(EXAMPLES.glob("*.png")))
+    face = astronaut.crop((150, 20, 278, 148)).resize((64, 64))
+    grey = coffee.resize((96, 64)).convert("L").convert("RGB")
+    plain = pack(encoder.code(face, 0.25, progressive=True)[0])
+    boxed, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=[(40, 30, 50, 20)], progressive=True)
+    boxed = pack(replace(boxed, sections=(*boxed.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
+    one = pack(encoder.code(coffee.resize((1, 1)), 1.0, progressive=True)[0])
+    wide = pack(encoder.code(coffee.resize((300, 60)), 0.1, progressive=True)[0])
+    taken = [
+        ("whole", "λ = 0.25", plain),
+        ("whole-grey", "a grey picture", pack(encoder.code(grey, 0.5, progressive=True)[0])),
+        ("whole-one-pixel", "1x1", one),
+        ("whole-sections", "G before the payload, x and an unknown z behind it", boxed),
+        ("whole-wide", "300x60, λ = 0.1", wide),
+        ("cut-no-checksum", "all but the last byte of the checksum", plain[:-1]),
+        ("cut-behind-payload", "the whole payload and nothing behind it", plain[:-4]),
+        ("cut-in-section", "the whole payload and a part of x", boxed[:-9]),
+        ("cut-last-byte", "all but the last byte of the payload", plain[:-5]),
+        *((f"cut-{share}", f"{share} % of the file", plain[: len(plain) * share // 100]) for share in (90, 75, 50, 40)),
+        *((f"cut-word-{n}", f"four cuts one byte apart: {n}", plain[: len(plain) // 2 // 4 * 4 + n]) for n in range(4)),
+        ("cut-sections", "half of a file with G", boxed[: len(boxed) // 2]),
+        ("cut-wide", "a third of 300x60", wide[: len(wide) // 3]),
+    ]
+    flipped = bytearray(plain)
+    flipped[12] ^= 1
+    broken = bytearray(plain[:-4])
+    broken[-1] ^= 1
+    refused = [
+        ("bad-no-payload", "the head alone", plain[:17]),
+        ("bad-too-little", "not all of the hyper-latent", wide[:28]),
+        ("bad-head", "a bit of the head differs from its CRC-16", bytes(flipped[:-30])),
+        ("bad-head-whole", "the same in a whole file whose CRC-32 is right", sealed(bytes(flipped[:-4]))),
+        ("bad-end", "a whole payload whose stack does not end as it must", bytes(broken)),
+        ("bad-short-head", "cut before the CRC-16 ends", plain[:16]),
+        ("bad-longer", "a byte between payload and CRC-32, which is right", sealed(plain[:-4] + b"\1")),
+        ("bad-shorter", "a payload shorter than its length, CRC-32 right", sealed(plain[:-9])),
+    ]
+    return taken, refused
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -188,6 +235,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{weights_file(folder).stat().st_size / 2**10:.0f} KiB of weights")
     encoder = Encoder(CONFORMANCE.name, "cpu", folder)
     write(folder, CONFORMANCE.name, pictures(encoder) + latents(encoder) + sections(encoder), folder)
+    taken, refused = beginnings(encoder)
+    beside = folder.parent / "progressive"
+    write(beside, CONFORMANCE.name, taken, folder, refused, weights=folder.name, partial=True)
 
 
 if __name__ == "__main__":

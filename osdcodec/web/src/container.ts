@@ -4,6 +4,7 @@ import { FormatError } from "./errors";
 
 export const MAX_PIXELS = 2 ** 28; // a file of 30 bytes can claim a picture of 12 GB
 const SMALLEST = 16;
+const [SECTIONS, PROGRESSIVE, GREY] = [1, 2, 4]; // flags
 const MAX_SIDE = 65535;
 const UNIT = 32; // pixels, of the boxes of regions
 const MOST_BOXES = 255;
@@ -17,22 +18,31 @@ export interface Osd {
   width: number;
   height: number;
   quality: number; // q, 0 .. 255
-  payload: Uint8Array;
+  payload: Uint8Array; // of a progressive file too with the bottom of the stack first
+  missing: number; // bytes in front of it that have not arrived
+  progressive: boolean;
+  grey: boolean;
   sections: Map<string, Uint8Array>;
   regions?: { quality: number; boxes: Box[] };
 }
 
-/** FormatError, with field and offset, at the first defect. The size is judged before anything that costs time. */
-export function unpack(data: Uint8Array, maxPixels = MAX_PIXELS): Osd {
+/**
+ * FormatError, with field and offset, at the first defect. The size is judged before anything that costs time.
+ * partial: the beginning of a progressive file will do; nothing behind its payload is looked at.
+ */
+export function unpack(data: Uint8Array, maxPixels = MAX_PIXELS, partial = false): Osd {
   if (data.length === 0) throw new FormatError("empty file", "magic", 0);
   if (!begins(data, [0x8f, 0x4f, 0x53, 0x44])) throw new FormatError("not an .osd file", "magic", 0);
   if (data.length < SMALLEST) throw new FormatError(`cut short: ${data.length} bytes`, "file", data.length);
   const version = data[4] >> 4;
   const flags = data[4] & 15;
   if (version !== 1) throw new FormatError(`version ${version} is not known here, only 1`, "version", 4);
-  if (flags & ~1) throw new FormatError(`reserved bits are set (${flags}): damaged, or made by a newer osdc`, "flags", 4);
-
-  const end = data.length - 4;
+  if (flags & ~(SECTIONS | PROGRESSIVE | GREY)) {
+    throw new FormatError(`reserved bits are set (${flags}): damaged, or made by a newer osdc`, "flags", 4);
+  }
+  const whole = u32(data, data.length - 4) === crc32(data.subarray(0, data.length - 4));
+  const cut = partial && !whole && (flags & PROGRESSIVE) > 0;
+  const end = cut ? data.length : data.length - 4;
   const cursor = new Cursor(data, 9, end);
   const [width, height] = ["width", "height"].map((name) => {
     const offset = cursor.at;
@@ -41,25 +51,50 @@ export function unpack(data: Uint8Array, maxPixels = MAX_PIXELS): Osd {
     return side;
   });
   if (width * height > maxPixels) throw new FormatError(`${width}x${height} is more than ${maxPixels} pixels`, "size", 9);
-  if (u32(data, end) !== crc32(data.subarray(0, end))) {
-    throw new FormatError("does not match: the file is damaged or cut short", "checksum", end);
-  }
-  const quality = cursor.take(1, "quality")[0];
-
-  const length = flags & 1 ? cursor.leb128("payload length") : end - cursor.at;
-  const payload = cursor.take(length, "payload");
-  if (payload.at(-1) === 0) throw new FormatError("ends in a zero byte, which a writer strips", "payload", cursor.at - 1);
-  const osd: Osd = { version, modelId: hex(data.subarray(5, 9)), width, height, quality, payload, sections: new Map() };
-  if (flags & 1) readSections(cursor, osd);
+  if (!whole && !cut) throw new FormatError("does not match: the file is damaged or cut short", "checksum", end);
+  const osd: Osd = {
+    version, width, height,
+    modelId: hex(data.subarray(5, 9)),
+    quality: cursor.take(1, "quality")[0],
+    payload: new Uint8Array(0),
+    missing: 0,
+    progressive: (flags & PROGRESSIVE) > 0,
+    grey: (flags & GREY) > 0,
+    sections: new Map(),
+  };
+  if (osd.progressive) readProgressive(cursor, osd, flags, cut);
+  else osd.payload = cursor.take(flags & SECTIONS ? cursor.leb128("payload length") : cursor.left, "payload");
+  if (osd.payload.at(-1) === 0) throw new FormatError("a zero byte at the top of its stack, which a writer strips", "payload");
+  if (flags & SECTIONS && !osd.progressive) readSections(cursor, osd, /^[A-Za-z]$/);
+  if (flags & SECTIONS && !cut && !osd.sections.size) throw new FormatError("sections are announced, none is there", "flags", 4);
   return osd;
 }
 
-function readSections(cursor: Cursor, osd: Osd): void {
-  if (cursor.left === 0) throw new FormatError("sections are announced, none is there", "flags", 4);
+/** What a reader must understand stands before the payload, which begins with the top of its stack. */
+function readProgressive(cursor: Cursor, osd: Osd, flags: number, cut: boolean): void {
+  const { data } = cursor;
+  const length = cursor.leb128("payload length");
+  const before = flags & SECTIONS ? cursor.leb128("length of the upper-case sections") : 0;
+  const start = cursor.at;
+  cursor.take(before, "upper-case sections");
+  const behind = cursor.at;
+  const checksum = cursor.take(2, "head checksum");
+  if ((checksum[0] | (checksum[1] << 8)) !== crc16(data.subarray(0, behind))) {
+    throw new FormatError("does not match: the head of the file is damaged", "head checksum", behind);
+  }
+  readSections(new Cursor(data, start, behind), osd, /^[A-Z]$/);
+  osd.missing = cut ? Math.max(0, length - cursor.left) : 0;
+  osd.payload = cursor.take(length - osd.missing, "payload").slice().reverse();
+  if (cut) return;
+  if (flags & SECTIONS) readSections(cursor, osd, /^[a-z]$/);
+  else if (cursor.left) throw new FormatError(`${cursor.left} bytes more than its length says`, "payload", cursor.at);
+}
+
+function readSections(cursor: Cursor, osd: Osd, kinds: RegExp): void {
   while (cursor.left > 0) {
     const offset = cursor.at;
     const kind = String.fromCharCode(cursor.take(1, "section type")[0]);
-    if (!/^[A-Za-z]$/.test(kind)) throw new FormatError("not a letter", "section type", offset);
+    if (!kinds.test(kind)) throw new FormatError("not a letter that may stand here", "section type", offset);
     if (/^[B-FH-Z]$/.test(kind)) {
       throw new FormatError(`section ${kind} must be understood and is not`, "section type", offset);
     }
@@ -144,6 +179,8 @@ export interface Info {
   lambda: number;
   modelId: string;
   payloadBytes: number;
+  progressive: boolean;
+  grey: boolean;
   sections: Record<string, number>; // bytes of content by letter
 }
 
@@ -160,6 +197,8 @@ export function info(data: Uint8Array, maxPixels = MAX_PIXELS): Info {
     lambda: 0.1 * 20 ** (osd.quality / 255),
     modelId: osd.modelId,
     payloadBytes: osd.payload.length,
+    progressive: osd.progressive,
+    grey: osd.grey,
     sections: Object.fromEntries([...osd.sections].map(([kind, content]) => [kind, content.length])),
   };
 }
@@ -207,6 +246,16 @@ export function crc32(data: Uint8Array): number {
   let crc = ~0;
   for (let i = 0; i < data.length; i++) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ data[i]) & 255];
   return ~crc >>> 0;
+}
+
+/** CRC-16/IBM-3740 */
+function crc16(data: Uint8Array): number {
+  let crc = 0xffff;
+  for (const byte of data) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : crc << 1;
+  }
+  return crc;
 }
 
 export function hex(bytes: Uint8Array): string {

@@ -41,9 +41,9 @@ export class Decoding {
     const { model } = networks;
     if (osd.modelId !== model.modelId) throw new WeightsError(`the file is of model ${osd.modelId}, the weights of ${model.modelId}`);
     const { prior } = model;
-    const [h, w] = [Math.ceil(osd.height / prior.stride), Math.ceil(osd.width / prior.stride)];
+    const [h, w] = prior.size(osd);
     const map = qualities(osd, prior.stride, h, w);
-    const symbols = prior.decode(osd.payload, osd.quality, h, w, map, (share) => progress?.(SHARES.symbols * share));
+    const symbols = prior.decode(osd, map, (share) => progress?.(SHARES.symbols * share));
     const content = osd.sections.get("A");
     const alpha = content && (await decodeAlpha(content, osd.width, osd.height));
     const y = grid(prior.latentChannels, h, w, prior.reconstruct(symbols, osd.quality, map));
@@ -78,6 +78,7 @@ export class Decoding {
         }
       }
     }
+    if (this.osd.grey) for (let at = 0; at < picture.data.length; at += 4) grey(picture.data, at);
     for (let i = 0; this.alpha && i < picture.height; i++) {
       for (let j = 0; j < picture.width; j++) {
         picture.data[4 * (i * picture.width + j) + 3] = this.alpha[2 * i * this.osd.width + 2 * j];
@@ -104,6 +105,7 @@ export class Decoding {
           for (let c = 0; c < 3; c++) {
             picture.data[to + c] = Math.fround(Math.fround(colours.data[c * size + i * colours.columns + j] * 127.5) + 127.5);
           }
+          if (this.osd.grey) grey(picture.data, to);
         }
       }
     };
@@ -133,6 +135,11 @@ export class Decoding {
 /** The bytes of a file and loaded networks -> its picture. */
 export async function decode(data: Uint8Array, networks: Networks, options: Options = {}): Promise<Picture> {
   return (await Decoding.open(data, networks)).picture(options);
+}
+
+/** Luminance in place of the three colours. */
+function grey(data: Uint8ClampedArray, at: number): void {
+  data.fill(0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2], at, at + 3);
 }
 
 function blank(width: number, height: number): Picture {

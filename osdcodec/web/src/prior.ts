@@ -4,11 +4,13 @@
 // lie position by position, (rows, columns, channels), so that what a kernel sees of one position is contiguous, and what
 // is 0 there, two thirds of all, is left out.
 
-import { WeightsError } from "./errors";
+import type { Osd } from "./container";
+import { FormatError, WeightsError } from "./errors";
 import { Stack, Tables } from "./rans";
 import { floats, integers, tensor, type Tensors } from "./safetensors";
 
 const PHASES = [0, 3, 1, 2]; // of the quarter 0 in each group
+const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
 const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
 const EXACT = 2 ** 53;
 const HYPER_FACTOR = 4;
@@ -209,63 +211,101 @@ export class Prior {
   }
 
   /**
-   * A payload for a picture of width x height pixels -> its symbols. FormatError if it is damaged.
+   * The symbols of a file. FormatError if its payload is damaged.
    * grid: quality of each position, where they differ; progress hears the share that is done.
    */
-  decode(payload: Uint8Array, quality: number, h: number, w: number, grid?: Uint8Array, progress?: (share: number) => void): Symbols {
-    const stack = new Stack(payload);
+  decode(osd: Osd, grid?: Uint8Array, progress?: (share: number) => void): Symbols {
+    const [h, w] = this.size(osd);
+    const stack = new Stack(osd.payload, osd.missing);
     const { limit, hyperChannels, latentChannels } = this;
-    const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => stack.pop(this.tokenTables, k));
+    const first = (tables: Tables, row: number) => {
+      if (stack.exhausted) throw new FormatError("too little for a first picture", "payload");
+      return stack.pop(tables, row);
+    };
+    const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => first(this.tokenTables, k));
 
     const [hh, hw] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
-    const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(quality));
+    const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(osd.quality));
     const hyper = new Int32Array(hyperChannels * hh * hw);
-    for (let at = 0; at < hyper.length; at++) hyper[at] = stack.pop(this.tables, rows[Math.floor(at / (hh * hw))]) - limit;
-    const features = this.features(hyper, quality, h, w, grid);
+    for (let at = 0; at < hyper.length; at++) hyper[at] = first(this.tables, rows[Math.floor(at / (hh * hw))]) - limit;
+    const features = this.features(hyper, osd.quality, h, w, grid);
     const depth = features.length / (h * w);
 
-    const channels = depth + latentChannels; // of what the context model sees: the features, then Y
+    const channels = depth + latentChannels; // of what the context model sees: the features, then what is known of Y
     const seen = new Float64Array(h * w * channels);
-    for (let p = 0; p < h * w; p++) seen.set(features.subarray(p * depth, (p + 1) * depth), p * channels);
-    const latent = new Int32Array(latentChannels * h * w);
-    const y16 = new Int32Array(latentChannels * h * w);
-    const means = new Int32Array(latentChannels * h * w);
-    const scales = new Int32Array(latentChannels * h * w);
-    const quarters = [0, 1, 2, 3, 4].map((n) => Math.ceil((n * latentChannels) / 4)); // channel c is of quarter floor(4 c / C_y)
-    this.context.forEach((group, t) => {
-      const first = new Float64Array(group.first.outputs);
-      const second = new Float64Array(group.second.outputs);
-      const mean = new Float64Array(latentChannels);
-      const scale = new Float64Array(latentChannels);
-      for (let i = 0; i < h; i++) {
-        for (let j = 0; j < w; j++) {
-          const quarter = PHASES[t] ^ (2 * (i & 1) + (j & 1)); // whose symbols are in this group here
-          const [from, to] = [quarters[quarter], quarters[quarter + 1]];
-          group.first.at(seen, h, w, i, j, first);
-          group.second.at(first, 1, 1, 0, 0, second);
-          group.mean.at(second, 1, 1, 0, 0, mean, from, to);
-          group.scale.at(second, 1, 1, 0, 0, scale, from, to);
-          for (let c = from; c < to; c++) {
-            means[(c * h + i) * w + j] = mean[c];
-            scales[(c * h + i) * w + j] = scale[c];
-          }
-        }
+    const plain = () => {
+      for (let p = 0; p < h * w; p++) {
+        seen.fill(0, p * channels, (p + 1) * channels);
+        seen.set(features.subarray(p * depth, (p + 1) * depth), p * channels);
       }
-      for (let c = 0; c < latentChannels; c++) {
-        const phase = PHASES[t] ^ Math.floor((4 * c) / latentChannels);
-        for (let i = phase >> 1; i < h; i += 2) {
-          for (let j = phase & 1; j < w; j += 2) {
-            const at = (c * h + i) * w + j;
-            latent[at] = stack.pop(this.tables, scales[at]) - limit;
-            y16[at] = 16 * latent[at] + means[at];
-            seen[(i * w + j) * channels + depth + c] = y16[at];
+    };
+    const [latent, y16, means, scales] = [0, 0, 0, 0].map(() => new Int32Array(latentChannels * h * w));
+    const decided = new Uint8Array(osd.progressive ? latent.length : 0);
+    const take = (at: number) => {
+      latent[at] = stack.pop(this.tables, scales[at]) - limit;
+      y16[at] = 16 * latent[at] + means[at];
+    };
+    const passes = osd.progressive ? PROGRESSIVE_PASSES : [0];
+    for (const [pass, least] of passes.entries()) {
+      plain();
+      for (let t = 0; t < 4; t++) {
+        const members = this.members(t, h, w);
+        this.heads(t, seen, h, w, means, scales);
+        if (osd.progressive) {
+          const open = members.filter((at) => !decided[at]);
+          for (const at of open) y16[at] = means[at];
+          const chosen = open.filter((at) => scales[at] >= least).sort((a, b) => scales[b] - scales[a]); // stable
+          for (const at of chosen) {
+            if (stack.exhausted) break;
+            take(at);
+            decided[at] = 1;
           }
-        }
+        } else members.forEach(take);
+        for (const at of members) seen[(at % (h * w)) * channels + depth + Math.floor(at / (h * w))] = y16[at];
+        progress?.((4 * pass + t + 1) / (4 * passes.length));
       }
-      progress?.((t + 1) / 4);
-    });
+      if (stack.exhausted) break;
+    }
     stack.finish();
     return { tokens, hyper, latent, y16, rows: h, columns: w };
+  }
+
+  /** Rows and columns of the latent of a picture. */
+  size({ width, height }: Pick<Osd, "width" | "height">): [number, number] {
+    return [Math.ceil(height / this.stride), Math.ceil(width / this.stride)];
+  }
+
+  /** Places of the symbols of group t, in the order of channel, row and column. */
+  private members(t: number, h: number, w: number): Int32Array {
+    const found = new Int32Array(this.latentChannels * h * w);
+    let count = 0;
+    for (let c = 0; c < this.latentChannels; c++) {
+      const phase = PHASES[t] ^ Math.floor((4 * c) / this.latentChannels);
+      for (let i = phase >> 1; i < h; i += 2) for (let j = phase & 1; j < w; j += 2) found[count++] = (c * h + i) * w + j;
+    }
+    return found.subarray(0, count);
+  }
+
+  /** Means and rows of the tables of the symbols of group t, (C_y, h, w); others stay. */
+  private heads(t: number, seen: Float64Array, h: number, w: number, means: Int32Array, scales: Int32Array): void {
+    const group = this.context[t];
+    const [first, second] = [new Float64Array(group.first.outputs), new Float64Array(group.second.outputs)];
+    const [mean, scale] = [new Float64Array(this.latentChannels), new Float64Array(this.latentChannels)];
+    const quarters = [0, 1, 2, 3, 4].map((n) => Math.ceil((n * this.latentChannels) / 4)); // c is of quarter floor(4 c / C_y)
+    for (let i = 0; i < h; i++) {
+      for (let j = 0; j < w; j++) {
+        const quarter = PHASES[t] ^ (2 * (i & 1) + (j & 1)); // whose symbols are in this group here
+        const [from, to] = [quarters[quarter], quarters[quarter + 1]];
+        group.first.at(seen, h, w, i, j, first);
+        group.second.at(first, 1, 1, 0, 0, second);
+        group.mean.at(second, 1, 1, 0, 0, mean, from, to);
+        group.scale.at(second, 1, 1, 0, 0, scale, from, to);
+        for (let c = from; c < to; c++) {
+          means[(c * h + i) * w + j] = mean[c];
+          scales[(c * h + i) * w + j] = scale[c];
+        }
+      }
+    }
   }
 
   /** (h, w, C_f) */

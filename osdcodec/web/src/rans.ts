@@ -33,14 +33,24 @@ export class Stack {
   private high = 0;
   private low = 0;
 
-  constructor(payload: Uint8Array) {
-    const padded = new Uint8Array(Math.ceil(payload.length / 4) * 4);
-    padded.set(payload);
+  /** missing: bytes at the bottom that are not known; a word of which one is missing is not known either. */
+  constructor(
+    payload: Uint8Array,
+    private readonly missing = 0,
+  ) {
+    const known = payload.subarray((4 - (missing % 4)) % 4);
+    const padded = new Uint8Array(Math.ceil(known.length / 4) * 4);
+    padded.set(known);
     const view = new DataView(padded.buffer);
     this.words = Uint32Array.from({ length: padded.length / 4 }, (_, i) => view.getUint32(4 * i, true));
     this.left = this.words.length;
     if (this.left) this.low = this.words[--this.left];
     if (this.left) [this.high, this.low] = [this.low, this.words[--this.left]];
+  }
+
+  /** Whether the next symbol depends on a word that is not known. */
+  get exhausted(): boolean {
+    return this.missing > 0 && this.high === 0 && this.left === 0;
   }
 
   /** The column of the next symbol. FormatError once the stack has run dry: it never rises again. */
@@ -65,13 +75,14 @@ export class Stack {
     this.low = (rest - this.high * 4096) * LOW + (lower - carry * LOW);
     if (this.high === 0) {
       if (this.left) [this.high, this.low] = [this.low, this.words[--this.left]];
-      else if (this.low < 0x10000) throw new FormatError("ends before its last symbol: damaged, or other weights", "payload");
+      else if (this.low < 0x10000 && !this.missing) throw new FormatError("ends before its last symbol: damaged, or other weights", "payload");
     }
     return a - first;
   }
 
   /** FormatError unless the stack is as it began. */
   finish(): void {
+    if (this.missing) return;
     if (this.left || this.high !== 0 || this.low !== 0x10000) {
       throw new FormatError("does not end with its last symbol: damaged, or other weights", "payload");
     }

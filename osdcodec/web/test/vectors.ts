@@ -17,6 +17,7 @@ export interface Folder {
   profile: string;
   rmse?: number; // of the pixels; none where there are no pictures
   peak?: number;
+  partial?: boolean; // beginnings of files are among them
   vectors: Vector[];
   refused?: Omit<Vector, "symbols">[];
   weights: string; // path
@@ -30,9 +31,10 @@ export function folders(): Folder[] {
     .filter((name) => readdirSync(join(VECTORS, name)).includes("vectors.json"))
     .map((name) => {
       const listed = JSON.parse(readFileSync(join(VECTORS, name, "vectors.json"), "utf8"));
-      const own = readdirSync(join(VECTORS, name)).find((file) => file.endsWith(".safetensors"));
-      const weights = own ? join(VECTORS, name, own) : join(ROOT, "osdcodec/embedded", `${listed.profile}.safetensors`);
-      return { name, weights, ...listed };
+      const folder = join(VECTORS, listed.weights ?? name);
+      const own = readdirSync(folder).find((file) => file.endsWith(".safetensors"));
+      const weights = own ? join(folder, own) : join(ROOT, "osdcodec/embedded", `${listed.profile}.safetensors`);
+      return { ...listed, name, weights };
     });
 }
 

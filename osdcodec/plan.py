@@ -1,0 +1,157 @@
+"""Which input becomes which output: names given one by one, in lists, and all below folders."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from . import files, urls
+from .errors import InputError, OutputError
+from .files import STREAM
+
+Job = tuple[str, str]  # input, output
+
+
+@dataclass
+class Plan:
+    """jobs: (input, output) names. replace: whether outputs that exist may be replaced. left_out: (file, why) below folders."""
+
+    jobs: list[Job]
+    replace: bool = True
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    note: str = ""  # what a person should hear of it
+    folders: list[str] = field(default_factory=list)
+
+    def make_folders(self) -> None:
+        """The folders of the outputs. OutputError."""
+        for folder in self.folders:
+            try:
+                urls.make_folder(folder)
+            except OSError as error:
+                said = error.strerror or error
+                raise OutputError(f"{folder}: cannot be made ({said}); name another folder with -o") from error
+
+    def refuse_existing(self) -> None:
+        """OutputError if an output exists that may not be replaced."""
+        if self.replace:
+            return
+        found = [target for _, target in self.jobs if files.exists(target)]
+        if not found:
+            return
+        if len(self.jobs) == 1:
+            files.check_output(found[0], False, self.jobs[0][0])
+        more = f", and so do {len(found) - 1} more of the outputs" if len(found) > 1 else ""
+        raise OutputError(
+            f"{found[0]}: exists{more}; name a folder with -o, keep what is there by --skip-existing, or replace it by --overwrite"
+        )
+
+    def summary(self) -> str:
+        """What was left out, by reason; "" if nothing was."""
+        counts = Counter((PurePath(name).suffix.lower() or "without suffix", why) for name, why in self.left_out)
+        told = [f"{count} {suffix} ({why})" for (suffix, why), count in sorted(counts.items())]
+        return f"left out: {', '.join(told)}" if told else ""
+
+
+def plan(
+    sources: Iterable[str],
+    output: str | None,
+    inputs: tuple[str, ...],
+    suffix: str,
+    many: bool = False,
+    overwrite: bool | None = None,
+    reasons: dict[str, str] | None = None,
+) -> Plan:
+    """What is to be done for files, '-', and folders, of which all files below with a suffix among `inputs` are taken.
+
+    What lies below a folder keeps its place there below `output`. One file may have one as its output; several (or `many`)
+    have a folder. Without `output` a file lands beside its input, and a stream goes to stdout. Two inputs
+    that differ in their suffixes only keep these: a.jpg.osd and a.png.osd. overwrite None: an output that `output` names
+    is replaced, one whose name nobody chose is not. reasons: why files with these suffixes are left out.
+
+    InputError if there is nothing to do, OutputError if two inputs would become one file. Nothing is written here.
+    """
+    sources = [_plain_stream(source, 0) for source in sources]
+    if "" in sources:
+        raise InputError("an input without a name: name a file")
+    if output == "":
+        raise OutputError("an output without a name: name a file with -o")
+    output = output and _plain_stream(output, 1)
+    if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
+        target, named = _target(sources[0], output, suffix)
+        new = [output] if output is not None and output.endswith(("/", os.sep)) else []
+        return Plan([(sources[0], target)], named if overwrite is None else overwrite, folders=new)
+    if STREAM in sources:
+        raise InputError("standard input must be the only input; leave - out, or give it alone")
+    if output is not None and files.is_stream(output):
+        raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
+    found, left_out = {}, []
+    for source in sources:
+        for path, name in _found(source):
+            if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
+                continue
+            if name is None or PurePath(name).suffix.lower() in inputs:
+                found.setdefault(path, PurePath(path).name if name is None else name)
+            elif PurePath(name).suffix.lower() != suffix:
+                left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
+    jobs, kept = _jobs(found, output, suffix)
+    if not jobs:
+        which = sources[0] if len(sources) == 1 else "the inputs"
+        told = Plan([], left_out=left_out).summary()
+        raise InputError(
+            f"{which}: no file in this folder ends in {' '.join(inputs)}" + (f"; {told}" if told else "; name another")
+        )
+    beside = output is None or any(target == urls.with_suffix(path, suffix) for path, target in jobs)
+    note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
+    folders = sorted({urls.parent(target) for _, target in jobs})
+    return Plan(jobs, not beside if overwrite is None else overwrite, left_out, note, folders)
+
+
+def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[Job], list[str]]:
+    """(input, output) for inputs and their places, and the outputs that keep their inputs' suffixes."""
+
+    def place(path: str, name: str) -> str:
+        return path if output is None else urls.join(output, name)
+
+    targets = {path: urls.with_suffix(place(path, name), suffix) for path, name in found.items()}
+    counts = Counter(targets.values())
+    kept = [path for path, target in targets.items() if counts[target] > 1]
+    targets |= {path: place(path, found[path]) + suffix for path in kept}
+    owners: dict[str, str] = {}
+    for path, target in targets.items():
+        if (other := owners.setdefault(target, path)) != path:
+            raise OutputError(f"{other} and {path} would both become {target}; rename one of them")
+    return list(targets.items()), [targets[path] for path in kept]
+
+
+def names(text: bytes, nul: bool = False) -> list[str]:
+    """Names from a list, one a line, or each ended by a NUL byte as `find -print0` writes them."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # as a list from PowerShell begins
+        text = os.fsencode(text.decode("utf-16", "replace"))
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    parts = text.split(b"\0") if nul else text.splitlines()
+    return [os.fsdecode(part) for part in parts if part]
+
+
+def _plain_stream(name: str, number: int) -> str:
+    return STREAM if files.descriptor(name) == number else name
+
+
+def _target(source: str, output: str | None, suffix: str) -> tuple[str, bool]:
+    """The output of one file or stream, and whether somebody chose its name."""
+    beside = urls.with_suffix(source, suffix)
+    if output is None:
+        return (STREAM, True) if files.is_stream(source) else (beside, False)
+    folder = output.endswith(("/", os.sep)) or urls.is_folder(output)
+    if folder and not files.is_stream(source):
+        target = urls.join(output, PurePath(beside).name)
+        return target, target != beside
+    return output, True
+
+
+def _found(source: str) -> Iterator[tuple[str, str | None]]:
+    """A file that was named, and None; or all files below a folder and their names in it, in the order of these."""
+    if urls.is_folder(source):
+        yield from ((urls.join(source, name), name) for name in sorted(urls.walk(source)))
+    else:
+        yield urls.join(urls.parent(source), PurePath(source).name), None
