@@ -5,6 +5,7 @@
 //   context.putImageData(await handle.picture({ detail: 1, seed: 0 }), 0, 0);
 
 import type { Options, Picture } from "./decoder";
+import type { Provider } from "./networks";
 import type { Numbered, Progress, Reply, Request } from "./protocol";
 
 type Listener = (progress: Progress) => void;
@@ -24,17 +25,20 @@ export class Client {
   private readonly waiting = new Map<number, { resolve(value: any): void; reject(error: Error): void; progress?: Listener }>();
   private count = 0;
 
-  /** base: where worker.js, models.json and the weights lie (default: beside this script). */
-  constructor(base: string | URL = import.meta.url) {
-    this.worker = new Worker(new URL("worker.js", base), { type: "module" });
+  /**
+   * base: where worker.js, models.json and the weights lie (default: beside this script). provider: what runs the networks; left
+   * out, WebAssembly does, and WebGPU instead as soon as it has proved to be faster here.
+   */
+  constructor({ base = import.meta.url, provider }: { base?: string | URL; provider?: Provider } = {}) {
+    this.worker = new Worker(new URL(`worker.js${provider ? `?provider=${provider}` : ""}`, base), { type: "module" });
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.hear(data);
     this.worker.onerror = (event) => this.fail(new Error(event.message || "the decoder could not be started"));
   }
 
   /** Entropy-decodes a file, once its weights are loaded. Errors have the names of errors.ts. */
-  async open(data: Uint8Array, progress?: Listener, maxPixels?: number): Promise<Handle> {
+  async open(data: Uint8Array, progress?: Listener, options: { maxPixels?: number; partial?: boolean } = {}): Promise<Handle> {
     const id = ++this.count;
-    await this.ask({ call: "open", id, data, maxPixels }, progress);
+    await this.ask({ call: "open", id, data, ...options }, progress);
     const image = (picture: Picture) => new ImageData(picture.data as Uint8ClampedArray<ArrayBuffer>, picture.width, picture.height);
     return {
       preview: async (options = {}) => {

@@ -179,14 +179,15 @@ export interface Info {
   lambda: number;
   modelId: string;
   payloadBytes: number;
+  missingBytes: number; // of the payload, in a beginning of a file
   progressive: boolean;
   grey: boolean;
   sections: Record<string, number>; // bytes of content by letter
 }
 
 /** What a file says of itself; no weights are needed. */
-export function info(data: Uint8Array, maxPixels = MAX_PIXELS): Info {
-  const osd = unpack(data, maxPixels);
+export function info(data: Uint8Array, maxPixels = MAX_PIXELS, partial = false): Info {
+  const osd = unpack(data, maxPixels, partial);
   return {
     version: osd.version,
     width: osd.width,
@@ -197,6 +198,7 @@ export function info(data: Uint8Array, maxPixels = MAX_PIXELS): Info {
     lambda: 0.1 * 20 ** (osd.quality / 255),
     modelId: osd.modelId,
     payloadBytes: osd.payload.length,
+    missingBytes: osd.missing,
     progressive: osd.progressive,
     grey: osd.grey,
     sections: Object.fromEntries([...osd.sections].map(([kind, content]) => [kind, content.length])),

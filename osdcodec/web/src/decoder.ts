@@ -17,6 +17,12 @@ export interface Picture {
   data: Uint8ClampedArray;
 }
 
+export interface Opening {
+  progress?: (share: number) => void;
+  maxPixels?: number; // larger pictures are refused
+  partial?: boolean; // the beginning of a progressive file will do
+}
+
 export interface Options {
   detail?: number; // 0: the coarse picture, 1: denoised, up to 1.5
   seed?: bigint | number; // of the noise, 0 .. 2^64 - 1
@@ -29,15 +35,15 @@ export class Decoding {
   private constructor(
     readonly osd: Osd,
     readonly symbols: Symbols,
-    private readonly networks: Networks,
+    public networks: Networks, // others of the same model may take their place
     private readonly alpha: Uint8ClampedArray | undefined,
     private readonly coarse: Grid, // z_c
     private readonly condition: Grid,
   ) {}
 
   /** FormatError if the file is damaged, WeightsError if the model is not the one it names. */
-  static async open(data: Uint8Array, networks: Networks, progress?: (share: number) => void, maxPixels = MAX_PIXELS): Promise<Decoding> {
-    const osd = unpack(data, maxPixels);
+  static async open(data: Uint8Array, networks: Networks, { progress, maxPixels = MAX_PIXELS, partial }: Opening = {}): Promise<Decoding> {
+    const osd = unpack(data, maxPixels, partial);
     const { model } = networks;
     if (osd.modelId !== model.modelId) throw new WeightsError(`the file is of model ${osd.modelId}, the weights of ${model.modelId}`);
     const { prior } = model;
@@ -133,8 +139,8 @@ export class Decoding {
 }
 
 /** The bytes of a file and loaded networks -> its picture. */
-export async function decode(data: Uint8Array, networks: Networks, options: Options = {}): Promise<Picture> {
-  return (await Decoding.open(data, networks)).picture(options);
+export async function decode(data: Uint8Array, networks: Networks, options: Options & Opening = {}): Promise<Picture> {
+  return (await Decoding.open(data, networks, options)).picture(options);
 }
 
 /** Luminance in place of the three colours. */

@@ -4,7 +4,7 @@
 //   const weights = await loadWeights(bytes, { sha256: "…" }); // what weights.toml lists
 //   const image = await decode(file, weights, { detail: 1, seed: 0 });
 
-import { decode as decodeWith, type Options } from "./decoder";
+import { decode as decodeWith, type Opening, type Options } from "./decoder";
 import type { Networks } from "./networks";
 import { openNetworks } from "./runtime";
 import type { Model } from "./weights";
@@ -17,7 +17,7 @@ export { loadWeights, type Model } from "./weights";
 const networks = new WeakMap<Model, Promise<Networks>>(); // sessions stay open as long as the weights do
 
 /** The bytes of an .osd file -> its picture. FormatError if it is damaged, WeightsError if it names another model. */
-export async function decode(data: Uint8Array, weights: Model, options: Options = {}): Promise<ImageData> {
+export async function decode(data: Uint8Array, weights: Model, options: Options & Opening = {}): Promise<ImageData> {
   if (!networks.has(weights)) networks.set(weights, openNetworks(weights));
   const { data: pixels, width, height } = await decodeWith(data, await networks.get(weights)!, options);
   return new ImageData(pixels as Uint8ClampedArray<ArrayBuffer>, width, height);

@@ -3,6 +3,8 @@
 import { Client, type Handle } from "./client";
 import { info, type Info } from "./container";
 import type { Options } from "./decoder";
+import type { FormatError } from "./errors";
+import type { Provider } from "./networks";
 
 const MAX_PIXELS = 2 ** 26; // a browser's canvas and memory end before the format does
 const element = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
@@ -11,6 +13,8 @@ const detail = element<HTMLInputElement>("detail");
 const seed = element<HTMLInputElement>("seed");
 const progress = element<HTMLProgressElement>("progress");
 
+const asked = new URLSearchParams(location.search);
+const provider = (asked.get("provider") ?? undefined) as Provider | undefined;
 let client: Client | undefined;
 let opened: { handle: Handle; name: string; facts: Info } | undefined;
 let turn = 0; // what belongs to an earlier one is not shown
@@ -19,12 +23,13 @@ async function open(data: Uint8Array, name: string): Promise<void> {
   const mine = ++turn;
   clear();
   try {
-    const facts = info(data, MAX_PIXELS);
+    const partial = isBeginning(data);
+    const facts = info(data, MAX_PIXELS, partial);
     show(facts, name);
-    busy("Loading the decoder …");
-    client ??= new Client();
+    say("Loading the decoder …");
+    client ??= new Client({ provider });
     const start = performance.now();
-    const handle = await client.open(data, hear(mine), MAX_PIXELS);
+    const handle = await client.open(data, hear(mine), { maxPixels: MAX_PIXELS, partial });
     if (mine !== turn) return handle.close();
     opened = { handle, name, facts };
     const preview = await handle.preview();
@@ -35,15 +40,26 @@ async function open(data: Uint8Array, name: string): Promise<void> {
   }
 }
 
+/** Whether a file is damaged or cut, but a progressive one of which something can be shown. */
+function isBeginning(data: Uint8Array): boolean {
+  try {
+    info(data, MAX_PIXELS);
+    return false;
+  } catch (error) {
+    return (error as FormatError).field === "checksum" && (data[4] & 2) > 0;
+  }
+}
+
 /** The whole picture, by the dials as they stand. */
 async function render(mine: number, start = performance.now()): Promise<void> {
   const { handle, facts } = opened!;
-  busy("Decoding …");
+  say("Decoding …");
   const picture = await handle.picture(options(), hear(mine));
   if (mine !== turn) return;
   paint(picture, facts);
   progress.hidden = true;
-  say(`Decoded in ${((performance.now() - start) / 1000).toFixed(1)} s, on this device.`);
+  const cut = facts.missingBytes ? ` The file is cut: ${facts.payloadBytes} of ${facts.payloadBytes + facts.missingBytes} bytes are there.` : "";
+  say(`Decoded in ${((performance.now() - start) / 1000).toFixed(1)} s, on this device.${cut}`);
   element("controls").hidden = false;
 }
 
@@ -85,15 +101,16 @@ function paint(image: ImageData, facts?: Info): void {
 
 function show(facts: Info, name: string): void {
   const { sections } = facts;
-  const carried = Object.entries({ A: "alpha", G: "regions of interest", i: "colour profile", e: "EXIF", x: "XMP" })
+  const held = Object.entries({ A: "alpha", G: "regions of interest", i: "colour profile", e: "EXIF", x: "XMP" })
     .filter(([kind]) => kind in sections)
     .map(([, what]) => what);
+  const carried = [...(facts.grey ? ["grey"] : []), ...(facts.progressive ? ["progressive"] : []), ...held];
   const rows: [string, string][] = [
     ["Name", name],
     ["Size", `${facts.width} × ${facts.height} pixels`],
     ["Bytes", `${facts.bytes.toLocaleString()}, ${facts.bpp.toFixed(4)} bits per pixel`],
-    ["Raw", `${Math.round((3 * facts.width * facts.height) / facts.bytes).toLocaleString()} times as many`],
-    ["Quality", `λ = ${facts.lambda.toPrecision(3)} (0.1 is the best, 2 the smallest)`],
+    ["Pixels", `${Math.round((3 * facts.width * facts.height) / facts.bytes).toLocaleString()} times as many bytes`],
+    ["Quality", `λ ${facts.lambda.toPrecision(3)} (best 0.1, smallest 2)`],
     ["Model", facts.modelId],
     ...(carried.length ? [["With", carried.join(", ")] as [string, string]] : []),
   ];
@@ -110,23 +127,19 @@ function hear(mine: number) {
     if (mine !== turn) return;
     progress.hidden = false;
     progress.value = share;
-    busy(stage === "weights" ? `Loading the decoder, once: ${Math.round(100 * share)} %` : "Decoding …");
+    say(stage === "weights" ? `Loading the decoder, once: ${Math.round(100 * share)} %` : "Decoding …");
   };
 }
 
-function busy(text: string): void {
+function say(text: string): void {
   element("status").textContent = text;
 }
-const say = busy;
 
 function clear(): void {
-  if (opened || progress.hidden === false) {
-    opened?.handle.close();
-    if (!progress.hidden) {
-      client?.terminate(); // a large picture under way would keep this one waiting
-      client = undefined;
-    }
-  }
+  if (!progress.hidden) {
+    client?.terminate(); // a large picture under way would keep this one waiting
+    client = undefined;
+  } else opened?.handle.close();
   opened = undefined;
   progress.hidden = true;
   element("error").textContent = "";
@@ -154,7 +167,7 @@ async function openLink(link: string): Promise<void> {
   try {
     const url = new URL(link, location.href);
     if (!["http:", "https:"].includes(url.protocol)) throw new Error("only http and https links are opened");
-    busy("Loading the picture …");
+    say("Loading the picture …");
     const response = await fetch(url).catch(() => {
       throw new Error(url.origin === location.origin ? "the server cannot be reached" : "the other site cannot be reached, or does not let pages read its files (CORS)");
     });
@@ -197,6 +210,7 @@ element("another").addEventListener("click", () => {
   seed.value = String(crypto.getRandomValues(new Uint32Array(1))[0]);
   dial();
 });
+element("other").addEventListener("click", () => element("file").click());
 element("controls").addEventListener("submit", (event) => event.preventDefault());
 element("save").addEventListener("click", async () => {
   if (!opened) return;
@@ -212,5 +226,5 @@ element("save").addEventListener("click", async () => {
   }
 });
 
-const link = new URLSearchParams(location.search).get("src");
+const link = asked.get("src");
 if (link) void openLink(link);

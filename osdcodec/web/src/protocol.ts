@@ -3,7 +3,7 @@
 import type { Options } from "./decoder";
 
 export type Request =
-  | { call: "open"; id: number; data: Uint8Array; maxPixels?: number }
+  | { call: "open"; id: number; data: Uint8Array; maxPixels?: number; partial?: boolean }
   | { call: "preview" | "picture" | "png"; id: number; options: Options }
   | { call: "close"; id: number };
 
