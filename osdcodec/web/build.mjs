@@ -52,6 +52,7 @@ async function buildTests() {
       platform: "node",
       format: "esm",
       packages: "external",
+      external: ["/harness.js"], // the page loads it
       logLevel: "warning",
     });
   }
