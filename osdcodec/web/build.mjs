@@ -42,20 +42,23 @@ async function buildSite() {
 }
 
 async function buildTests() {
+  const entryPoints = [join(here, "test/measure.ts")];
   for (const kind of ["node", "browser"]) {
     const folder = join(here, "test", kind);
     const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts"));
-    await build({
-      entryPoints: names.map((name) => join(folder, name)),
-      outdir: join(here, "build/tests", kind),
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      packages: "external",
-      external: ["/harness.js"], // the page loads it
-      logLevel: "warning",
-    });
+    entryPoints.push(...names.map((name) => join(folder, name)));
   }
+  await build({
+    entryPoints,
+    outdir: join(here, "build/tests"),
+    outbase: join(here, "test"),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    packages: "external",
+    external: ["/harness.js"], // the page loads it
+    logLevel: "warning",
+  });
 }
 
 await (process.argv.includes("--tests") ? buildTests() : buildSite());

@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-export const ROOT = join(process.env.OSDC_ROOT ?? join(import.meta.dirname, "../../../../.."));
+export const ROOT = process.cwd().replace(/\/osdcodec\/web\/?$/, ""); // npm runs scripts in the folder of package.json
 export const VECTORS = join(ROOT, "spec/vectors");
 
 export interface Vector {
