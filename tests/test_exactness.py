@@ -1,7 +1,7 @@
 """The matrix: the same symbols under every number of threads, BLAS kernel, tile, order and runtime.
 
 Plain Python integers decode the same vectors in test_vectors.py, single layers in test_integer_net.py; the bound of 2**53 is
-tested at its edge there and in test_prior.py. Other versions of NumPy: `python -m osdcodec.evaluation.conformance` in an
+tested at its edge there and in test_prior.py. Other versions of NumPy: `python -m osdcodec.checks.conformance` in an
 environment that has them (README).
 """
 
@@ -18,11 +18,11 @@ import tiny
 from conftest import EXAMPLES
 
 from osdcodec import container, weights
+from osdcodec.checks import exactness
+from osdcodec.checks.conformance import VECTORS
 from osdcodec.codec import Encoder, decode_symbols
 from osdcodec.entropy import integer_net, rans
 from osdcodec.entropy.prior import Prior
-from osdcodec.evaluation import exactness
-from osdcodec.evaluation.conformance import VECTORS
 from osdcodec.image import open_image
 from osdcodec.profile import SMALL
 

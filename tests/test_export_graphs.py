@@ -12,7 +12,7 @@ def test_a_graph_finds_its_tensors_in_one_file(verb):
     torch = pytest.importorskip("torch")
     from osdcodec.models import CodecModel
     from osdcodec.profile import CONFORMANCE
-    from osdcodec.training.export import graph, verbs
+    from osdcodec.training.export.graphs import graph, verbs
 
     torch.manual_seed(3)
     torch.backends.mha.set_fastpath_enabled(False)

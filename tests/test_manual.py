@@ -11,7 +11,7 @@ import pytest
 from test_cli import environment, osdc
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = ((), ("encode",), ("decode",), ("info",), ("compare",), ("evaluate",), ("weights",))
+COMMANDS = ((), ("encode",), ("decode",), ("info",), ("split",), ("join",), ("compare",), ("evaluate",), ("weights",))
 BROWSER = {"web", "view"}  # what they serve must have been built by npm: its own tests run them
 
 
@@ -42,6 +42,8 @@ def folder(tmp_path_factory, photo) -> Path:
     (folder / "bin" / "osdc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m osdcodec "$@"\n')
     (folder / "bin" / "osdc").chmod(0o755)
     assert osdc("encode", "photo.jpg", "-o", "photo.osd", cwd=folder).returncode == 0
+    assert osdc("split", "photo.osd", "--packet", "200", "-o", "packets", cwd=folder).returncode == 0
+    assert osdc("split", "photo.osd", "--packet", "160", "--text", "-o", "lines.txt", cwd=folder).returncode == 0
     assert osdc("encode", "pictures", "-o", "coded", cwd=folder).returncode == 0
     return folder
 

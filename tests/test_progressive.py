@@ -12,11 +12,11 @@ from test_rans import COLUMNS, PAYLOAD, ROWS, TABLES, encoded, random_case
 
 import osdcodec
 from osdcodec import container
+from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.codec import Decoder, Encoder, decode_symbols
 from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior, masks
 from osdcodec.entropy.rans import Reader
 from osdcodec.errors import FormatError
-from osdcodec.evaluation.conformance import VECTORS, check
 from osdcodec.evaluation.metrics import psnr
 
 FOLDER = VECTORS / "conformance"

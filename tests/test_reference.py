@@ -10,10 +10,10 @@ import pytest
 import tiny
 from safetensors.numpy import save
 
+from osdcodec.checks.fuzz import with_head_checksum
 from osdcodec.container import Osd, pack, unpack, unpack_prefix
 from osdcodec.entropy.prior import Prior, model_id
 from osdcodec.errors import FormatError
-from osdcodec.evaluation.fuzz import with_head_checksum
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from osdcodec import container, weights
+from osdcodec.checks.conformance import VECTORS, check
+from osdcodec.checks.conformance import main as check_main
 from osdcodec.codec import decode_symbols, qualities_of
 from osdcodec.entropy import integer_net
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError
-from osdcodec.evaluation.conformance import VECTORS, check
-from osdcodec.evaluation.conformance import main as check_main
-from osdcodec.evaluation.symbol_vectors import main
+from osdcodec.release.symbol_vectors import main
 
 FOLDER = VECTORS / "symbols"
 LISTED = json.loads((FOLDER / "vectors.json").read_text("utf-8"))

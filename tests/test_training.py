@@ -11,19 +11,21 @@ import torch
 from conftest import CONFIG, EXAMPLES
 from PIL import Image
 from pytorch_msssim import ms_ssim
+from safetensors.numpy import load as parse
 
 from osdcodec import weights
-from osdcodec.evaluation.perceptual import PerceptualDistance
 from osdcodec.models import CodecModel
+from osdcodec.models.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
+from osdcodec.release.embed import at_rate, table
 from osdcodec.training.__main__ import main
-from osdcodec.training.average import main as average
-from osdcodec.training.calibrate import main as calibrate
-from osdcodec.training.codec import RateControl
-from osdcodec.training.export import quantise
-from osdcodec.training.losses import Discriminator, flatness, hinge, structure, weave
-from osdcodec.training.measure import load
-from osdcodec.training.release import at_rate, table
+from osdcodec.training.adversary import Discriminator, hinge
+from osdcodec.training.checkpoints import load
+from osdcodec.training.export.tensors import quantise
+from osdcodec.training.losses import flatness, structure, weave
+from osdcodec.training.rate import RateControl
+from osdcodec.training.study.average import main as average
+from osdcodec.training.study.match_rates import main as calibrate
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
@@ -86,7 +88,7 @@ def test_a_finished_stage_resumes_without_another_step(trained, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "train").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("perceptual = 1.0", "perceptual = 0.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 1.0", "weight = 0.0"))
     arguments = ["codec", "--data", str(data), "--out", str(trained), "--config", str(tmp_path / "config.toml")]
     main([*arguments, "--steps", "3", "--cpu"])
     assert torch.load(trained / "codec.pt", weights_only=True)["steps"] == 3
@@ -114,7 +116,7 @@ def test_perceptual_distance_grows_with_blur(perceptual_weights):
 def test_a_stage_goes_on_in_half_precision(trained, tmp_path):
     (tmp_path / "codec.pt").write_bytes((trained / "codec.pt").read_bytes())
     (tmp_path / "train").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("perceptual = 1.0", "perceptual = 0.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 1.0", "weight = 0.0"))
     command = [
         sys.executable,
         "-m",
@@ -196,13 +198,55 @@ def test_unpacked_weights_export_to_the_same_layers(tmp_path):
             assert np.array_equal(exported[name], released[name].astype(np.int64) * 2 ** (finer - shift)), name
 
 
+def test_a_folder_of_photographs_is_all_that_training_needs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("osdcodec.models.perceptual.find_spec", lambda package: None)
+    (tmp_path / "photos").symlink_to(EXAMPLES)
+    (tmp_path / "config.toml").write_text(CONFIG.replace("weave = 100.0", "lpips_alex = 1.0"))
+    out = tmp_path / "runs"
+    arguments = ["--data", str(tmp_path / "photos"), "--out", str(out), "--config", str(tmp_path / "config.toml")]
+    main([*arguments, "--steps", "1", "--cpu"])
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in told] == ["osdc"] * 3
+    assert "no thumbnails" in told[0] and "loss lpips_alex" in told[1] and "loss perceptual" in told[2]
+    released, made = weights.load("small").tensors, weights.load("small", out).tensors
+    assert np.array_equal(made["semantics.codebook"], released["semantics.codebook"])
+
+
+def test_export_takes_the_newest_model_and_can_keep_the_symbols(trained, tmp_path, capsys):
+    (tmp_path / "config.toml").write_text(CONFIG)
+    arguments = ["--data", str(EXAMPLES), "--out", str(tmp_path), "--config", str(tmp_path / "config.toml"), "--cpu"]
+    main(["unpack", *arguments])
+    old = weights.load("small")
+    state = torch.load(tmp_path / "start.pt", weights_only=True)
+    state["autoencoder.up.bias"] += 0.01  # a decoder that was trained
+    torch.save(state, tmp_path / "fitted.pt")
+    main(["export", *arguments, "--steps", "1", "--keep-symbols", str(old.path)])
+    assert "fitted.pt" in capsys.readouterr().out
+    new = weights.load("small", tmp_path)
+    assert new.model_id == old.model_id and new.path != old.path
+    assert not np.array_equal(new.tensors["autoencoder.up.bias"], old.tensors["autoencoder.up.bias"])
+    kept, former = (parse(path.read_bytes()) for path in (new.path, old.path))
+    fixed = [name for name in former if name.startswith(("prior.", "gains.", "semantics.codebook"))]
+    assert len(fixed) > 70 and all(kept[name].tobytes() == former[name].tobytes() for name in fixed)
+    shutil.copyfile(trained / "model.pt", tmp_path / "model.pt")
+    with pytest.raises(SystemExit) as ended:
+        main(["export", *arguments, "--steps", "1", "--keep-symbols", str(old.path)])
+    assert ended.value.code == 4 and "leave out --keep-symbols" in capsys.readouterr().err
+
+
+def test_export_without_a_model_says_what_to_run_first(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "--data", str(EXAMPLES), "--out", str(tmp_path), "--cpu"])
+    assert ended.value.code == 3 and "run the stage `codec`" in capsys.readouterr().err
+
+
 def test_moved_axes_are_counted_from_the_front():
     """The exporter fuses the two; with axes counted from the back it used to read one of them from beyond an array."""
     import io
 
     import onnx
 
-    from osdcodec.training import export
+    from osdcodec.training.export import graphs as export
 
     class Moved(torch.nn.Module):
         def forward(self, x):

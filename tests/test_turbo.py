@@ -17,19 +17,23 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from osdcodec import container, downloads, weights
+from osdcodec.checks import budgets, gpu
 from osdcodec.cli import app
 from osdcodec.codec import Decoder, Encoder, decode_symbols
 from osdcodec.errors import WeightsError
-from osdcodec.evaluation import benchmark, gpu
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.models.transforms import Synthesis
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
-from osdcodec.training.estimate import Peak
-from osdcodec.training.export import components_text, registry_text
-from osdcodec.training.turbo import Pixels, Relay
+from osdcodec.training.export.listing import components_text, registry_text
+from osdcodec.training.recipe import Run, read
+from osdcodec.training.study.gpu_needs import Peak
+from osdcodec.training.turbo import STAGES
+from osdcodec.training.turbo.pixels import Pixels
+from osdcodec.training.turbo.relay import Relay
+from osdcodec.training.turbo.stages import Batch
 
 TINY = replace(
     TURBO, latent_channels=32, hyper_channels=4, feature_channels=4, context_channels=8, transform_widths=(8, 8, 16, 16),
@@ -77,15 +81,17 @@ checkpointing = true
 learning_rate = 1e-3
 weight_decay = 0.0
 decay = 0.99
-relay = 1.0
-coarse = 2.0
 bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
 rate = [8.0, 4.5, 2.8, 1.7, 1.0]
 steer = 0.005
 rate_factors = { prior = 3.0 }
 """
-PIXELS = "mse = 38.0\nperceptual = 1.0\nadversarial = 0.1\nadversarial_from = 0.3\n"
-CONFIG = f"[tokens]\nbatch = 2\n[relay]\npictures = 12\n{COMMON}\n[pixels]\n{COMMON}{PIXELS}\n[export]\npictures = 2\n"
+PIXELS = """
+adversary = { weight = 0.1, start = 0.3 }
+losses = { mse = 38.0, perceptual = 1.0, relay = 1.0, coarse = 2.0 }
+"""
+RELAY = "pictures = 12\nrelay = 1.0\ncoarse = 2.0\n"
+CONFIG = f"[tokens]\nbatch = 2\n[relay]\n{RELAY}{COMMON}\n[pixels]\n{COMMON}{PIXELS}\n[export]\npictures = 2\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -211,13 +217,14 @@ def test_the_codec_begins_as_the_principal_components_of_the_latent():
 
 @pytest.mark.parametrize("stage", [Relay, Pixels])
 def test_every_adapter_and_codec_layer_learns(model, stage, tmp_path):
-    options = {"relay": 1.0, "coarse": 1.0, "mse": 1.0, "perceptual": 1.0, "adversarial": 0.1, "adversarial_from": 0.0}
+    (tmp_path / "config.toml").write_text(CONFIG.replace("checkpointing = true", "checkpointing = false"))
+    _, recipes = read(tmp_path / "config.toml", TINY, STAGES)
     model.semantics.open()
-    loss, bpp, _, _ = stage(model, options, tmp_path)(
-        torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([20.0, 230.0]), torch.ones(2), 0.5
-    )
+    made = stage(Run(TINY, recipes[stage.__name__.lower()], tmp_path, tmp_path, None), model)
+    made.done = 0.5
+    loss, record = made(Batch(torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([20.0, 230.0])))
     loss.backward()
-    assert bpp.shape == (2,)
+    assert record["bpp"].shape == (2,)
     still = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     model.zero_grad()
     assert not still  # several processes wait for each other's gradients of all of them
@@ -357,7 +364,7 @@ def test_the_table_of_times_has_both_profiles_and_the_baselines(home):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is at hand")
 def test_the_table_of_times_wants_a_gpu():
     with pytest.raises(SystemExit) as ended:
-        benchmark.main(["--device", "cuda"])
+        budgets.main(["--device", "cuda"])
     assert "no CUDA device" in ended.value.code and "\n" not in ended.value.code  # a text as code: stderr, and exit 1
 
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from osdcodec import container, weights
+from osdcodec.checks import conformance
+from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
 from osdcodec.codec import Decoder, decode_symbols, qualities_of
 from osdcodec.entropy.prior import Prior
-from osdcodec.evaluation import conformance
-from osdcodec.evaluation.conformance import VECTORS, check, distance, main, renew
 from osdcodec.profile import ANCHORS, quality_of
 
 FOLDER = VECTORS / "conformance"
@@ -32,7 +32,7 @@ def test_every_vector_decodes_to_its_symbols_and_pixels(model):
 
 def test_vectors_of_the_embedded_weights():
     if not (VECTORS / "embedded").exists():
-        pytest.skip("none has been made: python -m osdcodec.evaluation.conformance --renew")
+        pytest.skip("none has been made: python -m osdcodec.checks.conformance --renew")
     results = check(VECTORS / "embedded")
     assert len(results) == 4 and [r.name for r in results if not r.good] == []
 
@@ -115,7 +115,7 @@ def test_vectors_of_the_embedded_weights_are_made_by_one_call(tmp_path):
 
 def test_the_command_needs_no_torch():
     script = (
-        "import sys; from osdcodec.evaluation.conformance import main\n"
+        "import sys; from osdcodec.checks.conformance import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit as done: assert not done.code, done\n"
         "assert not {'torch', 'diffusers', 'open_clip', 'compressai'} & set(sys.modules)"
     )

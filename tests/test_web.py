@@ -16,8 +16,8 @@ from test_cli import environment
 from typer.testing import CliRunner
 
 from osdcodec import web, weights
+from osdcodec.checks.conformance import ROOT, VECTORS
 from osdcodec.cli import app
-from osdcodec.evaluation.conformance import ROOT, VECTORS
 from osdcodec.profile import SMALL
 from osdcodec.tiles import MARGINS
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OsdWarning, complaint, legible, printable, unforeseen
-from . import browser, coding, measuring, weights
+from . import browser, coding, links, measuring, weights
 from .shared import examples
 
 UsageError = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
@@ -29,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(coding.app)
+app.add_typer(links.app)
 app.add_typer(measuring.app)
 app.add_typer(browser.app)
 app.add_typer(weights.app, name="weights")

@@ -12,7 +12,20 @@ from .. import files
 from ..container import MAX_PIXELS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
 from ..plan import Plan, names, plan
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, printed, reporting
+from .links import link_of, links_of
+from .shared import (
+    Device,
+    MaxPixels,
+    Overwrite,
+    Profile,
+    WeightsDir,
+    byte_count,
+    examples,
+    number,
+    printed,
+    reporting,
+    tell_of_gpu,
+)
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -51,6 +64,18 @@ def _sources(sources: list[str] | None, files_from: str | None, nul: bool, quiet
     if not named:
         raise typer.BadParameter("name an input, or a list of inputs by --files-from")
     return named
+
+
+def _largest(link: str | None, seconds: float | None) -> int | None:
+    """Bytes of the largest file that this link carries in this time."""
+    if (link is None) != (seconds is None):
+        raise typer.BadParameter("--link and --seconds go together")
+    if link is None:
+        return None
+    most = link_of(link).largest(seconds)
+    if not most:
+        raise typer.BadParameter(f"{seconds:g} seconds are too short for one packet of {link}")
+    return most
 
 
 def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: float | None):
@@ -92,6 +117,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode photo.jpg -o thin.osd --progressive --link lora-longfast --seconds 30",
         "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
@@ -152,6 +178,12 @@ def encode(
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
     ] = False,
+    link: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --seconds: find the λ for this link; see osdc info --help.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, callback=number, help="Time on air that the file may take on --link.")
+    ] = None,
     progressive: Annotated[
         bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
     ] = False,
@@ -163,7 +195,10 @@ def encode(
         from ..profile import OFFERED
 
         named = _sources(sources, files_from, nul, quiet)
-        aim = _target(lmbda, target_bpp, max_bytes, target_ms_ssim)
+        within = _largest(link, seconds)
+        if within and max_bytes is not None:
+            raise typer.BadParameter("give one of --max-bytes and --seconds")
+        aim = _target(lmbda, target_bpp, max_bytes if within is None else str(within), target_ms_ssim)
         if profile not in OFFERED:
             raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(OFFERED)}")
         from .. import image
@@ -186,6 +221,7 @@ def encode(
         "osdc decode photo.osd -o other.png --seed 7",
         "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
+        "osdc decode photo.osd -o out.png --partial",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
     )
@@ -285,6 +321,8 @@ def _run(
     from .. import batch
     from ..runtime import sees_cuda
 
+    if style in ("plain", "verbose"):
+        tell_of_gpu()
     pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
     if planned.note and style in ("plain", "verbose"):
         warnings.warn(planned.note, OsdWarning, stacklevel=2)
@@ -303,6 +341,8 @@ def _run(
         "osdc info photo.osd",
         "osdc info photo.osd --parts",
         "osdc info photo.osd --json",
+        "osdc info photo.osd --link lora-longfast",
+        "osdc info photo.osd --bits-per-second 1070 --packet 233 --overhead 16",
         "osdc info - < photo.osd",
     )
 )
@@ -310,10 +350,21 @@ def info(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
     parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    links: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--link", metavar="NAME", help="Add its packets and time on air on a link, or on all (repeatable)."
+        ),
+    ] = None,
+    bits_per_second: Annotated[
+        float | None, typer.Option(callback=number, help="The same for a link of so many, with --packet.")
+    ] = None,
+    packet: Annotated[int | None, typer.Option(min=1, help="Bytes that a packet of that link takes.")] = None,
+    overhead: Annotated[int, typer.Option(min=0, help="Bytes that that link adds to each packet.")] = 0,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Tell what an .osd file says of itself."""
+    """Tell what an .osd file, or the beginning of a progressive one, says of itself."""
     with reporting(source):
         source = files.STREAM if files.descriptor(source) == 0 else source
         data = files.read_input(source)
@@ -325,6 +376,18 @@ def info(
             from ..description import describe
 
             facts = describe(data, max_pixels, weights_dir, True)
+        if chosen := links_of(links, bits_per_second, packet, overhead):
+            facts["links"] = [
+                {
+                    "name": link.name,
+                    "title": link.title,
+                    "packets": link.packets(len(data)),
+                    "seconds": link.seconds(len(data)),
+                }
+                for link in chosen
+            ]
+        if not as_json:
+            tell_of_gpu()
         text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
         files.write_output(files.STREAM, text.encode("utf-8"))
 
@@ -354,6 +417,7 @@ def _table(facts: dict) -> str:
         "sections",
         "progressive",
         "note",
+        "links",
     }
     if facts.get("progressive"):
         rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
@@ -363,6 +427,8 @@ def _table(facts: dict) -> str:
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
     names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
+    for link in facts.get("links", []):
+        rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         table.add_row(f"[bold]{name}[/bold]", value)

@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
@@ -11,7 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import FileError, InputError, OsdError, complaint, legible
+from ..errors import FileError, InputError, OsdError, OsdWarning, complaint, legible
+from ..extras import unused_gpu
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
 Overwrite = Annotated[
@@ -49,6 +51,12 @@ def _complain(error: OsdError, source: str | None) -> int:
     with suppress(OSError):  # nobody reads what is told
         print(legible(complaint(error, source), sys.stderr), file=sys.stderr, flush=True)
     return error.exit_code
+
+
+def tell_of_gpu() -> None:
+    """Says once which extra would use the GPU of this machine."""
+    if told := unused_gpu():
+        warnings.warn(told, OsdWarning, stacklevel=2)
 
 
 def number(value: float | None) -> float | None:

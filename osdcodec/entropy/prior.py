@@ -256,11 +256,11 @@ class Prior:
         shape = self.profile.latent_channels, *features.shape[1:]
         latent, y16, decided = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
         groups = masks(*shape)
+        first = self._predicted(0, features, latent, groups[0])  # sees nothing, so it is the same in all passes
         for least in PROGRESSIVE_PASSES if progressive else PASSES:
             seen, all_arrived = np.zeros(shape, np.int32), True
-            for group, mask in zip(self.context, groups, strict=True):
-                hidden = group["1"](group["0"](np.concatenate([features, seen])))
-                means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
+            for t, mask in enumerate(groups):
+                means, rows = self._predicted(t, features, seen, mask) if t else first
                 chosen = np.flatnonzero(~decided[mask] & (rows >= least))
                 if progressive:
                     chosen = chosen[np.argsort(-rows[chosen], kind="stable")]  # the most uncertain first
@@ -276,6 +276,13 @@ class Prior:
             if not all_arrived:
                 break
         return latent, y16
+
+    def _predicted(self, t: int, features: Array, seen: Array, mask: Array) -> tuple[Array, Array]:
+        """Means and rows of the symbols of group t, (n,) each, from what it sees of the groups before it."""
+        group = self.context[t]
+        hidden = group["1"](group["0"](np.concatenate([features, seen])))
+        means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
+        return means, rows
 
 
 def best_of_cells(qualities: Array, factor: int) -> Array:

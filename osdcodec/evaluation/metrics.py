@@ -1,18 +1,23 @@
 """How far a decoded picture is from its original, both RGB of one size. NumPy here; torch only where a metric needs it."""
 
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from ..errors import WeightsError
 
+if TYPE_CHECKING:
+    from ..models.perceptual import Distance
+
 T = TypeVar("T")
 BLOCK = 8  # side of the luma blocks whose detail is measured
+LARGEST = 2**22  # pixels: of larger pictures the features of the networks would need gigabytes
 PATCH = 256  # side of the patches that FID and KID compare
 
 
@@ -89,9 +94,10 @@ def _tensor(picture: Image.Image):
 class Meter:
     """All metrics of one picture that can be had here: `meter(original, decoded)` -> name to value.
 
-    A value is None where a metric does not apply (the picture is too small, or flat). `unavailable` says of the metrics
+    A value is None where a metric does not apply (the picture is too small, too large, or flat). `unavailable` says of the metrics
     that are never measured why. perceptual: safetensors file of the project's own perceptual network; WeightsError if it is
-    not one. LPIPS and DISTS are measured only with weights that torch already has in its cache: nothing is ever fetched.
+    not one. LPIPS and DISTS are measured where the packages that carry their weights are installed (models/perceptual.py): nothing
+    is ever fetched.
     ModuleNotFoundError if the extra `eval` is not installed, unless `plain`: then the three metrics that need NumPy only.
     """
 
@@ -106,7 +112,7 @@ class Meter:
         if not plain:
             self._add_similarities()
             self._add_perceptual(perceptual)
-            self._add_cached()
+            self._add_distances()
         self.compute = {name: self.compute[name] for name in METRICS if name in self.compute}
 
     def __call__(self, original: Image.Image, decoded: Image.Image) -> dict[str, float | None]:
@@ -130,12 +136,11 @@ class Meter:
         if path is None:
             self.unavailable["perceptual"] = "no network given by --perceptual"
             return
-        import torch
         from safetensors import SafetensorError
         from torch import nn
         from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
-        from .perceptual import PerceptualDistance
+        from ..models.vgg_like import PerceptualDistance
 
         try:
             distance = PerceptualDistance(path)
@@ -145,43 +150,37 @@ class Meter:
         distance.stages = nn.ModuleList(
             nn.Sequential(fuse(stage[0], stage[1]), nn.ReLU(True), fuse(stage[3], stage[4]), nn.ReLU(True))
             for stage in distance.stages
-        ).to(memory_format=torch.channels_last)
-        last: list = [None, None]  # the features of an original serve all of its settings
+        )
+        self._add_network("perceptual", distance, 16)
+
+    def _add_distances(self) -> None:
+        from ..models.perceptual import SMALLEST, at_hand
+
+        # Of VGG16 one network is enough here: each takes seconds for a photograph on a CPU.
+        found, missing = at_hand(("lpips", "dists"))
+        self.unavailable |= missing
+        for name, distance in found.items():
+            self._add_network(name, distance, SMALLEST)
+
+    def _add_network(self, name: str, distance: "Distance", smallest: int) -> None:
+        """A distance in the features of a network. Those of an original serve all of its settings."""
+        import torch
+
+        last: list = [None, None]
+        distance.to(memory_format=torch.channels_last)
 
         def features(picture: Image.Image) -> list[torch.Tensor]:
             return distance.features((_tensor(picture) / 127.5 - 1).contiguous(memory_format=torch.channels_last))
 
         @torch.no_grad()
         def compute(original: Image.Image, decoded: Image.Image) -> float:
+            if math.prod(original.size) > LARGEST:
+                return float("nan")
             if last[0] is not original:
                 last[:] = original, features(original)
             return float(distance.between(features(decoded), last[1]))
 
-        self.compute["perceptual"], self.smallest["perceptual"] = compute, 16
-
-    def _add_cached(self) -> None:
-        """LPIPS and DISTS of torchmetrics, which brings all but the backbones."""
-        from torchvision.models import AlexNet_Weights, VGG16_Weights
-
-        def lpips() -> Callable:
-            from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-            network = LearnedPerceptualImagePatchSimilarity("alex").eval().requires_grad_(False)
-            return lambda a, b: network(_tensor(b) / 127.5 - 1, _tensor(a) / 127.5 - 1)
-
-        def dists() -> Callable:
-            from torchmetrics.functional.image.dists import DISTSNetwork
-
-            network = DISTSNetwork().eval().requires_grad_(False)
-            return lambda a, b: network(_tensor(b) / 255, _tensor(a) / 255)
-
-        for name, weights, build in (("lpips", AlexNet_Weights, lpips), ("dists", VGG16_Weights, dists)):
-            function, reason = from_cache(weights.DEFAULT.url, build)
-            if reason:
-                self.unavailable[name] = reason
-            else:
-                self.compute[name] = lambda a, b, f=function: float(f(a, b))
-                self.smallest[name] = 64
+        self.compute[name], self.smallest[name] = compute, smallest
 
 
 def from_cache(url: str, build: Callable[[], T]) -> tuple[T | None, str | None]:

@@ -15,9 +15,9 @@ from PIL import Image
 
 from ..codec import Decoder, Encoder
 from ..image import open_image
-from .benchmark import process
 from .metrics import METRICS, Meter
 from .rivals import SHRUNK, Coding, jpeg2000_within
+from .timing import process
 
 TOLD = ("picture", "width", "height", "codec", "setting", "lambda")  # what a record says beside numbers to be averaged
 

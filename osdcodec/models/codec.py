@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,17 @@ from .denoiser import Denoiser
 from .prior import Prior
 from .semantics import Semantics
 from .transforms import Analysis, Gains, HyperAnalysis, Synthesis
+
+
+class Compressed(NamedTuple):
+    """What is known of a picture before the denoiser."""
+
+    z: Tensor  # (B, C_z, H/f, W/f) the picture's own latent
+    z_c: Tensor  # what the synthesis made of the symbols
+    condition: Tensor  # (B, C_c, H/f, W/f)
+    tokens: Tensor  # (B, K)
+    bits: Tensor  # (B, 2) hyper-latent, latent
+    error: Tensor  # (B,)
 
 
 @dataclass
@@ -76,10 +88,11 @@ class CodecModel(nn.Module):
         low, high = self.profile.noise_low, self.profile.noise_high
         return torch.round(low + (high - low) * quality / 255)
 
-    def compress(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """x (B, 3, H, W), quality (B,) in [0, 255] -> z, z_c, condition, tokens, bits (B, 2), error (B,) as training sees them"""
+    def compress(self, x: Tensor, quality: Tensor, thumb: Tensor | None = None) -> Compressed:
+        """x (B, 3, H, W), quality (B,) in [0, 255], thumb (B, 3, t, t), by default made of x -> what training sees of them"""
         with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
-            thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
+            if thumb is None:
+                thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
             features, tokens = self.semantics(thumb)
             z = self.autoencoder.encode(x)
         y = self.analysis(self.autoencoder.observe(x, z), x, features)
@@ -89,13 +102,16 @@ class CodecModel(nn.Module):
             hyper = hyper * hyper_gain
             y_hat, bits, error = self.prior((y * gain).float(), hyper.float(), quality)
         z_c, condition = self.synthesise(y_hat * inverse, tokens)
-        return z, z_c, condition, tokens, bits, error
+        return Compressed(z, z_c, condition, tokens, bits, error)
 
-    def forward(self, x: Tensor, quality: Tensor) -> Reconstruction:
-        """x (B, 3, H, W), quality (B,) in [0, 255] -> the whole one-step reconstruction"""
-        z, z_c, condition, tokens, bits, error = self.compress(x, quality)
+    def forward(
+        self, x: Tensor, quality: Tensor, thumb: Tensor | None = None, noise: Tensor | None = None
+    ) -> Reconstruction:
+        """As `compress`, noise like z, by default drawn -> the whole one-step reconstruction"""
+        z, z_c, condition, tokens, bits, error = self.compress(x, quality, thumb)
         level = self.levels(quality)
         alpha_bar = self.alpha_bars[level.long()][:, None, None, None]
-        z_hat = self.denoise(z_c, condition, tokens, torch.randn_like(z_c), level, alpha_bar)
+        noise = torch.randn_like(z_c) if noise is None else noise
+        z_hat = self.denoise(z_c, condition, tokens, noise, level, alpha_bar)
         signal_to_noise = (alpha_bar * z_c.square()).mean() / (1 - alpha_bar).mean()
         return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach())

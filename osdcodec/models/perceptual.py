@@ -7,7 +7,7 @@ Their weights are not ours to ship. Two packages of the public index carry them,
 import hashlib
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class ArrayUnpickler(pickle.Unpickler):
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # since NumPy 2
     }
 
     def find_class(self, module: str, name: str) -> object:
@@ -128,25 +129,38 @@ def vgg16(layers: list[tuple[Tensor, Tensor]], pooling: type[nn.Module] | None =
     return stages
 
 
-class Lpips(nn.Module):
-    """LPIPS v0.1 of pictures (B, 3, H, W) in [-1, 1] -> (B,); network: alexnet or vgg16. WeightsError if its weights are not here."""
+class Distance(nn.Module):
+    """Of pictures (B, 3, H, W) in [-1, 1] -> (B,): `between` of the `features` of both; those of the second have no gradient."""
 
-    def __init__(self, network: str = "alexnet", folder: Path | None = None) -> None:
-        super().__init__()
-        layers, linear = layers_of(content(network, folder))
-        self.features = Features({"alexnet": alexnet, "vgg16": vgg16}[network](layers))
-        for stage, weights in enumerate(linear):
-            self.register_buffer(f"linear{stage}", weights[:, None, None])
+    def features(self, x: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+    def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        """The distance of two batches of pictures of which the features are known."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             target = self.features(y)
         return self.between(self.features(x), target)
 
+
+class Lpips(Distance):
+    """LPIPS v0.1 of pictures (B, 3, H, W) in [-1, 1] -> (B,); network: alexnet or vgg16. WeightsError if its weights are not here."""
+
+    def __init__(self, network: str = "alexnet", folder: Path | None = None) -> None:
+        super().__init__()
+        layers, linear = layers_of(content(network, folder))
+        self.network = Features({"alexnet": alexnet, "vgg16": vgg16}[network](layers))
+        for stage, weights in enumerate(linear):
+            self.register_buffer(f"linear{stage}", weights[:, None, None])
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [unit(stage) for stage in self.network(x)]
+
     def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
-        """The distance of two batches of pictures of which the features are known."""
         return sum(
-            (getattr(self, f"linear{stage}") * (unit(a) - unit(b)).square()).sum(1).mean((1, 2))
+            (getattr(self, f"linear{stage}") * (a - b).square()).sum(1).mean((1, 2))
             for stage, (a, b) in enumerate(zip(x, y, strict=True))
         )
 
@@ -169,26 +183,27 @@ class L2Pooling(nn.Module):
         return (F.conv2d(x.square(), self.window, stride=2, padding=1, groups=x.shape[1]) + 1e-12).sqrt()
 
 
-class Dists(nn.Module):
+class Dists(Distance):
     """DISTS of pictures (B, 3, H, W) in [-1, 1] -> (B,). WeightsError if its weights or those of VGG16 are not here."""
 
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
-        self.features = Features(vgg16(layers_of(content("vgg16", folder))[0], L2Pooling))
+        self.network = Features(vgg16(layers_of(content("vgg16", folder))[0], L2Pooling))
         # DISTS says the same mean and deviation in [0, 1], unrounded.
-        self.features.mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None] * 2 - 1
-        self.features.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None] * 2
+        self.network.mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None] * 2 - 1
+        self.network.deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None] * 2
         state = torch.load(io.BytesIO(content("dists", folder)), map_location="cpu", weights_only=True)
         total = state["alpha"].sum() + state["beta"].sum()
         self.register_buffer("alpha", state["alpha"].flatten() / total)  # of the means
         self.register_buffer("beta", state["beta"].flatten() / total)  # of the structure
         self.requires_grad_(False)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [(x + 1) / 2, *self.network(x)]  # the picture itself is stage 0
+
+    def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         similarity, first = 0, 0
-        for a, b in zip(
-            [(x + 1) / 2, *self.features(x)], [(y + 1) / 2, *self.features(y)], strict=True
-        ):  # the picture itself is stage 0
+        for a, b in zip(x, y, strict=True):
             part = slice(first, first := first + a.shape[1])
             mean_a, mean_b = a.mean((2, 3)), b.mean((2, 3))
             var_a, var_b = ((p - m[..., None, None]).square().mean((2, 3)) for p, m in ((a, mean_a), (b, mean_b)))
@@ -197,3 +212,24 @@ class Dists(nn.Module):
             structure = (2 * covariance + 1e-6) / (var_a + var_b + 1e-6)
             similarity = similarity + (self.alpha[part] * means + self.beta[part] * structure).sum(1)
         return 1 - similarity
+
+
+# Name of the metric -> its network; folder: where the weights lie, None for the installed packages.
+DISTANCES: dict[str, Callable[[Path | None], Distance]] = {
+    "lpips": lambda folder: Lpips("alexnet", folder),
+    "lpips_vgg": lambda folder: Lpips("vgg16", folder),
+    "dists": Dists,
+}
+
+
+def at_hand(
+    names: Iterable[str] = tuple(DISTANCES), folder: Path | None = None
+) -> tuple[dict[str, Distance], dict[str, str]]:
+    """Of these distances those of which the weights are here, by name, and of the others why not."""
+    found, missing = {}, {}
+    for name in names:
+        try:
+            found[name] = DISTANCES[name](folder).eval()
+        except WeightsError as error:
+            missing[name] = str(error)
+    return found, missing

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import WeightsError
+from ..extras import gpu_here, install, require
 from ..weights import Weights
 
 
@@ -41,10 +42,8 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
         return OnnxRuntime(weights)
     if device == "cuda" and not sees_cuda():
         raise WeightsError(
-            "no CUDA device can be used here: choose --device cpu, or install torch, diffusers and open_clip_torch"
+            f"no CUDA device can be used here: choose --device cpu, or get what a GPU needs by {install('torch')}"
         )
-    from ..extras import require
-
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
@@ -53,9 +52,7 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
 
 def sees_cuda() -> bool:
     """Asks the driver before torch: importing torch takes seconds, and most machines have no GPU."""
-    from pathlib import Path
-
-    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+    if not gpu_here():
         return False
     try:
         import torch

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import WeightsError
 from ..models import CodecModel
+from ..models.growth import grown
 from ..profile import Profile
 from ..weights import Weights
 from .batching import Batching
@@ -105,19 +106,26 @@ def open_tower(model: CodecModel) -> None:
         raise WeightsError(str(error)) from error
 
 
-def load_model(weights: Weights) -> CodecModel:
-    """The torch model of a weights file, prior included: training resumes from it."""
-    model = new_model(weights.profile, weights.base)
-    names = model.state_dict().keys()
-    state = {name: torch.from_numpy(np.array(t)) for name, t in weights.tensors.items() if name in names}
-    missing = model.load_state_dict(state, strict=False).missing_keys
+def load_model(weights: Weights, profile: Profile | None = None) -> CodecModel:
+    """The torch model of a weights file, prior included: training resumes from it.
+
+    profile: another one, with more residual blocks, which are born as nothing. WeightsError if the file is not of such a model.
+    """
+    model = new_model(profile or weights.profile, weights.base)
+    elsewhere = ("prior.", "gains.", "preview.")
+    networks = {n: torch.from_numpy(np.array(t)) for n, t in weights.tensors.items() if not n.startswith(elsewhere)}
+    kept = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(elsewhere)}
+    if model.profile.bases:
+        from ..models.turbo import of_base
+
+        kept |= {name: tensor for name, tensor in model.state_dict().items() if of_base(name)}
+    try:
+        state = grown(networks | kept, model)
+    except ValueError as error:
+        raise WeightsError(f"{weights.path} does not fit profile {model.profile.name}: {error}") from error
+    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in kept}, strict=False)
     model.prior.load(weights.tensors)
     with torch.no_grad():
         for name in ("latent", "inverse", "hyper"):
             getattr(model.gains, name).copy_(torch.from_numpy(np.log(weights.tensors[f"gains.{name}"])))
-    if model.profile.bases:
-        from ..models.turbo import of_base
-
-        missing = [name for name in missing if not of_base(name)]
-    assert all(name.startswith("prior.") for name in missing), missing
     return model

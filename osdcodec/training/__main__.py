@@ -3,68 +3,46 @@
 import argparse
 import os
 import sys
-import tomllib
 from pathlib import Path
 
-from ..downloads import VARIABLE
 from ..errors import OsdError
 from ..extras import require
 from ..profile import PROFILES
+from ..registry import VARIABLE
 
 try:
     import torch
     from accelerate import Accelerator
 
-    from .autoencoder import train_autoencoder
-    from .balance import train_balance
-    from .codec import train_codec
-    from .export import export_profile, unpack_weights
-    from .prior import train_prior
-    from .tower import train_tower
+    from . import small
+    from .recipe import Run, read
 except ImportError:
     try:
-        require("training", "torch", "torchvision", "diffusers", "open_clip", "accelerate", "onnx")
+        require(
+            "training", "torch", "torchvision", "diffusers", "open_clip", "accelerate", "onnx", "pydantic", "tomlkit"
+        )
     except OsdError as error:
         sys.exit(f"osdc: {error}")
     raise
-
-STAGES = {
-    "unpack": unpack_weights,
-    "tower": train_tower,
-    "autoencoder": train_autoencoder,
-    "codec": train_codec,
-    "prior": train_prior,
-    "balance": train_balance,
-    "export": export_profile,
-}
-
-
-def stages_of(profile: str) -> dict:
-    """Name -> function, in order. The stages of `turbo` need peft."""
-    if not PROFILES[profile].bases:
-        return STAGES
-    require(f"training {profile}", "peft", "huggingface_hub")
-    from .turbo import STAGES as TURBO_STAGES
-
-    return TURBO_STAGES
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.training", description=__doc__)
     stages = (
-        f"of {', '.join(STAGES)} (default: all but unpack, which makes the codec start from the released weights), "
+        f"of {', '.join(small.STAGES)} (default: all but unpack, which makes the codec start from the released weights), "
         "or of profile turbo's tokens, relay, pixels, export"
     )
     parser.add_argument("stages", nargs="*", help=stages)
     parser.add_argument("--profile", default="small", choices=PROFILES)
     parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/, thumbnails/ and perceptual/")
+    data = "folder of photographs; or of train/ with them and, where they are at hand, thumbnails/ and perceptual/"
+    parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
     parser.add_argument(
         "--weights-dir", type=Path, help="folder of base models (else OSDC_WEIGHTS, else the hub's cache)"
     )
     parser.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
-    parser.add_argument("--steps", type=int, help="train so many steps instead of a time budget")
+    parser.add_argument("--steps", type=int, help="train for this number of steps instead of a time budget")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
     parser.add_argument(
@@ -73,6 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile, in stage codec: minutes, then steps are faster"
     )
+    keep = "with export: carry over the integers of this weights file, so that the model id stays; for new decoder networks"
+    parser.add_argument("--keep-symbols", type=Path, metavar="OLD.safetensors", help=keep)
     options = parser.parse_args(arguments)
     try:
         train(parser, options)
@@ -81,25 +61,33 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    known = stages_of(options.profile)
-    options.stages = options.stages or [stage for stage in known if stage != "unpack"]
-    if unknown := set(options.stages) - set(known):
-        parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(known)}")
+    profile, room = PROFILES[options.profile], small
+    if profile.bases:
+        require(f"training {profile.name}", "peft", "huggingface_hub")
+        from . import turbo as room
+    stages = options.stages or [stage for stage in room.STAGES if stage != "unpack"]
+    if unknown := set(stages) - set(room.STAGES):
+        parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(room.STAGES)}")
+    profile, recipes = read(options.config or room.RECIPE, profile, room.STAGES)
+    if missing := [stage for stage in stages if recipes[stage] is None]:
+        parser.error(f"the recipe has no table [{missing[0]}]")
     if options.weights_dir:
         os.environ[VARIABLE] = str(options.weights_dir)
 
-    profile = PROFILES[options.profile]
-    config = tomllib.loads((options.config or Path(__file__).with_name(f"{profile.name}.toml")).read_text("utf-8"))
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     half = options.bf16 or (torch.cuda.is_available() and not options.cpu)
     accelerator = Accelerator(cpu=options.cpu, mixed_precision="bf16" if half else "no")
     options.out.mkdir(parents=True, exist_ok=True)
-    for stage in options.stages:
-        minutes = config.get(stage, {}).get("minutes", 0) if options.minutes is None else options.minutes
-        table = config.get(stage, {}) | {"compile": options.compile}
-        known[stage](profile, table, options.data, options.out, accelerator, minutes, options.steps)
+    for stage in stages:
+        minutes = recipes[stage].minutes if options.minutes is None else options.minutes
+        room.STAGES[stage].train(
+            Run(
+                profile, recipes[stage], options.data, options.out, accelerator, minutes, options.steps,
+                options.compile, options.keep_symbols,
+            )
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,68 +1,172 @@
-"""Training pictures: random crops of photographs from tars, labelled thumbnails from a zip."""
+"""Training pictures: random crops of photographs from tars or folders, labelled thumbnails from a zip.
+
+A folder of data holds train/ and, where they are at hand, thumbnails/ and perceptual/; a folder of photographs alone will do.
+"""
 
 import csv
 import io
 import tarfile
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..errors import InputError, OsdWarning
+from .recipe import STRICT
+
+MEMORY = 4 * 2**30  # bytes of decoded photographs that are kept
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Variety:
+    """Which share of the crops is, beside a window of a photograph, …"""
+
+    turned: float = 0.0  # turned by a quarter
+    grey: float = 0.0
+    ends: float = 0.0  # the end of a picture, padded by reflection
+    flat: float = 0.0  # no photograph, but one colour or a slope
+
+
+PLAIN = Variety()
 
 
 class Photos:
-    """Random crops of the photographs in DIR/*.tar (or image files below DIR), decoded once and kept in memory.
+    """Random crops of the photographs in DATA/train, or in DATA itself: of *.tar or of image files in any tree of folders.
 
-    Memory: about 0.9 MB a photo of 475 x 640.
+    Decoded photographs stay in memory until they fill `memory` bytes, about 0.9 MB each of 475 x 640; files stay on the disk. One
+    that cannot be read is left out, with a warning. InputError if there is none.
     """
 
     SUFFIXES = {".webp", ".png", ".jpg", ".jpeg"}
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        self.encoded: list[bytes] = []
+    def __init__(self, data: Path, seed: int = 0, memory: int = MEMORY, variety: Variety = PLAIN) -> None:
+        self.variety = variety
+        folder = data / "train" if (data / "train").is_dir() else data
+        self.folder, self.memory = folder, memory
+        self.sources: list[bytes | Path] = []
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".tar":
                 with tarfile.open(path) as tar:
-                    self.encoded += [tar.extractfile(m).read() for m in tar if Path(m.name).suffix in self.SUFFIXES]
-            elif path.suffix in self.SUFFIXES:
-                self.encoded.append(path.read_bytes())
-        if not self.encoded:
-            raise FileNotFoundError(f"no photographs in {folder}: it holds neither tars nor image files")
-        self.decoded: list[np.ndarray | None] = [None] * len(self.encoded)
+                    self.sources += [tar.extractfile(m).read() for m in tar if self._is_picture(Path(m.name))]
+            elif self._is_picture(path):
+                self.sources.append(path)
+        if not self.sources:
+            raise InputError(f"no photographs in {folder}: it holds neither tars nor image files; see --data")
+        self.decoded: dict[int, np.ndarray] = {}
+        self.bad: set[int] = set()
         self.random = np.random.default_rng(seed)
 
+    def seed(self, *numbers: int) -> None:
+        """From here on crops are those of these numbers."""
+        self.random = np.random.default_rng(numbers)
+
+    def _is_picture(self, path: Path) -> bool:
+        return path.suffix.lower() in self.SUFFIXES and not path.name.startswith(".")
+
     def __len__(self) -> int:
-        return len(self.encoded)
+        return len(self.sources)
 
-    def picture(self, index: int) -> np.ndarray:
-        """uint8 (H, W, 3)"""
-        if self.decoded[index] is None:
-            self.decoded[index] = np.asarray(Image.open(io.BytesIO(self.encoded[index])).convert("RGB"))
-        return self.decoded[index]
+    def picture(self, index: int) -> np.ndarray | None:
+        """uint8 (H, W, 3); None if it cannot be read."""
+        if index in self.decoded:
+            return self.decoded[index]
+        if index in self.bad:
+            return None
+        source = self.sources[index]
+        try:
+            picture = np.asarray(Image.open(io.BytesIO(source) if isinstance(source, bytes) else source).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            name = source if isinstance(source, Path) else f"photograph {index}"
+            warnings.warn(f"{name} cannot be read ({error}) and is left out", OsdWarning, stacklevel=2)
+            self.bad.add(index)
+            return None
+        if picture.nbytes <= self.memory:
+            self.memory -= picture.nbytes
+            self.decoded[index] = picture
+        return picture
 
-    def crop(self, side: int) -> np.ndarray:
-        """A random crop uint8 (side, side, 3), sometimes of the picture at a smaller scale, mirrored half of the time."""
+    def pictures(self, count: int) -> Iterator[np.ndarray]:
+        """The first `count` photographs that can be read, or as many as there are."""
+        for index in range(len(self)):
+            if count and (picture := self.picture(index)) is not None:
+                count -= 1
+                yield picture
+
+    def crop(self, height: int, width: int | None = None) -> np.ndarray:
+        """A random crop uint8 (height, width, 3), square by default, sometimes of the picture at a smaller scale, mirrored half of
+        the time, and of the kinds of `variety`."""
+        random, width = self.random, width or height
+        if random.random() < self.variety.flat:
+            return flat(random, height, width)
+        turned = random.random() < self.variety.turned
+        rows, columns = (width, height) if turned else (height, width)
         for _ in range(1000):
-            picture = self.picture(self.random.integers(len(self)))
-            height, width = picture.shape[:2]
-            if min(height, width) >= side:
+            picture = self.picture(random.integers(len(self)))
+            if picture is not None and picture.shape[0] >= rows and picture.shape[1] >= columns:
                 break
         else:
-            raise ValueError(f"hardly any photograph has {side} pixels on both sides")
-        zoom = min(self.random.choice([1, 1, 1, 1.25, 1.5, 2]), min(height, width) / side)
-        window = int(side * zoom)
-        top, left = self.random.integers(height - window + 1), self.random.integers(width - window + 1)
-        part = picture[top : top + window, left : left + window]
-        if window != side:
-            part = np.asarray(Image.fromarray(part).resize((side, side), Image.Resampling.LANCZOS))
-        return part[:, ::-1] if self.random.random() < 0.5 else part
+            raise InputError(f"{self.folder}: hardly any photograph has {columns}x{rows} pixels, as crops do")
+        room = min(picture.shape[0] / rows, picture.shape[1] / columns)
+        zoom = min(random.choice([1, 1, 1, 1.25, 1.5, 2]), room)
+        tall, wide = int(rows * zoom), int(columns * zoom)
+        top, left = random.integers(picture.shape[0] - tall + 1), random.integers(picture.shape[1] - wide + 1)
+        part = picture[top : top + tall, left : left + wide]
+        if (tall, wide) != (rows, columns):
+            part = np.asarray(Image.fromarray(part).resize((columns, rows), Image.Resampling.LANCZOS))
+        part = part[:, ::-1] if random.random() < 0.5 else part
+        if turned:
+            part = part.swapaxes(0, 1)[:: random.choice([-1, 1])]
+        if random.random() < self.variety.grey:
+            part = np.asarray(Image.fromarray(np.ascontiguousarray(part)).convert("L").convert("RGB"))
+        return ended(random, part) if random.random() < self.variety.ends else part
 
-    def batch(self, size: int, side: int) -> Tensor:
-        """float32 (size, 3, side, side) in [-1, 1]"""
-        crops = np.stack([self.crop(side) for _ in range(size)])
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    def batch(self, size: int, height: int, width: int | None = None) -> Tensor:
+        """float32 (size, 3, height, width) in [-1, 1]; square by default"""
+        crops = np.stack([self.crop(height, width) for _ in range(size)])
+        return in_range(torch.from_numpy(crops).permute(0, 3, 1, 2))
+
+
+def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 3) of one grey or colour, or a slope: what a codec must not draw patterns on."""
+    colour = random.choice(
+        [np.full(3, random.integers(256)), random.integers(0, 256, 3), np.full(3, random.choice([0, 255]))]
+    )
+    slope = random.uniform(-120, 120, 2) * (random.random() < 0.4)
+    rows, columns = np.linspace(0, slope[0], height), np.linspace(0, slope[1], width)
+    return (colour + (rows[:, None] + columns)[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def ended(random: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    """The end of a picture: what lies beyond it, up to 31 pixels, is its reflection, as in the codec."""
+    height, width = crop.shape[:2]
+    beyond = [int(random.integers(0, min(31, side // 2))) if random.random() < 0.7 else 0 for side in (height, width)]
+    part = crop[: height - beyond[0], : width - beyond[1]]
+    return np.pad(part, ((0, beyond[0]), (0, beyond[1]), (0, 0)), "reflect")
+
+
+class Crops(IterableDataset):
+    """Endless random crops uint8 (3, side, side), of photographs that stay where they are: for the workers of a DataLoader."""
+
+    def __init__(self, data: Path, side: int, seed: int) -> None:
+        self.photos, self.side, self.seed = Photos(data, seed, memory=0), side, seed
+
+    def __iter__(self) -> Iterator[Tensor]:
+        worker = get_worker_info()
+        self.photos.random = np.random.default_rng([self.seed, worker.id if worker else 0])
+        while True:
+            yield torch.from_numpy(np.ascontiguousarray(self.photos.crop(self.side).transpose(2, 0, 1)))
+
+
+def in_range(pixels: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]"""
+    return pixels.float() / 127.5 - 1
 
 
 class Thumbnails:
@@ -71,6 +175,8 @@ class Thumbnails:
     TEMPLATES = ("a photo of a {}", "a picture of the {}", "a small photo of a {}", "{}", "a close-up of a {}")
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
+        if not self.at(folder):
+            raise InputError(f"{folder} holds no thumbnails: it needs a zip of them and classes.tsv")
         with open(folder / "classes.tsv", encoding="utf-8", newline="") as file:
             self.names = [row[2].split(", ") for row in csv.reader(file, delimiter="\t")]
         with zipfile.ZipFile(next(folder.glob("*.zip"))) as archive:
@@ -79,6 +185,15 @@ class Thumbnails:
         self.pictures = np.stack(pictures)  # (N, 64, 64, 3)
         self.labels = np.array([int(name.split("/")[-2]) for name in entries])
         self.random = np.random.default_rng(seed)
+
+    def seed(self, *numbers: int) -> None:
+        """From here on batches are those of these numbers."""
+        self.random = np.random.default_rng(numbers)
+
+    @staticmethod
+    def at(folder: Path) -> bool:
+        """Whether there are thumbnails in this folder."""
+        return (folder / "classes.tsv").is_file() and any(folder.glob("*.zip"))
 
     def batch(self, size: int) -> tuple[Tensor, np.ndarray]:
         """float32 (size, 3, 64, 64) in [-1, 1] shifted, zoomed and mirrored at random, and labels (size,)"""

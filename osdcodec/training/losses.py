@@ -1,10 +1,34 @@
-"""The losses beside squared error and rate: structure, detail and realism."""
+"""The losses of pictures and latents, by name; a recipe gives them their weights.
+
+A new loss is a function and its line in LOSSES; one that needs a network is a class and its line in NETWORKS.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError, WeightsError
+from ..models import CodecModel
+from ..models.perceptual import Distance, Dists, Lpips
+from ..models.vgg_like import PerceptualDistance
 from ..similarity import WEIGHTS
+from .recipe import STRICT, Anchored
+
+
+class Seen(NamedTuple):
+    """What a loss may look at, in full precision. What a stage does not have is None."""
+
+    x: Tensor  # (B, 3, H, W) in [-1, 1]
+    x_hat: Tensor  # its reconstruction
+    z: Tensor | None = None  # (B, C_z, h, w) the latent of x
+    z_hat: Tensor | None = None  # the denoised one
+    coarse: Tensor | None = None  # (b, 3, H, W) D(z_c) of the first b pictures
 
 
 def luma(x: Tensor) -> Tensor:
@@ -36,7 +60,8 @@ def structure(x: Tensor, y: Tensor) -> Tensor:
         term = (2 * (xy - mean_x * mean_y) + c2) / (xx + yy - mean_x**2 - mean_y**2 + c2)
         if scale == len(WEIGHTS) - 1:
             term = term * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-        product = product * term.mean((1, 2, 3)).relu() ** weight
+        # Not of nothing: there the root has no gradient.
+        product = product * term.mean((1, 2, 3)).clamp_min(1e-4) ** weight
     return 1 - product.unflatten(0, (-1, 3)).mean(1)
 
 
@@ -83,38 +108,168 @@ def weave(x: Tensor, y: Tensor) -> Tensor:
     return (pattern - pattern.mean(1, keepdim=True)).square().mean((1, 2, 3))
 
 
-class Discriminator(nn.Module):
-    """(B, 3, H, W) in [-1, 1], condition (B, C_z, H/16, W/16) -> realism of each 16x16 patch (B, 1, H/16, W/16).
+def full_precision(x: Tensor) -> torch.autocast:
+    """Within it nothing runs in half precision, though the networks around it do."""
+    return torch.autocast(x.device.type, enabled=False)
 
-    A patch discriminator with spectral norm that sees the coarse latent as well (HiFiC, Mentzer et al., 2020).
+
+def squared(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error of each of a batch -> (B,)"""
+    return (x - y).square().flatten(1).mean(1)
+
+
+# Name in a recipe -> the loss of each picture, (B,) or of the first of them.
+LOSSES: dict[str, Callable[[Seen], Tensor]] = {
+    "mse": lambda seen: squared(seen.x_hat, seen.x),
+    "ms_ssim": lambda seen: structure(seen.x_hat, seen.x),
+    "detail": lambda seen: flatness(seen.x_hat, seen.x),
+    "weave": lambda seen: weave(seen.x_hat, seen.x),
+    "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
+    "relay": lambda seen: squared(seen.z_hat, seen.z),
+}
+
+
+class TowerDistance(nn.Module):
+    """Distance of two pictures (B, 3, H, W) in [-1, 1] in the patch features of the CLIP tower, in one random window -> (B,)."""
+
+    def __init__(self, model: CodecModel) -> None:
+        super().__init__()
+        self.model, self.side = [model], model.profile.thumb  # a list: the model is not a part of this
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        semantics = self.model[0].semantics
+        top, left = (int(torch.randint(length - self.side + 1, ())) for length in x.shape[2:])
+        window = ..., slice(top, top + self.side), slice(left, left + self.side)
+        a, b = (F.normalize(semantics.tower(semantics.normalised(part[window]))[1], dim=-1) for part in (x, y.detach()))
+        return (a - b).square().sum(-1).mean(1)
+
+
+class Texture(Distance):
+    """How unlike the deviations of VGG16's features are, in windows of 32 pixels and more: 1 - their similarity -> (B,).
+
+    It asks for as much texture of each kind as there was, not for the same (as Wasserstein distortion does, Qiu et al., 2024).
     """
 
-    def __init__(self, condition: int, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        self.network = Lpips("vgg16")
 
-        def layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
-            return nn.utils.parametrizations.spectral_norm(
-                nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2)
-            )
+    def features(self, x: Tensor) -> list[Tensor]:
+        return self.network.features(x)
 
-        self.picture = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            layer(12, width, 3, 1),
-            nn.LeakyReLU(0.2),
-            layer(width, 2 * width, 4, 2),
-            nn.LeakyReLU(0.2),
-            layer(2 * width, 4 * width, 4, 2),
-            nn.LeakyReLU(0.2),
-            layer(4 * width, 4 * width, 4, 2),
-            nn.LeakyReLU(0.2),
+    def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
+        total = torch.zeros(len(x[0]), device=x[0].device)
+        for stage, pair in enumerate(zip(x, y, strict=True)):
+            side = max(4, 32 >> stage)
+            ours, theirs = (deviation(part.float(), side) for part in pair)
+            small = 0.01 * theirs.mean((0, 2, 3), keepdim=True) + 1e-6
+            similarity = (2 * (ours * theirs + small * small).sqrt() + small) / (ours + theirs + 3 * small)
+            total = total + (1 - similarity).mean((1, 2, 3)) / len(x)
+        return total
+
+
+def deviation(x: Tensor, side: int) -> Tensor:
+    """Variance in windows of `side` positions, half of that apart: (B, C, H, W) -> (B, C, h, w)"""
+    mean = F.avg_pool2d(x, side, side // 2)
+    return (F.avg_pool2d(x * x, side, side // 2) - mean * mean).clamp_min(0)
+
+
+def perceptual(data: Path, model: nn.Module, stages: int) -> nn.Module:
+    """The network in DATA/perceptual; of a profile with a full-size CLIP the features of its tower, where there is none."""
+    path = next((data / "perceptual").glob("*.safetensors"), None)
+    if path:
+        return PerceptualDistance(path, stages)
+    if isinstance(model, CodecModel) and model.profile.bases:
+        return TowerDistance(model)
+    raise WeightsError(f"there is no network in {data / 'perceptual'}")
+
+
+# Name in a recipe -> a network of (x_hat, x) -> (B,). WeightsError if its weights are not at hand: then training does without.
+NETWORKS: dict[str, Callable[[Path, nn.Module, int], nn.Module]] = {
+    "perceptual": perceptual,
+    "lpips_alex": lambda data, model, stages: Lpips("alexnet"),
+    "lpips_vgg": lambda data, model, stages: Lpips("vgg16"),
+    "dists": lambda data, model, stages: Dists(),
+    "texture": lambda data, model, stages: Texture(),
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Term:
+    """How a loss is weighted: in a recipe a table, or the weight alone."""
+
+    weight: float | Anchored  # one, or one for each anchor lambda
+    every: int = 1  # steps: on the others it is left out
+    share: float = 1.0  # of the batch, one picture at least
+    start: float = 0.0  # from this share of the stage on
+    shift: int = (
+        0  # both pictures lose this many rows and columns, at a random side: a network's own grid must not show
+    )
+    stages: int = 5  # of the network `perceptual`
+
+
+Terms = dict[str, float | Anchored | Term]
+
+
+class Losses(nn.Module):
+    """All losses of a stage: Seen, anchors' weights of each picture (B, 5) -> their weighted sum, and the mean of each.
+
+    InputError if a name is not known. A network whose weights are not at hand is left out, which stderr is told in a line.
+    """
+
+    def __init__(self, terms: Terms, data: Path, model: nn.Module, compiled: bool = False) -> None:
+        super().__init__()
+        self.terms: dict[str, Term] = {}
+        self.functions = dict(LOSSES)
+        if compiled:
+            self.functions["ms_ssim"] = torch.compile(self.functions["ms_ssim"])
+        self.networks = nn.ModuleDict()
+        for name, value in terms.items():
+            term = value if isinstance(value, Term) else Term(weight=value)
+            if name not in LOSSES and name not in NETWORKS:
+                raise InputError(f"there is no loss {name}: known are {', '.join([*LOSSES, *NETWORKS])}")
+            if not torch.tensor(term.weight).any():
+                continue
+            if name in NETWORKS:
+                try:
+                    self.networks[name] = NETWORKS[name](data, model, term.stages)
+                except WeightsError as error:
+                    print(f"osdc: training goes on without the loss {name}: {error}", file=sys.stderr)
+                    continue
+            self.terms[name] = term
+
+    def forward(self, seen: Seen, anchors: Tensor | None, steps: int, done: float) -> tuple[Tensor, dict[str, Tensor]]:
+        total, record, known = seen.x_hat.new_zeros(()), {}, {}
+        for name, term in self.terms.items():
+            if done < term.start or steps % term.every:
+                continue
+            count = max(1, round(len(seen.x) * term.share))
+            part = Seen(*(value if value is None else value[:count] for value in seen))
+            if name in self.networks:  # in half precision, where the model is
+                values = self.between(name, part, term.shift, known).float()
+            else:
+                with full_precision(seen.x):
+                    values = self.functions[name](part)
+            weight = torch.as_tensor(term.weight, device=values.device)
+            if weight.ndim:
+                weight = anchors[: len(values)] @ weight
+            total = total + (weight * values).mean()
+            record[name] = values.detach()
+        return total, record
+
+    def between(self, name: str, seen: Seen, shift: int, known: dict) -> Tensor:
+        """known: the shifts, and the features of shifted pictures, of this batch; VGG16's serve LPIPS and texture alike."""
+        network = self.networks[name]
+        rows, columns = known.setdefault(shift, torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0))
+        x_hat, x = (
+            part[..., rows : part.shape[2] - shift + rows, columns : part.shape[3] - shift + columns]
+            for part in (seen.x_hat, seen.x)
         )
-        self.condition = layer(condition, width, 3, 1)
-        self.judge = nn.Sequential(layer(5 * width, 4 * width, 3, 1), nn.LeakyReLU(0.2), layer(4 * width, 1, 3, 1))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.judge(torch.cat([self.picture(x), self.condition(condition)], 1))
-
-
-def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's hinge loss (Lim and Ye, 2017)."""
-    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        if not isinstance(network, Distance):
+            return network(x_hat, x)
+        key = "vgg16" if name in ("lpips_vgg", "texture") else name, len(x), shift
+        if key not in known:
+            with torch.no_grad():
+                target = network.features(x)
+            known[key] = network.features(x_hat), target
+        return network.between(*known[key])

@@ -1,82 +1,90 @@
-"""The loop around a stage: time budget, learning rate, EMA, checkpoints that resume, a log of JSON lines."""
+"""The loop around a stage: time budget, learning rate, average, checkpoints that resume, a log of JSON lines.
+
+One loop serves both profiles: one process or, under `accelerate launch`, many; full or half precision; accumulated gradients.
+"""
 
 import json
 import math
-import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate.utils import broadcast, send_to_device
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-Step = Callable[[int], tuple[Tensor, dict[str, float]]]  # step number -> loss, things to log
+from .adversary import Adversary
+from .checkpoints import Learned, Whole
+from .recipe import Run
+
+EVERY = 50  # steps between two lines of the log
 
 
-def warm_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Exponential moving average whose decay rises from a quarter to `decay`: the first steps must not linger in it."""
+class Stage(nn.Module):
+    """What a Trainer trains: forward(batch) -> loss, and what to log: numbers, or tensors whose mean is logged.
 
-    @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        share = 1 - min(decay, (1 + float(count)) / (4 + float(count)))
-        torch._foreach_lerp_(averages, currents, share)
+    model: what learns, is averaged and is kept in checkpoints. beside: modules that belong to the checkpoint but not to the
+    model. The trainer says before each batch how many steps, and which share of the stage, lie behind.
+    """
 
-    return update
+    adversary: Adversary | None = None
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.steps, self.done = 0, 0.0
+
+    def batches(self, seed: int) -> Iterator[Any]:
+        """Endless; seed: of this process, from this step on."""
+        raise NotImplementedError
+
+    def beside(self) -> dict[str, nn.Module]:
+        return {"discriminator": self.adversary.discriminator} if self.adversary else {}
+
+    def told(self) -> dict[str, float]:
+        """What a line of the log says beside the means."""
+        return {}
 
 
 class Trainer:
-    """Trains `model` with `step` for `minutes` of wall time (checkpointed time counts) or `steps` steps.
+    """Trains `stage.model` for `run.minutes` of wall time (time before the checkpoint counts) or `run.steps` steps.
 
-    The checkpoint `out/<stage>.pt` holds model, EMA, optimizer, extra state, steps and seconds; a run that finds it goes
-    on from there. `out/<stage>.jsonl` gets a line every `every` steps.
+    The checkpoint `out/<name>.pt` holds model, average, optimizer, what belongs beside, steps and seconds; a run that finds it
+    goes on from there. `out/<name>.jsonl` gets a line every 50 steps.
     """
 
-    def __init__(
-        self,
-        stage: str,
-        out: Path,
-        model: nn.Module,
-        accelerator: Accelerator,
-        config: dict,
-        decay: float = 0.9999,
-        extra: nn.Module | None = None,
-    ) -> None:
-        self.stage, self.out, self.accelerator, self.peak = stage, out, accelerator, config["learning_rate"]
-        self.model, self.extra = model, extra
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                factors = [f for part, f in config.get("rate_factors", {}).items() if name.startswith(f"{part}.")]
-                groups.setdefault(factors[0] if factors else 1.0, []).append(parameter)
+    def __init__(self, name: str, run: Run, stage: Stage) -> None:
+        self.name, self.stage, self.run, self.recipe = name, stage, run, run.recipe
+        stage.to(run.accelerator.device)
+        self.kept = (Learned if run.profile.bases else Whole)(stage.model, run.recipe.decay)
         self.optimizer = torch.optim.AdamW(
-            [{"params": parameters, "factor": factor} for factor, parameters in groups.items()],
-            self.peak, betas=(0.9, 0.99), weight_decay=config["weight_decay"], fused=True,
+            groups(stage.model, run.recipe.rate_factors), run.recipe.learning_rate, betas=(0.9, 0.99),
+            weight_decay=run.recipe.weight_decay, fused=True,
         )  # fmt: skip
-        self.average = AveragedModel(model, multi_avg_fn=warm_average(decay), use_buffers=True)
-        self.steps, self.seconds, self.done = 0, 0.0, 0.0
+        self.beside = nn.ModuleDict(stage.beside()).to(run.accelerator.device)
+        self.steps, self.seconds = 0, 0.0
         if self.path.exists():
-            state = torch.load(self.path, map_location=accelerator.device, weights_only=True)
-            model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if extra is not None:
-                extra.load_state_dict(state["extra"])
-            self.steps, self.seconds = state["steps"], state["seconds"]
+            self.resume(torch.load(self.path, map_location=run.accelerator.device, weights_only=True))
 
     @property
-    def path(self) -> Path:
-        return self.out / f"{self.stage}.pt"
+    def path(self):
+        return self.run.out / f"{self.name}.pt"
+
+    def resume(self, state: dict) -> None:
+        self.kept.load(state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.beside.load_state_dict(state["extra"], strict=False)  # a discriminator may be new, or gone
+        if self.stage.adversary and state.get("adversary"):
+            self.stage.adversary.optimizer.load_state_dict(state["adversary"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
 
     def save(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+        if not self.run.accelerator.is_main_process:
+            return
+        state = self.kept.state() | {
             "optimizer": self.optimizer.state_dict(),
-            "extra": self.extra.state_dict() if self.extra is not None else {},
+            "extra": self.beside.state_dict(),
+            "adversary": self.stage.adversary.optimizer.state_dict() if self.stage.adversary else {},
             "steps": self.steps,
             "seconds": self.seconds,
         }
@@ -85,40 +93,78 @@ class Trainer:
         partial.replace(self.path)
 
     def log(self, record: dict) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        with open(self.out / f"{self.stage}.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        if self.run.accelerator.is_main_process:
+            with open(self.path.with_suffix(".jsonl"), "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
 
-    def run(
-        self, step: Step, minutes: float, steps: int | None = None, every: int = 50, save_seconds: float = 240
-    ) -> nn.Module:
+    def share(self) -> float:
+        """Which share of the stage lies behind; all processes have the same, so that they stop at the same step."""
+        steps, minutes = self.run.steps, self.run.minutes
+        share = self.steps / steps if steps else self.seconds / max(minutes * 60, 1e-9) if steps is None else 1.0
+        if self.run.accelerator.num_processes > 1:
+            share = broadcast(torch.tensor(share, device=self.run.accelerator.device)).item()
+        return share
+
+    def train(self) -> nn.Module:
         """Returns the averaged model."""
-        budget, saved, since = minutes * 60, self.seconds, time.monotonic() - self.seconds
-        values: dict[str, list[float]] = {}
-        while (self.steps < steps) if steps is not None else (self.seconds < budget):
-            self.done = (
-                self.steps / steps if steps is not None else self.seconds / budget
-            )  # share of the stage behind us
-            rate = self.peak * min(1, (self.steps + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * self.done)))
+        accelerator, stage, recipe = self.run.accelerator, self.stage, self.recipe
+        # Every process and every resumption draws other crops and noise.
+        seed = 1000 * self.steps + accelerator.process_index
+        torch.manual_seed(seed)
+        batches, parameters = stage.batches(seed), [p for group in self.optimizer.param_groups for p in group["params"]]
+        accelerator.gradient_accumulation_steps, accelerator.step = (
+            recipe.accumulate,
+            0,
+        )  # stages accumulate differently
+        prepared, optimizer = accelerator.prepare(stage, self.optimizer)
+        values: dict[str, list[Tensor]] = {}
+        saved, since = self.seconds, time.monotonic() - self.seconds
+        while (done := self.share()) < 1:
+            fall = 0.02 + 0.49 * (1 + math.cos(math.pi * done))
+            rate = recipe.learning_rate * min(1, (self.steps + 1) / recipe.warmup) * fall
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            loss, record = step(self.steps)
-            self.optimizer.zero_grad(set_to_none=True)
-            self.accelerator.backward(loss)
-            norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
-            if norm.isfinite():  # one bad batch must not end a run of hours
-                self.optimizer.step()
-                self.average.update_parameters(self.model)
-            self.steps += 1
-            self.seconds = time.monotonic() - since
-            for key, value in (record | {"loss": loss.item(), "gradient": norm.item()}).items():
-                values.setdefault(key, []).append(value)
-            if self.steps % every == 0:
-                means = {key: round(statistics.fmean(seen), 5) for key, seen in values.items()}
-                self.log({"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)} | means)
+            stage.steps, stage.done = self.steps, done
+            for _ in range(recipe.accumulate):
+                batch = send_to_device(next(batches), accelerator.device)
+                with accelerator.accumulate(prepared):
+                    loss, record = prepared(batch)
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        norm = accelerator.clip_grad_norm_(parameters, 1.0)
+                        if not norm.isfinite():  # one bad batch must not end a run of days
+                            optimizer.zero_grad()
+                    optimizer.step()
+                    optimizer.zero_grad()
+                if stage.adversary:
+                    record = record | stage.adversary.learn(recipe.accumulate)
+                for key, value in (record | {"loss": loss}).items():
+                    values.setdefault(key, []).append(torch.as_tensor(value).detach().float().mean())
+            if stage.adversary:
+                stage.adversary.step(accelerator)
+            if norm.isfinite():
+                self.kept.update()
+            values.setdefault("gradient", []).append(norm.detach().float())
+            self.steps, self.seconds = self.steps + 1, time.monotonic() - since
+            if self.steps % EVERY == 0 or self.steps == self.run.steps:
+                means = {key: round(torch.stack(seen).mean().item(), 5) for key, seen in values.items()}
+                line = {"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)}
+                self.log(line | means | stage.told())
                 values.clear()
-            if self.seconds - saved > save_seconds:
+            if self.seconds - saved > 60 * recipe.save_minutes:
                 self.save()
                 saved = self.seconds
         self.save()
-        return self.average.module
+        accelerator.wait_for_everyone()
+        accelerator.free_memory()
+        return self.kept.averaged()
+
+
+def groups(model: nn.Module, factors: dict[str, float]) -> list[dict]:
+    """The trained parameters by the factor of their learning rate. factors: part of the model -> factor."""
+    found: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = next((value for part, value in factors.items() if name.startswith(f"{part}.")), 1.0)
+            found.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in found.items()]

@@ -15,13 +15,13 @@ import { ROOT } from "./vectors";
 const PYTHON = process.env.PYTHON ?? "python3";
 const REPEATS = 5;
 
-// The picture of `python -m osdcodec.evaluation.benchmark`; prints processor seconds of decoding it, and of its symbols.
+// The picture of `python -m osdcodec.checks.budgets`; prints processor seconds of decoding it, and of its symbols.
 const SCRIPT = `
 import json, sys, time
 from osdcodec import container, weights
 from osdcodec.codec import Decoder, Encoder, decode_symbols
 from osdcodec.entropy.prior import Prior
-from osdcodec.evaluation.benchmark import rendered
+from osdcodec.evaluation.timing import rendered
 from osdcodec.tiles import MARGINS
 encoder = Encoder(device="cpu")
 for width, height in ((768, 512), (3840, 2160)):

@@ -1,0 +1,197 @@
+"""Checks every conformance vector: `python -m osdcodec.checks.conformance`.
+
+A folder of spec/vectors holds .osd files, the pictures they decode to, and vectors.json: the SHA-256 of each file's
+symbols and how far the pixels may be away. `conformance` has its own weights and stays as it is for ever, and so do
+`progressive`, which borrows them and has files that are cut or damaged too, and `symbols`, which has weights without networks,
+hence no pictures, and damaged files; `embedded` is made with the weights in the package, anew with every revision: `--renew`.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from .. import container, weights
+from ..codec import Decoder, Encoder, decode_symbols
+from ..entropy.prior import Prior
+from ..errors import FormatError, OsdError
+from ..image import open_image
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "spec" / "vectors"
+MANIFEST = "vectors.json"
+# Of decoded pixels in float32, 0 .. 255, with seed 0 and detail 1. Another runtime or processor moves a pixel by a rounding.
+TOLERANCE = {"rmse": 0.5, "peak": 3}
+
+Vector = tuple[str, str, bytes]  # name, what it is for, the file
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found of one vector."""
+
+    name: str
+    what: str
+    size: str
+    bytes: int
+    package: bool  # symbols are those listed, as the package decodes them
+    reference: bool  # and as spec/reference.py does
+    rmse: float | None  # None if there is no picture
+    peak: int | None
+    within: bool  # the picture's tolerances
+
+    @property
+    def good(self) -> bool:
+        return self.package and self.reference and self.within
+
+
+def reference() -> ModuleType:
+    """spec/reference.py."""
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "spec" / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def check(folder: Path, device: str = "cpu") -> list[Result]:
+    """Every vector of a folder through the package, through spec/reference.py, and to pixels."""
+    listed = json.loads((folder / MANIFEST).read_text("utf-8"))
+    directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
+    decoder, plain = Decoder(device, directory), reference()
+    model = weights.load(listed["profile"], directory)
+    prior, tensors = Prior(model.tensors, model.profile), plain.read_safetensors(model.path.read_bytes())
+    read = container.unpack_prefix if partial else container.unpack
+    results = []
+    for vector in listed["vectors"]:
+        data = (folder / f"{vector['name']}.osd").read_bytes()
+        osd = read(data)
+        symbols = decode_symbols(osd, prior, model.profile)
+        rmse, peak = None, None
+        if "rmse" in listed:
+            picture = decoder.decode(data, partial=partial)
+            rmse, peak = distance(picture, open_image(folder / f"{vector['name']}.png"))
+        results.append(
+            Result(
+                vector["name"],
+                vector["what"],
+                f"{osd.width}x{osd.height}",
+                len(data),
+                symbols.digest() == vector["symbols"],
+                plain.digest(plain.decode(tensors, data, partial)) == vector["symbols"],
+                rmse,
+                peak,
+                rmse is None or (rmse <= listed["rmse"] and peak <= listed["peak"]),
+            )
+        )
+    for vector in listed.get("refused", []):
+        data = (folder / f"{vector['name']}.osd").read_bytes()
+        ours = _refuses(FormatError, lambda data=data: decode_symbols(read(data), prior, model.profile))
+        theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data, partial))
+        results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
+    return results
+
+
+def _refuses(error: type[Exception], decode: Callable[[], object]) -> bool:
+    try:
+        decode()
+    except error:
+        return True
+    return False
+
+
+def distance(picture: Image.Image, other: Image.Image) -> tuple[float, int]:
+    """Root of the mean squared difference and largest difference of two pictures' colours, 0 .. 255; alpha aside."""
+    a, b = (np.asarray(p.convert("RGB"), np.int32) for p in (picture, other))
+    if a.shape != b.shape:
+        return float("inf"), 255
+    return float(np.sqrt(np.square(a - b).mean())), int(np.abs(a - b).max())
+
+
+def write(
+    folder: Path,
+    profile: str,
+    vectors: list[Vector],
+    weights_dir: str | Path | None = None,
+    refused: Sequence[Vector] = (),
+    **listed: object,
+) -> None:
+    """Writes the files, what they decode to, and the list of them; listed: what else vectors.json is to say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = bool(listed.get("partial"))
+    model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
+    prior, read = Prior(model.tensors, model.profile), container.unpack_prefix if partial else container.unpack
+    for name, what, data in vectors:
+        (folder / f"{name}.osd").write_bytes(data)
+        decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)
+        symbols = decode_symbols(read(data), prior, model.profile)
+        entries.append({"name": name, "what": what, "symbols": symbols.digest()})
+    for name, _, data in refused:
+        (folder / f"{name}.osd").write_bytes(data)
+    manifest = {"profile": profile} | listed | TOLERANCE | {"vectors": entries}
+    if refused:
+        manifest["refused"] = [{"name": name, "what": what} for name, what, _ in refused]
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = None) -> None:
+    """The four vectors of the embedded weights, made anew; a release calls this."""
+    astronaut, chelsea, coffee = (open_image(path) for path in sorted((ROOT / "examples").glob("*.png")))
+    chosen = [
+        ("astronaut", "64x64, λ = 1", astronaut.resize((64, 64)), 1.0),
+        ("chelsea", "an odd size, λ = 0.1", chelsea.resize((75, 51)), 0.1),
+        ("coffee", "λ = 2", coffee.resize((96, 64)), 2.0),
+        ("one-pixel", "1x1, λ = 0.37", coffee.resize((1, 1)), 0.37),
+    ]
+    encoder = Encoder(device="cpu", weights_dir=weights_dir)
+    vectors = [(name, what, encoder.encode(picture, lmbda)) for name, what, picture, lmbda in chosen]
+    write(folder, encoder.profile.name, vectors, weights_dir)
+
+
+def _weights_dir(folder: Path, listed: dict) -> Path | None:
+    """Of the vectors of this folder; None for the weights in the package."""
+    owner = folder.parent / listed["weights"] if "weights" in listed else folder
+    return owner if (owner / weights.REGISTRY).exists() else None
+
+
+def table(results: list[Result]) -> Table:
+    view = Table("vector", "for", "size", "bytes", "symbols", "reference.py", "RMSE", "peak")
+    for r in results:
+        said = ["equal" if equal else "[red]DIFFER[/red]" for equal in (r.package, r.reference)]
+        pixels = ["", ""] if r.rmse is None else [f"{r.rmse:.3f}", str(r.peak)]
+        if not r.within:
+            pixels = [f"[red]{pixel}[/red]" for pixel in pixels]
+        view.add_row(r.name, r.what, r.size, str(r.bytes), *said, *pixels)
+    return view
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.checks.conformance", description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="*", help=f"(default: those of {VECTORS})")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--renew", action="store_true", help="make the vectors of the embedded weights anew, and stop")
+    options = parser.parse_args(arguments)
+    if options.renew:
+        return renew()
+    bad = 0
+    for folder in options.folders or sorted(path.parent for path in VECTORS.glob(f"*/{MANIFEST}")):
+        try:
+            results = check(folder, options.device)
+        except OsdError as error:
+            sys.exit(f"{folder}: {error}")
+        print(folder.name)
+        Console(width=None if sys.stdout.isatty() else 120).print(table(results))
+        bad += sum(not result.good for result in results)
+    sys.exit(f"{bad} vectors failed" if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

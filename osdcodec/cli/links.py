@@ -1,0 +1,209 @@
+"""`osdc split` and `osdc join`: files through links that carry short packets and lose some."""
+
+import json
+import re
+import sys
+from pathlib import PurePath
+from typing import Annotated
+
+import typer
+
+from .. import files, urls
+from ..container import MAX_PIXELS, unpack_prefix
+from ..errors import InputError, OutputError, label, printable
+from .shared import MaxPixels, Overwrite, examples, reporting
+
+app = typer.Typer()
+
+Json = Annotated[bool, typer.Option("--json", help="Say what was done as a JSON object on stderr.")]
+
+
+def _share(value: str | None) -> float:
+    """25% or 0.25 -> repair packets per piece."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value or "0")
+    if not found or (share := float(found[1]) / (100 if found[2] else 1)) > 100:
+        raise typer.BadParameter(f"{value} is no share; give so many repair packets per hundred pieces: 25%")
+    return share
+
+
+def _size(packet: int | None, link: str | None, text: bool) -> int:
+    """Bytes of a packet."""
+    from ..links.packet import bytes_of_text
+    from ..links.transfer import SMALLEST
+
+    if (packet is None) == (link is None):
+        raise typer.BadParameter("give one of --packet and --link")
+    most = link_of(link).packet if link else packet
+    size = bytes_of_text(most) if text else most
+    if size < SMALLEST:
+        least = -(-SMALLEST * 4 // 3) if text else SMALLEST
+        raise typer.BadParameter(f"a packet needs {least} {'characters' if text else 'bytes'} or more, not {most}")
+    return size
+
+
+def link_of(name: str):
+    """A link of links.toml."""
+    from ..links.airtime import links
+
+    if name not in links():
+        raise typer.BadParameter(f"{name} is no link known here; choose of {', '.join(links())}")
+    return links()[name]
+
+
+def links_of(names: list[str] | None, bits_per_second: float | None, packet: int | None, overhead: int) -> list:
+    """The links that `osdc info` is asked about."""
+    from ..links.airtime import custom, links
+
+    if (bits_per_second is None) != (packet is None):
+        raise typer.BadParameter("--bits-per-second and --packet go together")
+    chosen = [link for name in names or () for link in (links().values() if name == "all" else [link_of(name)])]
+    if bits_per_second is not None:
+        try:
+            chosen.append(custom(bits_per_second, packet, overhead))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return chosen
+
+
+@app.command(
+    epilog=examples(
+        "osdc split photo.osd --packet 200 -o packets",
+        "osdc split photo.osd --link lora-longfast --repair 25% -o repaired",
+        "osdc split photo.osd --packet 160 --text > lines.txt",
+        "osdc split - --packet 200 < photo.osd | osdc join - > copy.osd",
+    )
+)
+def split(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="Folder for the packets; with --text a file; or - for stdout.")
+    ] = files.STREAM,
+    packet: Annotated[
+        int | None, typer.Option(min=1, help="Bytes of a packet at most; with --text characters.")
+    ] = None,
+    link: Annotated[str | None, typer.Option(metavar="NAME", help="Packets as this link takes them.")] = None,
+    repair: Annotated[str | None, typer.Option(metavar="SHARE", help="Add so many repair packets: 25%.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="A line of letters and digits for each packet.")] = False,
+    as_json: Json = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    overwrite: Overwrite = None,
+) -> None:
+    """Split an .osd file into packets for a link that carries short ones and may lose some."""
+    with reporting(source):
+        size, share = _size(packet, link, text), _share(repair)
+        from ..links.packet import to_stream, to_text
+        from ..links.transfer import split as packets_of
+
+        data = files.read_input(source)
+        unpack_prefix(data, max_pixels)  # what is no .osd file is worth no airtime
+        packets, replace = packets_of(data, size, share), overwrite is not False
+        if text:
+            lines = "".join(f"{to_text(packet)}\n" for packet in packets)
+            files.write_output(output, lines.encode("ascii"), replace)
+        elif files.is_stream(output):
+            files.check_output(output)
+            files.write_output(output, to_stream(packets), replace)
+        else:
+            stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem
+            names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
+            if not replace and (there := next(filter(files.exists, names), None)):
+                raise OutputError(f"{there}: exists; name another folder with -o, or replace it by --overwrite")
+            _make_folder(output)
+            for name, content in zip(names, packets, strict=True):
+                files.write_output(name, content, replace)
+        pieces = sum(content[0] & 0x0F < 2 for content in packets)
+        told = {
+            "file": source,
+            "packets": len(packets),
+            "pieces": pieces,
+            "repair": len(packets) - pieces,
+            "largest": max(map(len, packets)),
+        }
+        line = f"{label(source)}: {pieces:,} pieces"
+        line += f" and {told['repair']:,} for repair" if told["repair"] else ""
+        _tell(told, f"{line}, packets of at most {told['largest']} bytes", as_json)
+
+
+@app.command(
+    epilog=examples(
+        "osdc join packets -o joined.osd",
+        "osdc join packets/*.osdp -o joined.osd --partial",
+        "osdc join lines.txt > joined.osd",
+    )
+)
+def join(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Packets, folders of them, lines of text, streams, or -.")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="The .osd file, or - for stdout.")] = files.STREAM,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the beginning that has arrived, for osdc decode --partial.")
+    ] = False,
+    file_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Which file, if packets are mixed.")] = None,
+    as_json: Json = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    overwrite: Overwrite = None,
+) -> None:
+    """Join packets, in any order, into the .osd file that they come from."""
+    with reporting():
+        from ..links.packet import candidates
+        from ..links.transfer import arrivals
+
+        files.check_output(output, overwrite is not False)
+        found = arrivals(packet for name in _inputs(sources) for packet in candidates(files.read_input(name)))
+        transfer = found.only(file_id)
+        whole = transfer.whole()
+        data = transfer.beginning() if whole is None else whole
+        arrived = f"{len(transfer.pieces):,} of {transfer.count:,} pieces"
+        arrived += f" and {len(transfer.repairs):,} for repair" if transfer.repairs else ""
+        left = "".join(f"; {what}" for what in (_duplicates(transfer.duplicates), found.left_out()) if what)
+        if whole is None and not partial:
+            more = f"{transfer.lacking:,} more {'is' if transfer.lacking == 1 else 'are'} needed"
+            beginning = f"; --partial writes the first {len(data):,} bytes" if data else ""
+            raise InputError(f"file {transfer.name}: {arrived} have arrived, {more}{beginning}{left}")
+        if whole is None:
+            if not data:
+                raise InputError(f"file {transfer.name}: {arrived} have arrived, but not the first one{left}")
+            unpack_prefix(data, max_pixels)  # else nothing of it could be shown
+        files.write_output(output, data, overwrite is not False)
+        told = {
+            "id": transfer.name,
+            "whole": whole is not None,
+            "bytes": len(data),
+            "of_bytes": transfer.length,
+            "pieces": len(transfer.pieces),
+            "of_pieces": transfer.count,
+            "repair": len(transfer.repairs),
+            "duplicates": transfer.duplicates,
+            "damaged": found.damaged,
+            "strangers": found.strangers,
+        }
+        made = "the whole file, " if whole is not None else f"the first {len(data):,} of "
+        _tell(told, f"{made}{transfer.length:,} bytes, from {arrived}{left}", as_json)
+
+
+def _duplicates(count: int) -> str:
+    return f"{count} came again" if count else ""
+
+
+def _inputs(sources: list[str]) -> list[str]:
+    """Files that were named, and those in folders that were named, in the order of their names."""
+    found = []
+    for source in sources:
+        if not files.is_stream(source) and urls.is_folder(source):
+            within = sorted(name for name in urls.walk(source) if "/" not in name and not name.startswith("."))
+            found += [urls.join(source, name) for name in within]
+        else:
+            found.append(source)
+    return found
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        urls.make_folder(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o") from error
+
+
+def _tell(told: dict, line: str, as_json: bool) -> None:
+    print(json.dumps(told) if as_json else f"osdc: {printable(line)}", file=sys.stderr)

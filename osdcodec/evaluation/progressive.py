@@ -1,0 +1,106 @@
+"""What a share of a progressive file's bytes shows: `python -m osdcodec.evaluation.progressive FOLDER`.
+
+Prints the README's table, as Markdown: means over the pictures of a folder, at each share of the bytes that the whole
+progressive file of the same picture has. Beside it stands what a file does that was made for so many bytes and needs all
+of them, of osdc and of JPEG 2000; and what the progressive order costs.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, features
+
+from .. import container
+from ..codec import Decoder, Encoder, decode_symbols
+from ..errors import FormatError, TargetError
+from ..image import open_image
+from ..target import Target
+from .metrics import METRICS, Meter
+from .rivals import jpeg2000_within
+
+SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
+SHOWN = ("psnr", "ms_ssim", "lpips")
+Values = dict[str, float | None]
+
+
+def cut(original: Image.Image, encoder: Encoder, decoder: Decoder, meter: Meter, lmbda: float) -> dict[str, list]:
+    """Row of the table -> bytes, and for each share its metrics; None where no picture comes of it."""
+    whole = encoder.encode(original, lmbda, progressive=True)
+    plain = encoder.encode(original, lmbda)
+    rows = defaultdict(list)
+
+    def measured(decode) -> Values | None:
+        try:
+            return meter(original, decode().convert("RGB"))
+        except (FormatError, TargetError):
+            return None
+
+    for share in SHARES:
+        size = round(share * len(whole))
+        rows["progressive, cut there"].append(measured(lambda size=size: decoder.decode(whole[:size], partial=True)))
+        rows["a plain .osd of so many bytes"].append(
+            measured(lambda size=size: decoder.decode(encoder.encode(original, target=Target(max_bytes=size))))
+        )
+        if features.check("jpg_2000"):
+            found = jpeg2000_within(original, size)
+            decoded = measured(lambda found=found: found.coding.decode(found.data, original.size))
+            rows["JPEG 2000 of so many bytes"].append(decoded if found.within else None)
+    seconds = [decoding_seconds(data, encoder) for data in (plain, whole)]
+    return {
+        "bytes": [len(plain), len(whole)],
+        "seconds": seconds,
+        "whole": [measured(lambda: decoder.decode(plain))],
+        **rows,
+    }
+
+
+def decoding_seconds(data: bytes, encoder: Encoder) -> float:
+    """Processor time from a file to its symbols, the shortest of three."""
+    osd, times = container.unpack(data), []
+    for _ in range(3):
+        start = time.process_time()
+        decode_symbols(osd, encoder.prior, encoder.profile)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def mean(values: list[Values | None]) -> str:
+    """Metrics one behind the other; a dash where a picture has none."""
+    if not values or None in values:
+        return "–"
+    shown = [name for name in SHOWN if values[0].get(name) is not None]
+    return " / ".join(METRICS[name].text(float(np.mean([value[name] for value in values]))) for name in shown)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.progressive", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--lambda", dest="lmbda", type=float, default=0.5)
+    parser.add_argument("--limit", type=int, default=None, help="take so many pictures only, evenly spaced")
+    parser.add_argument("--weights-dir", type=Path)
+    options = parser.parse_args(arguments)
+    paths = sorted(options.folder.glob("*.png"))
+    paths = paths[:: max(1, len(paths) // (options.limit or len(paths) or 1))][: options.limit]
+    encoder, decoder = Encoder(device="cpu", weights_dir=options.weights_dir), Decoder("cpu", options.weights_dir)
+    meter = Meter()
+    meter.compute = {name: compute for name, compute in meter.compute.items() if name in SHOWN}
+    results = [cut(open_image(path), encoder, decoder, meter, options.lmbda) for path in paths]
+
+    measures = " / ".join(METRICS[name].label for name in SHOWN if name in meter.compute)
+    print(f"λ = {options.lmbda:g}, {len(paths)} pictures, {measures}:\n")
+    print(f"| share of the bytes | {' | '.join(f'{share:.0%}' for share in SHARES)} |")
+    print("| --- |" + " --- |" * len(SHARES))
+    for row in [name for name in results[0] if name not in ("bytes", "seconds", "whole")]:
+        columns = zip(*(result[row] for result in results), strict=True)
+        print(f"| {row} | {' | '.join(mean(list(column)) for column in columns)} |")
+    plain, whole = np.mean([result["bytes"] for result in results], 0)
+    print(
+        f"\nplain {plain:.0f} bytes, {mean([result['whole'][0] for result in results])}; progressive {whole:.0f} bytes"
+    )
+
+
+if __name__ == "__main__":
+    main()

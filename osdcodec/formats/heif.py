@@ -1,0 +1,86 @@
+"""HEIC and AVIF: the package that reads the one, and what both say of their colours."""
+
+import io
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+from PIL import Image
+
+from ..errors import InputError
+from ..extras import available
+
+SUFFIXES = (".heic", ".heif", ".hif")
+_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"heif")
+_AVIF = (b"avif", b"avis")
+
+
+def is_heic(data: bytes) -> bool:
+    if data[4:8] != b"ftyp":
+        return False
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    named = {brands[i : i + 4] for i in range(0, len(brands), 4) if i != 4}
+    return not named & set(_AVIF) and bool(named & set(_BRANDS))
+
+
+def open_heic(data: bytes, name: str, judge: Callable) -> Image.Image:
+    """The picture, its info as Pillow has them; its rotation is done. InputError without the package, or damaged."""
+    if not available("pillow_heif"):
+        raise InputError(f"{name}: HEIC needs the package pillow-heif: pip install 'osdc[heic]', or save it as JPEG")
+    import pillow_heif
+
+    try:
+        file = pillow_heif.open_heif(io.BytesIO(data))  # decodes nothing yet
+        (width, height), several = file.size, len(file) > 1
+        judge(SimpleNamespace(width=width, height=height, size=file.size, format="HEIF", is_animated=several))
+        return file.to_pillow()
+    except (ValueError, RuntimeError, OSError, EOFError, SyntaxError) as error:
+        raise InputError(f"{name}: a damaged or unusual HEIC picture ({error}); save it anew as JPEG") from error
+
+
+def colour_code(data: bytes) -> bytes | None:
+    """Primaries, transfer and matrix of the main picture, a byte each as in PNG's cICP; None if there are none."""
+    try:
+        return _colour_code(data)
+    except (IndexError, KeyError, StopIteration):  # whether the file is damaged is not judged here
+        return None
+
+
+def _colour_code(data: bytes) -> bytes | None:
+    meta = next(body for kind, body in _boxes(data) if kind == b"meta")[4:]
+    inside = dict(_boxes(meta))
+    version, rest = inside[b"pitm"][0], inside[b"pitm"][4:]
+    main = int.from_bytes(rest[: 4 if version else 2], "big")
+    properties = dict(_boxes(inside.get(b"iprp", b"")))
+    listed = [(kind, body) for kind, body in _boxes(properties.get(b"ipco", b""))]
+    for index in _associated(properties.get(b"ipma", b""), main):
+        kind, body = listed[index - 1] if 0 < index <= len(listed) else (b"", b"")
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
+            return bytes([body[5], body[7], body[9]])
+    return None
+
+
+def _associated(body: bytes, item: int) -> Iterator[int]:
+    """Indices of the properties of an item, from 1."""
+    version, flags, count, at = body[0], body[3], int.from_bytes(body[4:8], "big"), 8
+    for _ in range(count):
+        width = 4 if version else 2
+        this, at = int.from_bytes(body[at : at + width], "big"), at + width
+        number, at = body[at], at + 1
+        for _ in range(number):
+            size = 2 if flags & 1 else 1
+            index, at = int.from_bytes(body[at : at + size], "big") & (0x7FFF if flags & 1 else 0x7F), at + size
+            if this == item:
+                yield index
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(data):
+        size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        end = len(data) if size == 0 else at + size
+        if end < at + head:
+            return
+        yield kind, data[at + head : end]
+        at = end

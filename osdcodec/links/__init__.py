@@ -1,0 +1,6 @@
+"""Files over links that carry short packets, slowly, and lose some: spec/packets-1.md is the normative text.
+
+packet    one packet: bytes <-> fields, binary or as a line of text
+transfer  a file -> packets, and what has arrived of them -> the file or its beginning
+airtime   how long packets take on links that people have
+"""

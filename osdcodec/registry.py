@@ -1,0 +1,71 @@
+"""weights.toml: which lists of models there are, and what they hold. The only reader of these files; standard library only.
+
+A folder that `weights_dir` or OSDC_WEIGHTS names may hold a list of its own, which goes first; then comes ours.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from .errors import WeightsError
+
+NAME = "weights.toml"
+VARIABLE = "OSDC_WEIGHTS"
+NEEDED = "profile", "file", "model_id", "sha256"  # texts that every model has
+_PACKAGE = Path(__file__).parent
+
+
+def folder(weights_dir: str | Path | None) -> Path | None:
+    """The folder of weights that the user named, None if there is none."""
+    named = weights_dir or os.environ.get(VARIABLE)
+    return Path(named) if named else None
+
+
+def installed(registry: str | Path | None = None) -> Path:
+    """Our own list, or `registry` in its place. WeightsError if it is missing."""
+    for path in _places(registry):
+        if path.is_file():
+            return path
+    raise WeightsError(
+        f"{_places(registry)[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir"
+    )
+
+
+def lists(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[Path]:
+    """Every list at hand, in order of precedence."""
+    named, found = folder(weights_dir), []
+    if named and (named / NAME).is_file():
+        found.append(named / NAME)
+    return found + [path for path in _places(registry) if path.is_file()][:1]
+
+
+def _places(registry: str | Path | None) -> list[Path]:
+    # An editable install has the list at the root of the source tree only.
+    return [Path(registry)] if registry else [_PACKAGE / NAME, _PACKAGE.parent / NAME]
+
+
+def models(path: Path) -> list[dict[str, Any]]:
+    """The models of a list. WeightsError if it cannot be read or an entry lacks something."""
+    told = _tables(path, "models")
+    try:
+        listed = told.get("model", []) if "component" in told else told["model"]
+        for model in listed:
+            for key in NEEDED:
+                if not isinstance(model[key], str):
+                    raise TypeError(f"{key} is not a text")
+    except (KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is not a list of models: {error}") from error
+    return listed
+
+
+def components(path: Path) -> list[dict[str, Any]]:
+    """The base models of a list, as they stand there. WeightsError if it cannot be read."""
+    return _tables(path, "components").get("component", [])
+
+
+def _tables(path: Path, wanted: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a list of {wanted}: {error}") from error

@@ -1,0 +1,1 @@
+"""A trained model -> one weights file, and the weights.toml that lists it."""

@@ -1,0 +1,126 @@
+"""What a stage is told: its table of the recipe, checked before the first step, and the run that it belongs to.
+
+A recipe is a TOML file with one table for each stage. What a table may hold stands in the stage's own dataclass; a key that is
+not there, a missing one and a value of the wrong kind are errors that name them.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from accelerate import Accelerator
+from annotated_types import Len
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ..errors import InputError
+from ..profile import ANCHORS, Profile
+
+STRICT = ConfigDict(extra="forbid")
+UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not known
+Anchored = Annotated[list[float], Len(len(ANCHORS), len(ANCHORS))]  # a number for each anchor lambda, 2 first
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Plain:
+    """The recipe of a stage without anything to say, and what all others may say too."""
+
+    minutes: float = 0.0  # of wall time, unless the command line says otherwise
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Schedule(Plain):
+    """What the Trainer needs to know. Learning rates fall on a half cosine over the stage."""
+
+    learning_rate: float
+    rate_factors: dict[str, float] = dataclasses.field(
+        default_factory=dict
+    )  # part of the model -> of the learning rate
+    weight_decay: float = 0.0
+    warmup: int = 100  # steps over which the learning rate rises
+    decay: float = 0.9999  # of the average of the weights
+    accumulate: int = 1  # batches whose gradients make one step
+    save_minutes: float = 4.0  # between checkpoints
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Layers:
+    """The table [profile]: residual blocks at each scale, in place of those of the profile; new ones are born as nothing."""
+
+    transform_layers: tuple[int, ...] | None = None
+    encoder_layers: tuple[int, ...] | None = None
+    decoder_layers: tuple[int, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One stage of a training. recipe: of the class that the stage names; data: see data.py; out: folder of its checkpoints."""
+
+    profile: Profile
+    recipe: Any
+    data: Path
+    out: Path
+    accelerator: Accelerator
+    minutes: float = 0.0
+    steps: int | None = None  # in place of the minutes
+    compiled: bool = False
+    keep_symbols: Path | None = None  # weights file whose integers the export carries over
+
+
+class Entry(NamedTuple):
+    """A stage of a profile: what runs it, and the class of its table."""
+
+    train: Callable[[Run], object]
+    recipe: type
+
+
+def read(path: Path, profile: Profile, stages: dict[str, Entry]) -> tuple[Profile, dict[str, Any]]:
+    """A recipe -> the profile with its table's blocks, and the recipe of every stage. InputError names what is wrong."""
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is not a recipe ({error}); see osdcodec/training/README.md") from error
+    if unknown := [name for name in tables if name not in (*stages, "profile")]:
+        raise InputError(f"{path}: there is no stage [{unknown[0]}]{_meant(unknown[0], list(stages))}")
+    layers = dataclasses.asdict(check(Layers, tables.get("profile", {}), f"{path}: [profile]"))
+    changed = {name: value for name, value in layers.items() if value is not None}
+    for name, value in changed.items():
+        if len(value) != len(getattr(profile, name)):
+            raise InputError(f"{path}: [profile] {name}: needs {len(getattr(profile, name))} numbers, not {len(value)}")
+    recipes = {name: check(entry.recipe, tables.get(name), f"{path}: [{name}]") for name, entry in stages.items()}
+    return dataclasses.replace(profile, **changed), recipes
+
+
+def check(recipe: type, table: dict | None, where: str) -> Any:
+    """A table as the dataclass `recipe`. InputError names the key. None stands for a table that is not there: then for None,
+    unless the dataclass needs nothing."""
+    adapter = TypeAdapter(recipe)
+    try:
+        return adapter.validate_python(table or {})
+    except ValidationError as found:
+        if table is None:
+            return None
+        # Of a value that may be of several kinds pydantic tells what is wrong with it as each: the first is what was meant.
+        error = min(
+            found.errors(), key=lambda e: (e["type"] != UNKNOWN, e["type"].endswith("_type"), e["type"] == "missing")
+        )
+        key = ".".join(str(part) for part in error["loc"] if not _is_type(part))
+        if error["type"] == UNKNOWN:
+            schema = adapter.json_schema()
+            parts = [schema] if len(error["loc"]) == 1 else schema.get("$defs", {}).values()
+            names = [name for part in parts for name in part.get("properties", {})]
+            raise InputError(f"{where} {key}: is not known{_meant(error['loc'][-1], names)}") from found
+        raise InputError(f"{where} {key}: {'is missing' if error['type'] == 'missing' else error['msg']}") from found
+
+
+def _is_type(part: str | int) -> bool:
+    """Whether a part of pydantic's path is a branch of a union and not a key."""
+    return isinstance(part, str) and ("[" in part or part in ("float", "int", "Term"))
+
+
+def _meant(word: str, names: list[str]) -> str:
+    close = get_close_matches(word, names, 1)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(sorted(names))}"

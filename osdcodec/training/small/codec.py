@@ -1,0 +1,121 @@
+"""Stage `codec`: transforms, prior, denoiser and the autoencoder's decoder, end to end through the fixed one step."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...models import CodecModel
+from ...models.transforms import start_linear
+from ...profile import Profile
+from ..adversary import AdversaryRecipe, adversary
+from ..checkpoints import fill, read
+from ..data import Photos, Variety
+from ..losses import Losses, Seen, Terms, full_precision
+from ..rate import RateControl, qualities
+from ..recipe import STRICT, Anchored, Run, Schedule
+from ..trainer import Stage, Trainer
+from .autoencoder import psnr
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CodecRecipe(Schedule):
+    seed: int  # of crops and qualities; another one for a second run from the same start, towards their mean
+    crops: list[tuple[int, int] | tuple[int, int, int]]  # pictures and side, or height and width, in turn
+    variety: Variety = dataclasses.field(default_factory=Variety)
+    pictures: int  # crops of 256x256 whose principal components it starts from
+    losses: Terms
+    adversary: AdversaryRecipe = dataclasses.field(default_factory=AdversaryRecipe)
+    bpp: Anchored  # targets, towards which each rate multiplier is steered
+    rate: Anchored  # multipliers to start from
+    steer: float
+    frozen: list[str] = dataclasses.field(default_factory=list)  # parts of the model that stand still
+
+
+class Batch(NamedTuple):
+    x: Tensor  # (B, 3, H, W) in [-1, 1]
+    quality: Tensor  # (B,)
+
+
+class Codec(Stage):
+    """The whole reconstruction, judged in pixels."""
+
+    def __init__(self, run: Run, model: CodecModel, photos: Photos) -> None:
+        super().__init__(model)
+        self.recipe, self.photos = run.recipe, photos
+        self.losses = Losses(run.recipe.losses, run.data, model, run.compiled)
+        self.control = RateControl(run.recipe.bpp, run.recipe.rate, run.recipe.steer)
+        self.adversary = adversary(run.recipe.adversary, model.profile.autoencoder_channels)
+
+    def beside(self) -> dict[str, nn.Module]:
+        return {"control": self.control} | super().beside()
+
+    def told(self) -> dict[str, float]:
+        return self.control.record()
+
+    def batches(self, seed: int) -> Iterator[Batch]:
+        self.photos.seed(self.recipe.seed, seed)
+        random, turn = np.random.default_rng([self.recipe.seed, seed]), self.steps
+        while True:
+            # Small crops for variety, large ones so that positions far from any border are seen too, and sides of odd and of even
+            # counts of blocks, for the hyper-latent ends otherwise on each.
+            size, *sides = self.recipe.crops[turn % len(self.recipe.crops)]
+            turn += 1
+            yield Batch(self.photos.batch(size, *sides), qualities(random, size))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        model, (x, quality) = self.model, batch
+        x = x.contiguous(memory_format=torch.channels_last)
+        weights = model.gains.weights(quality)
+        out = model(x, quality)
+        coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
+        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse)
+        loss, record = self.losses(seen, weights, self.steps, self.done)
+        with full_precision(x):
+            bpp, error = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
+            self.control.update(weights, bpp.detach())
+            loss = loss + (self.control(weights) * (bpp + error)).mean()  # the error is the prior's alone
+            if self.adversary:
+                realism = self.adversary.loss(x, seen.x_hat, out.z_c.float(), self.steps, self.done)
+                loss = loss if realism is None else loss + realism
+        record |= {
+            "psnr": psnr(seen.x_hat.detach(), x),
+            "bpp": bpp.detach(),
+            "hyper": (out.bits[:, 0] / out.bits.sum(1)).detach(),
+            "snr": out.signal_to_noise,
+            "gain": F.mse_loss(out.z_c.float(), seen.z).detach() / F.mse_loss(seen.z_hat, seen.z).detach(),
+        }
+        return loss, record
+
+
+def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> None:
+    """What the codec starts from: released weights, if stage `unpack` laid them there, else the earlier stages."""
+    if (out / "start.pt").exists():
+        return fill(model, read(out / "start.pt"), out / "start.pt")
+    for part, name in ((model.semantics, "semantics"), (model.autoencoder, "autoencoder-calibrated")):
+        fill(part, read(out / f"{name}.pt"), out / f"{name}.pt")
+    start_linear(model.analysis, model.synthesis, model.autoencoder, photos.batch(pictures, 256))
+
+
+def train_codec(run: Run, build: Callable[[Profile], CodecModel] = CodecModel) -> CodecModel:
+    """Trains the codec; the checkpoint out/codec.pt holds the averaged model that stage `prior` reads. build: a variant of it."""
+    photos, model = Photos(run.data, run.recipe.seed, variety=run.recipe.variety), build(run.profile)
+    if not (run.out / "codec.pt").exists():
+        load_start(model, run.out, photos, run.recipe.pictures)
+    model.to(run.accelerator.device, memory_format=torch.channels_last).train()
+    model.semantics.requires_grad_(False).eval()
+    fixed = model.autoencoder.dc.encoder, model.autoencoder.down, model.autoencoder.up, model.analysis.linear
+    for part in (*fixed, *(model.get_submodule(name) for name in run.recipe.frozen)):
+        part.requires_grad_(False)
+    trainer = Trainer("codec", run, Codec(run, model, photos))
+    if run.compiled:
+        networks = model.autoencoder.dc.encoder, model.autoencoder.dc.decoder, model.analysis, model.synthesis
+        for network in (*networks, model.denoiser, model.hyper_analysis, model.prior):
+            network.compile()
+    return trainer.train()
