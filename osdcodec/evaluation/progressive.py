@@ -62,7 +62,7 @@ def decoding_seconds(data: bytes, encoder: Encoder) -> float:
     osd, times = container.unpack(data), []
     for _ in range(3):
         start = time.process_time()
-        decode_symbols(osd, encoder.prior, encoder.profile)
+        decode_symbols(osd, encoder.coder.prior, encoder.coder.profile)
         times.append(time.process_time() - start)
     return min(times)
 
