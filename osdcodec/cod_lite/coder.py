@@ -12,7 +12,7 @@ from PIL import Image
 from .. import container, image, similarity, weights
 from ..container import Box, Osd
 from ..entropy.indices import IndexCode, Indices
-from ..errors import FormatError, InputError, TargetError
+from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..target import Target
 from ..tiles import Progress
 from .runtime import open_networks
@@ -47,7 +47,10 @@ class Coder(Code):
 
     def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
         super().__init__(model)
-        self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
+        try:
+            self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise WeightsError(f"{model.path} does not tell the sizes of its networks: fetch it again") from error
         self.networks = open_networks(model, self.sizes, device, compiled)
 
     def encode(self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
