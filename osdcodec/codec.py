@@ -15,6 +15,7 @@ from .container import Box, Osd, Regions
 from .description import describe
 from .entropy.prior import Prior, Symbols
 from .errors import FormatError, InputError, OsdError
+from .files import Source, bytes_of
 from .preview import render as draft
 from .profile import Profile, lambda_of, quality_of
 from .runtime import Runtime, open_runtime
@@ -22,7 +23,7 @@ from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
 
 Grid = np.ndarray[Any, Any]
-Picture = Image.Image | Grid | str | Path  # or whatever else `image.open_image` takes
+Picture = Image.Image | Grid | Source  # or a tensor
 
 
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
@@ -64,12 +65,13 @@ class Encoder:
     ) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
-        picture: a path, PIL image, array or tensor. target: the size or similarity that finds lambda, in place of it.
+        picture: a path, the bytes of a file, a binary file, PIL image, array or tensor. target: the size or similarity that
+        finds lambda, in place of it.
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out. progress hears,
-        after each tile of a large picture, which share of the work is done.
+        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out.
+        progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
@@ -142,7 +144,7 @@ class Decoder:
 
     def decode(
         self,
-        data: bytes,
+        data: Source,
         seed: int = 0,
         detail: float = 1.0,
         max_pixels: int = container.MAX_PIXELS,
@@ -150,7 +152,7 @@ class Decoder:
         progress: Progress | None = None,
         partial: bool = False,
     ) -> Image.Image:
-        """Bytes of an .osd file -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
+        """An .osd file (bytes, a path, a binary file) -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
         A grey picture with a colour profile comes as RGB of equal channels, for such profiles are of RGB colours.
         Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
@@ -161,7 +163,7 @@ class Decoder:
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
-        osd = (container.unpack_prefix if partial else container.unpack)(data, max_pixels)
+        osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
         model, runtime, prior = self._model(osd.model_id)
         content = dict(osd.sections).get("A")
         alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
@@ -280,21 +282,24 @@ def encode(
     )
 
 
-def decode(data: bytes) -> Image.Image:
-    """The bytes of an .osd file -> picture, as `Decoder.decode`; models stay loaded."""
-    return _decoder().decode(data)
+def decode(
+    data: Source, seed: int = 0, detail: float = 1.0, preview: bool = False, partial: bool = False
+) -> Image.Image:
+    """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
+    return _decoder().decode(data, seed, detail, preview=preview, partial=partial)
 
 
 def info(
-    data: bytes,
+    data: Source,
     parts: bool = False,
     weights_dir: str | Path | None = None,
     max_pixels: int = container.MAX_PIXELS,
 ) -> dict[str, Any]:
-    """What a file says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
+    """What an .osd file (bytes, a path, a binary file) says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
 
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
     """
+    data = bytes_of(data)
     facts = describe(data, max_pixels, weights_dir)
     if parts:
         osd = container.unpack(data, max_pixels)

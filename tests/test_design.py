@@ -20,7 +20,7 @@ LAYERS = (
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
-    {"codec"},
+    {"codec", "web"},
     {"evaluation", "training"},  # neither knows the other
     {"checks"},
     {"release"},
@@ -73,6 +73,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "tiles": {"numpy", "PIL"},
     "urls": set(),
     "weights": {"numpy", "safetensors"},
+    "web": set(),
 }
 
 
@@ -156,6 +157,7 @@ def test_public_names():
     raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
     assert set(osdcodec.__all__) == functions | raised | {"OsdWarning"}
     assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])
+    assert {*osdcodec.__all__, "__version__"} == set(dir(osdcodec))
     with pytest.raises(AttributeError, match="no attribute 'compress'"):
         osdcodec.compress  # noqa: B018
 
@@ -164,7 +166,7 @@ def test_public_names():
     ("function", "names"),
     [
         (osdcodec.encode, "picture lmbda alpha icc keep_metadata"),
-        (osdcodec.decode, "data"),
+        (osdcodec.decode, "data seed detail preview"),
         (osdcodec.info, "data parts weights_dir max_pixels"),
         (osdcodec.Encoder, "profile device weights_dir"),
         (osdcodec.Encoder.encode, "self picture lmbda alpha icc keep_metadata verify max_pixels"),
