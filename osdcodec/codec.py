@@ -70,8 +70,8 @@ class Encoder:
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out. progress hears,
-        after each tile of a large picture, which share of the work is done.
+        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out.
+        progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
@@ -297,9 +297,11 @@ def encode(
     )
 
 
-def decode(data: Source, seed: int = 0, detail: float = 1.0, preview: bool = False) -> Image.Image:
+def decode(
+    data: Source, seed: int = 0, detail: float = 1.0, preview: bool = False, partial: bool = False
+) -> Image.Image:
     """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
-    return _decoder().decode(data, seed, detail, preview=preview)
+    return _decoder().decode(data, seed, detail, preview=preview, partial=partial)
 
 
 def info(

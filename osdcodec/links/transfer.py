@@ -95,7 +95,7 @@ class Transfer:
         """The first bytes of the file, up to the first piece that has not arrived."""
         if (whole := self.whole()) is not None:
             return whole
-        arrived = []
+        arrived: list[bytes] = []
         while len(arrived) in self.pieces:
             arrived.append(self.pieces[len(arrived)])
         return b"".join(arrived)
