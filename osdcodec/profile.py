@@ -118,8 +118,20 @@ CONFORMANCE = Profile(
     tower_layers=1,
     codebook_size=32,
 )
-OFFERED = (SMALL.name, TURBO.name)  # to users; the other one is for the tests of the format
-PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE)}
+# Of the vectors for readers of symbols, whose model has no networks.
+SYMBOLS = Profile(
+    name="symbols",
+    stride=64,
+    latent_channels=14,
+    hyper_channels=6,
+    feature_channels=9,
+    context_channels=10,
+    bit_price=0.0,
+    tokens=3,
+    codebook_size=16,
+)
+OFFERED = (SMALL.name, TURBO.name)  # to users; the others are for the tests of the format
+PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE, SYMBOLS)}
 
 
 def lambda_of(quality: int) -> float:

@@ -20,7 +20,7 @@ LAYERS = (
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
-    {"codec"},
+    {"codec", "web"},
     {"evaluation", "training"},  # neither knows the other
     {"checks"},
     {"release"},
@@ -73,6 +73,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "tiles": {"numpy", "PIL"},
     "urls": set(),
     "weights": {"numpy", "safetensors"},
+    "web": set(),
 }
 
 

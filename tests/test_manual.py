@@ -12,6 +12,7 @@ from test_cli import environment, osdc
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = ((), ("encode",), ("decode",), ("info",), ("split",), ("join",), ("compare",), ("evaluate",), ("weights",))
+BROWSER = {"web", "view"}  # what they serve must have been built by npm: its own tests run them
 
 
 def help_examples(*command: str) -> list[str]:
@@ -61,7 +62,8 @@ def run(line: str, folder: Path) -> None:
 
 def test_every_command_has_examples():
     listed = osdc("--help").stdout.decode().partition("Commands:\n")[2].split("\n\n")[0]
-    assert {line.split()[0] for line in listed.splitlines()} <= {"".join(command) for command in COMMANDS}
+    assert {line.split()[0] for line in listed.splitlines()} <= {"".join(command) for command in COMMANDS} | BROWSER
+    assert all(len(help_examples(command)) >= 2 for command in BROWSER)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "osdc")

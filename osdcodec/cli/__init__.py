@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import OsdWarning, complaint, legible, printable, unforeseen
-from . import coding, links, measuring, weights
+from . import browser, coding, links, measuring, weights
 from .shared import examples
 
 UsageError = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(coding.app)
 app.add_typer(links.app)
 app.add_typer(measuring.app)
+app.add_typer(browser.app)
 app.add_typer(weights.app, name="weights")
 
 

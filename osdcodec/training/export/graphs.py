@@ -1,6 +1,7 @@
 """The four verbs of a model as ONNX graphs, whose tensors lie outside of them."""
 
 import io
+import math
 import warnings
 
 import onnx
@@ -73,7 +74,10 @@ def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list
 
 
 def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
-    """One verb as an ONNX graph whose tensors lie outside, and their names, which are those of the model's state dict."""
+    """One verb as an ONNX graph whose tensors lie outside, and their names, which are those of the model's state dict.
+
+    Outside is a file "weights" that holds them as float32, one behind the other in the order of the names: spec/weights.md.
+    """
     inputs, axes, outputs = verbs(model.profile)[verb]
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -91,12 +95,16 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
         node.doc_string = ""
         if node.op_type == "Transpose":
             assert sorted(node.attribute[0].ints) == list(range(len(node.attribute[0].ints))), node
-    names = []
+    names, offset = [], 0
     for tensor in proto.graph.initializer:
         if tensor.name.startswith("model."):
             tensor.name = tensor.name.removeprefix("model.")
             names.append(tensor.name)
             tensor.ClearField("raw_data")
             tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="weights")
+            # The runtime of browsers cannot take tensors by name; it finds them by their places in one file of them all.
+            place = {"location": "weights", "offset": str(offset), "length": str(4 * math.prod(tensor.dims))}
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=value)
+            offset += int(place["length"])
     return proto.SerializeToString(), names

@@ -1,0 +1,119 @@
+"""The page that decodes .osd files in a browser: `write_site` for a web server, `Server` for this machine. No torch.
+
+Its TypeScript lies beside this module, and is built by `npm ci && npm run build` here; a release has it built. The weights and
+what weights.toml says of them join it: models.json lists file, model_id, sha256, bytes and, as `tiles.MARGINS` has them, the
+margins of tiles.
+"""
+
+import http.server
+import json
+import mimetypes
+import secrets
+import shutil
+import urllib.parse
+from http import HTTPStatus
+from pathlib import Path
+
+from .. import weights
+from ..errors import OsdError, OutputError
+from ..tiles import MARGINS
+
+BUILT = Path(__file__).parent / "build" / "site"
+LIST = "models.json"
+# Without them a browser gives a page one thread; a server that cannot send them works too, more slowly.
+ISOLATION = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def built() -> Path:
+    """Where the built page lies. OsdError that says how to build it, if it is not built here."""
+    if not (BUILT / "index.html").is_file():
+        raise OsdError(
+            f"the page is not built in this installation: with Node 20, run `npm ci && npm run build` in {BUILT.parents[1]}, "
+            "or install a release"
+        )
+    return BUILT
+
+
+def site(weights_dir: str | Path | None = None) -> dict[str, Path | bytes]:
+    """Every file of the site: its name -> where it lies, or its bytes. OsdError, WeightsError."""
+    folder = built()
+    model = weights.load(weights_dir=weights_dir)
+    listed = weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
+    files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
+    return files | {model.path.name: model.path, LIST: json.dumps([listed], indent=1).encode() + b"\n"}
+
+
+def write_site(folder: Path, weights_dir: str | Path | None = None) -> int:
+    """Writes the site into a folder that is new, empty, or an older site; returns its bytes. OutputError."""
+    files = site(weights_dir)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LIST).is_file())):
+        raise OutputError(f"{folder} exists and is not a site that osdc wrote; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The list comes last: a page that is being replaced finds the weights that its list names.
+        for name, content in files.items():
+            part = folder / f".{name}.part"
+            if isinstance(content, Path):
+                shutil.copyfile(content, part)
+            else:
+                part.write_bytes(content)
+            part.replace(folder / name)
+    except OSError as error:
+        raise OutputError(f"{error.filename or folder}: {error.strerror or error}; name another folder") from error
+    return sum((folder / name).stat().st_size for name in files)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """The site, and files beside it, on a free port of this machine only, below a path that others cannot guess."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, Path | bytes], port: int = 0) -> None:
+        """OSError if the port is taken."""
+        self.files, self.secret = files, secrets.token_urlsafe(9)
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def address(self, picture: str | None = None) -> str:
+        """Where a browser finds the page; picture: the name, among the files, of what it shows."""
+        query = f"?src={urllib.parse.quote(picture)}" if picture else ""
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/{query}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def _answer(self, body: bool) -> None:
+        # A site elsewhere whose name leads here must not read what is served.
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        head, _, name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).strip("/").partition("/")
+        content = self.server.files.get(name or "index.html")
+        if host not in ("127.0.0.1", "localhost") or head != self.server.secret or content is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        data = content.read_bytes() if isinstance(content, Path) else content
+        kind = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}.get(Path(name).suffix)
+        self.send_response(HTTPStatus.OK)
+        self.send_header(
+            "Content-Type", kind or mimetypes.guess_type(name or "index.html")[0] or "application/octet-stream"
+        )
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Cache-Control", "no-cache")
+        for header, value in ISOLATION.items():
+            self.send_header(header, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: what a browser asks for is of no interest."""

@@ -1,0 +1,375 @@
+// The integer prior, after spec/osd-1.md, "Order of the symbols" and "Integer prior".
+//
+// Values are integers in double precision, where every sum is exact in any order: `checkExactness` makes sure of it. Grids
+// lie position by position, (rows, columns, channels), so that what a kernel sees of one position is contiguous, and what
+// is 0 there, two thirds of all, is left out.
+
+import type { Osd } from "./container";
+import { FormatError, WeightsError } from "./errors";
+import { Stack, Tables } from "./rans";
+import { floats, integers, tensor, type Tensors } from "./safetensors";
+
+const PHASES = [0, 3, 1, 2]; // of the quarter 0 in each group
+const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
+const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
+const EXACT = 2 ** 53;
+const HYPER_FACTOR = 4;
+
+export interface Symbols {
+  tokens: Int32Array; // (K)
+  hyper: Int32Array; // (C_h, hh, hw)
+  latent: Int32Array; // (C_y, h, w)
+  y16: Int32Array; // (C_y, h, w), the reconstructed latent in sixteenths
+  rows: number; // h
+  columns: number; // w
+}
+
+class Layer {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly size: number;
+  readonly rescale: Int32Array; // m, s, low, high
+  private readonly weights: Float32Array; // (size, size, inputs, outputs): 16 bits each, so single precision holds them
+  private readonly bias: Float64Array;
+
+  constructor(tensors: Tensors, name: string) {
+    const [outputs, inputs, size] = tensor(tensors, `prior.${name}.weight`).shape;
+    const stored = integers(tensors, `prior.${name}.weight`);
+    [this.outputs, this.inputs, this.size] = [outputs, inputs, size];
+    this.bias = Float64Array.from(integers(tensors, `prior.${name}.bias`));
+    this.rescale = integers(tensors, `prior.${name}.rescale`);
+    const [m, s, low, high] = this.rescale;
+    if (!(m >= 1 && s >= 0 && s <= 62 && low <= high)) throw new WeightsError(`the layer ${name} has no rescaling`);
+    const places = size * size;
+    this.weights = new Float32Array(stored.length);
+    for (let o = 0; o < outputs; o++) {
+      for (let c = 0; c < inputs; c++) {
+        for (let p = 0; p < places; p++) this.weights[(p * inputs + c) * outputs + o] = stored[(o * inputs + c) * places + p];
+      }
+    }
+  }
+
+  get reach(): number {
+    return Math.max(Math.abs(this.rescale[2]), Math.abs(this.rescale[3]));
+  }
+
+  /** Largest magnitude of each input -> of the outputs. WeightsError if a sum might not be exact. */
+  bound(limits: ArrayLike<number>): number {
+    for (let o = 0; o < this.outputs; o++) {
+      let worst = Math.abs(this.bias[o]);
+      for (let i = 0; i < this.weights.length / this.outputs; i++) {
+        worst += Math.abs(this.weights[i * this.outputs + o]) * limits[i % this.inputs];
+      }
+      if (!(worst * this.rescale[0] < EXACT)) throw new WeightsError("the prior is not exact in double precision");
+    }
+    return this.reach;
+  }
+
+  /** One position of the output into `out`, its channels `from` .. `to` only; x has `rows` x `columns` positions. */
+  at(x: Float64Array, rows: number, columns: number, i: number, j: number, out: Float64Array, from = 0, to = this.outputs): void {
+    const { inputs, outputs, size, weights, bias } = this;
+    const reach = size >> 1;
+    let count = 0;
+    for (let u = 0; u < size; u++) {
+      const row = i + u - reach;
+      if (row < 0 || row >= rows) continue;
+      for (let v = 0; v < size; v++) {
+        const column = j + v - reach;
+        if (column < 0 || column >= columns) continue;
+        const base = (row * columns + column) * inputs;
+        const weightBase = (u * size + v) * inputs;
+        for (let c = 0; c < inputs; c++) {
+          const value = x[base + c];
+          if (value !== 0) {
+            VALUES[count] = value;
+            PLACES[count++] = (weightBase + c) * outputs;
+          }
+        }
+      }
+    }
+    for (let o = from; o < to; o++) out[o] = bias[o];
+    let n = 0;
+    for (; n + 4 <= count; n += 4) {
+      const a = VALUES[n], b = VALUES[n + 1], c = VALUES[n + 2], d = VALUES[n + 3];
+      const p = PLACES[n], q = PLACES[n + 1], r = PLACES[n + 2], s = PLACES[n + 3];
+      for (let o = from; o < to; o++) {
+        out[o] += weights[p + o] * a + weights[q + o] * b + weights[r + o] * c + weights[s + o] * d;
+      }
+    }
+    for (; n < count; n++) for (let o = from, p = PLACES[n], a = VALUES[n]; o < to; o++) out[o] += weights[p + o] * a;
+    const [multiplier, shift, low, high] = this.rescale;
+    const scale = 2 ** -shift;
+    for (let o = from; o < to; o++) {
+      const value = Math.floor(out[o] * multiplier * scale); // the product is exact; by the power of two only the exponent changes
+      out[o] = value < low ? low : value > high ? high : value;
+    }
+  }
+
+  run(x: Float64Array, rows: number, columns: number): Float64Array {
+    const y = new Float64Array(rows * columns * this.outputs);
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < columns; j++) {
+        const place = (i * columns + j) * this.outputs;
+        this.at(x, rows, columns, i, j, y.subarray(place, place + this.outputs));
+      }
+    }
+    return y;
+  }
+}
+
+/** (rows, columns, 4 C) -> (2 rows, 2 columns, C) */
+function shuffle(x: Float64Array, rows: number, columns: number): Float64Array {
+  const channels = x.length / (rows * columns) / 4;
+  const y = new Float64Array(x.length);
+  for (let i = 0; i < 2 * rows; i++) {
+    for (let j = 0; j < 2 * columns; j++) {
+      const from = ((i >> 1) * columns + (j >> 1)) * 4 * channels + 2 * (i & 1) + (j & 1);
+      const to = (i * 2 * columns + j) * channels;
+      for (let c = 0; c < channels; c++) y[to + c] = x[from + 4 * c];
+    }
+  }
+  return y;
+}
+
+// What one position of a layer sees that is not 0; every layer is done before the next begins.
+let VALUES = new Float64Array(0);
+let PLACES = new Int32Array(0);
+
+export class Prior {
+  readonly stride: number;
+  readonly latentChannels: number; // C_y
+  readonly hyperChannels: number; // C_h
+  private readonly limit: number; // L
+  private readonly tables: Tables;
+  private readonly tokenTables: Tables;
+  private readonly hyperScale: Layer[];
+  private readonly hyperSynthesis: Layer[];
+  private readonly context: Record<"first" | "second" | "mean" | "scale", Layer>[];
+  private readonly inverse: Float32Array; // (5, C_y)
+
+  constructor(tensors: Tensors) {
+    const layer = (name: string) => new Layer(tensors, name);
+    this.tables = readTables(tensors, "prior.tables");
+    this.tokenTables = readTables(tensors, "prior.token_tables");
+    if (this.tables.columns % 2 === 0) throw new WeightsError("the prior's tables have no middle");
+    this.limit = (this.tables.columns - 1) / 2;
+    this.hyperScale = [0, 1].map((i) => layer(`hyper_scale.${i}`));
+    this.hyperSynthesis = [0, 1, 2].map((i) => layer(`hyper_synthesis.${i}`));
+    this.context = [0, 1, 2, 3].map((t) => ({
+      first: layer(`context.${t}.0`),
+      second: layer(`context.${t}.1`),
+      mean: layer(`context.${t}.mean`),
+      scale: layer(`context.${t}.scale`),
+    }));
+    this.hyperChannels = this.hyperScale[1].outputs;
+    this.latentChannels = this.context[0].mean.outputs;
+    this.stride = tensors.has("prior.stride") ? integers(tensors, "prior.stride")[0] : 32;
+    this.inverse = floats(tensor(tensors, "gains.inverse"));
+    this.check();
+    const most = Math.max(...this.layers().map((each) => each.inputs * each.size ** 2));
+    if (VALUES.length < most) [VALUES, PLACES] = [new Float64Array(most), new Int32Array(most)];
+  }
+
+  private layers(): Layer[] {
+    return [...this.hyperScale, ...this.hyperSynthesis, ...this.context.flatMap((group) => Object.values(group))];
+  }
+
+  private check(): void {
+    const { hyperChannels, latentChannels, limit } = this;
+    const repeat = (count: number, value: number) => new Array<number>(count).fill(value);
+    const [first, second, third] = this.hyperSynthesis;
+    const features = third.outputs;
+    const fits =
+      this.hyperScale[0].inputs === 1 &&
+      this.hyperScale[1].inputs === this.hyperScale[0].outputs &&
+      first.inputs === hyperChannels + 1 &&
+      first.outputs === 4 * second.inputs &&
+      second.outputs === 4 * third.inputs &&
+      this.inverse.length === ANCHORS.length * latentChannels &&
+      this.context.every(
+        (group) =>
+          group.first.inputs === features + latentChannels &&
+          group.second.inputs === group.first.outputs &&
+          group.mean.inputs === group.second.outputs &&
+          group.scale.inputs === group.second.outputs &&
+          group.mean.outputs === latentChannels &&
+          group.scale.outputs === latentChannels,
+      );
+    if (!fits) throw new WeightsError("the sizes of the prior's layers do not fit together");
+    this.hyperScale[1].bound(repeat(this.hyperScale[1].inputs, this.hyperScale[0].bound([255])));
+    let bound = first.bound([...repeat(hyperChannels, limit), 255]);
+    for (const layer of [second, third]) bound = layer.bound(repeat(layer.inputs, bound));
+    const reach = 16 * limit + Math.max(...this.context.map((group) => group.mean.reach));
+    for (const group of this.context) {
+      const seen = group.first.bound([...repeat(features, bound), ...repeat(latentChannels, reach)]);
+      const hidden = group.second.bound(repeat(group.second.inputs, seen));
+      for (const head of [group.mean, group.scale]) head.bound(repeat(head.inputs, hidden));
+    }
+    for (const layer of [this.hyperScale[1], ...this.context.map((group) => group.scale)]) {
+      if (layer.rescale[2] < 0 || layer.rescale[3] >= this.tables.rows) throw new WeightsError("the prior names tables that are not there");
+    }
+  }
+
+  /**
+   * The symbols of a file. FormatError if its payload is damaged.
+   * grid: quality of each position, where they differ; progress hears the share that is done.
+   */
+  decode(osd: Osd, grid?: Uint8Array, progress?: (share: number) => void): Symbols {
+    const [h, w] = this.size(osd);
+    const stack = new Stack(osd.payload, osd.missing);
+    const { limit, hyperChannels, latentChannels } = this;
+    const first = (tables: Tables, row: number) => {
+      if (stack.exhausted) throw new FormatError("too little for a first picture", "payload");
+      return stack.pop(tables, row);
+    };
+    const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => first(this.tokenTables, k));
+
+    const [hh, hw] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
+    const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(osd.quality));
+    const hyper = new Int32Array(hyperChannels * hh * hw);
+    for (let at = 0; at < hyper.length; at++) hyper[at] = first(this.tables, rows[Math.floor(at / (hh * hw))]) - limit;
+    const features = this.features(hyper, osd.quality, h, w, grid);
+    const depth = features.length / (h * w);
+
+    const channels = depth + latentChannels; // of what the context model sees: the features, then what is known of Y
+    const seen = new Float64Array(h * w * channels);
+    const plain = () => {
+      for (let p = 0; p < h * w; p++) {
+        seen.fill(0, p * channels, (p + 1) * channels);
+        seen.set(features.subarray(p * depth, (p + 1) * depth), p * channels);
+      }
+    };
+    const [latent, y16, means, scales] = [0, 0, 0, 0].map(() => new Int32Array(latentChannels * h * w));
+    const decided = new Uint8Array(osd.progressive ? latent.length : 0);
+    const take = (at: number) => {
+      latent[at] = stack.pop(this.tables, scales[at]) - limit;
+      y16[at] = 16 * latent[at] + means[at];
+    };
+    const passes = osd.progressive ? PROGRESSIVE_PASSES : [0];
+    for (const [pass, least] of passes.entries()) {
+      plain();
+      for (let t = 0; t < 4; t++) {
+        const members = this.members(t, h, w);
+        this.heads(t, seen, h, w, means, scales);
+        if (osd.progressive) {
+          const open = members.filter((at) => !decided[at]);
+          for (const at of open) y16[at] = means[at];
+          const chosen = open.filter((at) => scales[at] >= least).sort((a, b) => scales[b] - scales[a]); // stable
+          for (const at of chosen) {
+            if (stack.exhausted) break;
+            take(at);
+            decided[at] = 1;
+          }
+        } else members.forEach(take);
+        for (const at of members) seen[(at % (h * w)) * channels + depth + Math.floor(at / (h * w))] = y16[at];
+        progress?.((4 * pass + t + 1) / (4 * passes.length));
+      }
+      if (stack.exhausted) break;
+    }
+    stack.finish();
+    return { tokens, hyper, latent, y16, rows: h, columns: w };
+  }
+
+  /** Rows and columns of the latent of a picture. */
+  size({ width, height }: Pick<Osd, "width" | "height">): [number, number] {
+    return [Math.ceil(height / this.stride), Math.ceil(width / this.stride)];
+  }
+
+  /** Places of the symbols of group t, in the order of channel, row and column. */
+  private members(t: number, h: number, w: number): Int32Array {
+    const found = new Int32Array(this.latentChannels * h * w);
+    let count = 0;
+    for (let c = 0; c < this.latentChannels; c++) {
+      const phase = PHASES[t] ^ Math.floor((4 * c) / this.latentChannels);
+      for (let i = phase >> 1; i < h; i += 2) for (let j = phase & 1; j < w; j += 2) found[count++] = (c * h + i) * w + j;
+    }
+    return found.subarray(0, count);
+  }
+
+  /** Means and rows of the tables of the symbols of group t, (C_y, h, w); others stay. */
+  private heads(t: number, seen: Float64Array, h: number, w: number, means: Int32Array, scales: Int32Array): void {
+    const group = this.context[t];
+    const [first, second] = [new Float64Array(group.first.outputs), new Float64Array(group.second.outputs)];
+    const [mean, scale] = [new Float64Array(this.latentChannels), new Float64Array(this.latentChannels)];
+    const quarters = [0, 1, 2, 3, 4].map((n) => Math.ceil((n * this.latentChannels) / 4)); // c is of quarter floor(4 c / C_y)
+    for (let i = 0; i < h; i++) {
+      for (let j = 0; j < w; j++) {
+        const quarter = PHASES[t] ^ (2 * (i & 1) + (j & 1)); // whose symbols are in this group here
+        const [from, to] = [quarters[quarter], quarters[quarter + 1]];
+        group.first.at(seen, h, w, i, j, first);
+        group.second.at(first, 1, 1, 0, 0, second);
+        group.mean.at(second, 1, 1, 0, 0, mean, from, to);
+        group.scale.at(second, 1, 1, 0, 0, scale, from, to);
+        for (let c = from; c < to; c++) {
+          means[(c * h + i) * w + j] = mean[c];
+          scales[(c * h + i) * w + j] = scale[c];
+        }
+      }
+    }
+  }
+
+  /** (h, w, C_f) */
+  private features(hyper: Int32Array, quality: number, h: number, w: number, grid?: Uint8Array): Float64Array {
+    let [rows, columns] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
+    const channels = this.hyperChannels + 1;
+    let x: Float64Array = new Float64Array(rows * columns * channels);
+    for (let p = 0; p < rows * columns; p++) {
+      for (let c = 0; c < this.hyperChannels; c++) x[p * channels + c] = hyper[c * rows * columns + p];
+      x[(p + 1) * channels - 1] = grid ? 255 : quality;
+    }
+    for (let p = 0; grid && p < h * w; p++) {
+      const cell = Math.floor(Math.floor(p / w) / HYPER_FACTOR) * columns + Math.floor((p % w) / HYPER_FACTOR);
+      const place = (cell + 1) * channels - 1;
+      x[place] = Math.min(x[place], grid[p]);
+    }
+    for (const layer of this.hyperSynthesis.slice(0, 2)) {
+      x = shuffle(layer.run(x, rows, columns), rows, columns);
+      [rows, columns] = [2 * rows, 2 * columns];
+    }
+    x = this.hyperSynthesis[2].run(x, rows, columns);
+    const depth = this.hyperSynthesis[2].outputs;
+    const cut = new Float64Array(h * w * depth);
+    for (let i = 0; i < h; i++) cut.set(x.subarray(i * columns * depth, (i * columns + w) * depth), i * w * depth);
+    return cut;
+  }
+
+  /** What the networks take, (C_y, h, w): the latent times the inverse gain of its channel and of its position's quality. */
+  reconstruct(symbols: Symbols, quality: number, grid?: Uint8Array): Float32Array {
+    const gains = new Map<number, Float32Array>();
+    const size = symbols.rows * symbols.columns;
+    return Float32Array.from(symbols.y16, (value, at) => {
+      const q = grid ? grid[at % size] : quality;
+      if (!gains.has(q)) gains.set(q, this.inverseGains(q));
+      return Math.fround(value / 16) * gains.get(q)![Math.floor(at / size)];
+    });
+  }
+
+  /** Between two rows the logarithm of a gain is linear in q. */
+  private inverseGains(quality: number): Float32Array {
+    const below = Math.max(1, ANCHORS.findIndex((anchor) => anchor <= quality));
+    const share = (ANCHORS[below - 1] - quality) / (ANCHORS[below - 1] - ANCHORS[below]);
+    const row = (index: number, c: number) => Math.log(this.inverse[index * this.latentChannels + c]);
+    return Float32Array.from({ length: this.latentChannels }, (_, c) =>
+      Math.exp((1 - share) * row(below - 1, c) + share * row(below, c)),
+    );
+  }
+}
+
+function readTables(tensors: Tensors, name: string): Tables {
+  const { shape } = tensor(tensors, name);
+  try {
+    return new Tables(integers(tensors, name), shape[0], shape[1]);
+  } catch (error) {
+    throw error instanceof RangeError ? new WeightsError(`${name}: ${error.message}`) : error;
+  }
+}
+
+/** The bytes whose SHA-256 is the digest of the symbols. */
+export function digestInput(symbols: Symbols): Uint8Array {
+  const parts = [symbols.tokens, symbols.hyper, symbols.latent, symbols.y16];
+  const view = new DataView(new ArrayBuffer(4 * parts.reduce((sum, part) => sum + part.length, 0)));
+  let at = 0;
+  for (const part of parts) for (const value of part) view.setInt32(4 * at++, value, true);
+  return new Uint8Array(view.buffer);
+}
+

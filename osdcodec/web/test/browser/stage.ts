@@ -1,0 +1,83 @@
+// A browser, a static server, and a site that `osdc web` has written.
+
+import { execFileSync } from "node:child_process";
+import { createServer, type Server } from "node:http";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { build } from "esbuild";
+import { chromium, type Browser } from "playwright-core";
+import { ROOT } from "../vectors";
+
+export const PYTHON = process.env.PYTHON ?? "python3";
+const TYPES: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
+
+export interface Stage {
+  browser: Browser;
+  site: string; // folder
+  url: string; // of a server that isolates the page, so that there are threads
+  plain: string; // of one that sends no such headers
+  close(): Promise<void>;
+}
+
+export async function openStage(): Promise<Stage> {
+  const site = mkdtempSync(join(tmpdir(), "osdc-site-"));
+  execFileSync(PYTHON, ["-m", "osdcodec", "web", site], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
+  addConformance(site);
+  await build({
+    entryPoints: [join(ROOT, "osdcodec/web/test/browser/harness.ts")],
+    outfile: join(site, "harness.js"),
+    bundle: true,
+    format: "esm",
+    logLevel: "warning",
+  });
+  const [isolated, plain] = await Promise.all([serve(site, true), serve(site, false)]);
+  const browser = await launch();
+  return {
+    browser,
+    site,
+    url: address(isolated),
+    plain: address(plain),
+    close: async () => {
+      await browser.close();
+      for (const server of [isolated, plain]) {
+        server.closeAllConnections();
+        server.close();
+      }
+      rmSync(site, { recursive: true });
+    },
+  };
+}
+
+export function launch(): Promise<Browser> {
+  const flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags.split(" ") });
+}
+
+/** The model of the conformance vectors joins those of the site. */
+function addConformance(site: string): void {
+  const list = join(site, "models.json");
+  const toml = readFileSync(join(ROOT, "spec/vectors/conformance/weights.toml"), "utf8");
+  const text = (key: string) => toml.match(new RegExp(`^${key} = "?([^"\n]*)"?$`, "m"))![1];
+  const model = { file: "conformance.safetensors", model_id: text("model_id"), sha256: text("sha256"), bytes: Number(text("bytes")) };
+  writeFileSync(join(site, model.file), readFileSync(join(ROOT, "spec/vectors/conformance", model.file)));
+  writeFileSync(list, JSON.stringify([...JSON.parse(readFileSync(list, "utf8")), model]));
+}
+
+/** Files of the site, and below /spec/ and /osdcodec/embedded/ those of the tree. */
+async function serve(site: string, isolated: boolean): Promise<Server> {
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(new URL(request.url!, "http://x").pathname);
+    const file = /^\/(spec|osdcodec\/embedded)\//.test(path) ? join(ROOT, path) : join(site, path === "/" ? "index.html" : path);
+    if (!existsSync(file)) return void response.writeHead(404).end();
+    const headers: Record<string, string> = { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" };
+    if (isolated) Object.assign(headers, { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" });
+    response.writeHead(200, headers).end(readFileSync(file));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
+function address(server: Server): string {
+  return `http://127.0.0.1:${(server.address() as { port: number }).port}/`;
+}

@@ -1,0 +1,167 @@
+"""`osdc web` and `osdc view` around a page that stands for the built one; osdcodec/web/test has the page's own tests."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from test_cli import environment
+from typer.testing import CliRunner
+
+from osdcodec import web, weights
+from osdcodec.checks.conformance import ROOT, VECTORS
+from osdcodec.cli import app
+from osdcodec.profile import SMALL
+from osdcodec.tiles import MARGINS
+
+PICTURE = VECTORS / "embedded" / "one-pixel.osd"
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch) -> Path:
+    """A folder where the built page would lie."""
+    folder = tmp_path / "built"
+    folder.mkdir()
+    (folder / "index.html").write_text("<!doctype html><title>a page</title>", "utf-8")
+    (folder / "worker.js").write_text("1", "utf-8")
+    monkeypatch.setattr(web, "BUILT", folder)
+    return folder
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr
+
+
+def test_a_site_has_the_page_and_weights_with_their_hash(page, tmp_path):
+    folder = tmp_path / "deep" / "site"
+    code, told = run("web", folder)
+    assert code == 0 and "MiB" in told
+    (listed,) = json.loads((folder / "models.json").read_text("utf-8"))
+    data = (folder / listed["file"]).read_bytes()
+    assert listed["sha256"] == hashlib.sha256(data).hexdigest() and listed["bytes"] == len(data)
+    assert listed["model_id"] == weights.load().model_id.hex()
+    assert listed["margins"] == MARGINS["small"]
+    assert (folder / "index.html").read_bytes() == (page / "index.html").read_bytes()
+    assert {path.name for path in folder.iterdir()} == {"index.html", "worker.js", "models.json", listed["file"]}
+
+
+def test_a_site_is_written_anew_but_no_other_folder_is_touched(page, tmp_path):
+    folder = tmp_path / "site"
+    assert run("web", folder)[0] == 0
+    (page / "index.html").write_text("another", "utf-8")
+    assert run("web", folder)[0] == 0 and (folder / "index.html").read_text("utf-8") == "another"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear", "utf-8")
+    for taken in (tmp_path / "mine", tmp_path / "mine" / "letter.txt"):
+        code, told = run("web", taken)
+        assert code == 5 and len(told.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("command", [("web", "site"), ("view", PICTURE)])
+def test_where_the_page_is_not_built_one_line_says_how(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(web, "BUILT", tmp_path / "web" / "build" / "site")
+    code, told = run(*command)
+    assert code == 3 and len(told.splitlines()) == 1 and f"npm run build` in {tmp_path / 'web'}" in told
+    assert not (tmp_path / "site").exists()
+
+
+def test_other_weights_join_the_site(page, tmp_path):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    shutil.copy(weights.load().path, folder / "mine.safetensors")
+    told = weights.entry(folder / "mine.safetensors", "small")
+    lines = ["[[model]]", *(f"{key} = {json.dumps(value)}" for key, value in told.items())]
+    (folder / "weights.toml").write_text("\n".join(lines), "utf-8")
+    assert run("web", tmp_path / "site", "--weights-dir", folder)[0] == 0
+    assert (tmp_path / "site" / "mine.safetensors").is_file()
+
+
+@pytest.fixture
+def server(page):
+    with web.Server(web.site() | {"a b.osd": PICTURE.read_bytes()}) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), b""
+
+
+def test_the_server_isolates_the_page_and_knows_its_files(server, page):
+    code, headers, body = fetch(server.address("a b.osd"))
+    assert code == 200 and body == (page / "index.html").read_bytes() and headers["Content-Type"] == "text/html"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert server.address("a b.osd").endswith("/?src=a%20b.osd")
+    assert fetch(server.address() + "worker.js")[1]["Content-Type"] == "text/javascript"
+    assert fetch(server.address() + "a%20b.osd")[2] == PICTURE.read_bytes()
+    assert json.loads(fetch(server.address() + "models.json?x")[2])[0]["profile"] == "small"
+
+
+def test_the_server_gives_nothing_else(server):
+    root = f"http://127.0.0.1:{server.server_port}/"
+    for address in (root, root + "worker.js", root + "guess/worker.js", server.address() + "../../etc/passwd"):
+        assert fetch(address)[0] == 404
+    assert fetch(server.address() + "nothing.js")[0] == 404
+    assert fetch(server.address(), Host="evil.example:80")[0] == 404
+    assert server.server_address[0] == "127.0.0.1"
+
+
+def test_view_refuses_what_it_could_not_show(page, server, tmp_path):
+    (tmp_path / "cut.osd").write_bytes(PICTURE.read_bytes()[:-1])
+    for source, wanted in ((tmp_path / "cut.osd", 3), (tmp_path / "none.osd", 3)):
+        code, told = run("view", source, "--no-browser")
+        assert code == wanted and len(told.splitlines()) == 1
+    code, told = run("view", PICTURE, "--no-browser", "--port", server.server_port)
+    assert code == 5 and "--port" in told
+
+
+def test_view_ends_with_an_interrupt_and_without_a_complaint(page):
+    script = f"from pathlib import Path; from osdcodec import cli, web; web.BUILT = Path({str(page)!r}); cli.main()"
+    command = [sys.executable, "-c", script, "view", str(PICTURE), "--no-browser"]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as served:
+        address = served.stderr.readline().split()[1]
+        assert fetch(address)[0] == 200
+        served.send_signal(signal.SIGINT)
+        assert served.wait(20) == 0 and served.stderr.read().strip() == ""
+
+
+def test_what_a_reader_of_symbols_needs_comes_first_in_the_weights():
+    """spec/weights.md promises that one range request is enough."""
+    data = weights.load().path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = {name: tensor for name, tensor in json.loads(data[8:start]).items() if name != "__metadata__"}
+    normative = [
+        t for name, t in header.items() if name.startswith(("prior.", "gains.")) or name == "semantics.codebook"
+    ]
+    small = [t for t in header.values() if t["dtype"] == "U8"]
+    end = max(tensor["data_offsets"][1] for tensor in normative)
+    assert end <= min(tensor["data_offsets"][0] for tensor in small)
+    assert start + end < 4e6
+
+
+def test_the_text_has_the_numbers_of_the_profile():
+    text = (ROOT / "spec" / "weights.md").read_text("utf-8")
+    assert f"N = round({SMALL.noise_low} + {SMALL.noise_high - SMALL.noise_low} q / 255)" in text
+    assert (
+        f"√β_n = √{SMALL.beta_start} + (√{SMALL.beta_end} − √{SMALL.beta_start}) n / {SMALL.diffusion_steps - 1}"
+        in text
+    )
