@@ -1,6 +1,6 @@
 """Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -186,7 +186,32 @@ class LatentCoder(LatentCode):
         progressive: bool = False,
     ) -> tuple[Osd, Symbols]:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
-        quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
+        quality, at = quality_of(lmbda), self._coder(picture, roi, progress, progressive)
+        if target is None:
+            return at(quality)
+        if target.ms_ssim is None:
+            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
+        if min(picture.size) < similarity.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        rgb = picture.convert("RGB")
+        return smallest_above(
+            target.ms_ssim,
+            at,
+            lambda made: similarity.ms_ssim(rgb, reconstruct(*made, self.weights, self.runtime, self.prior)),
+        )
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
+        at = self._coder(picture, roi, None, progressive)
+        return [len(container.pack(at(quality_of(lmbda))[0])) for lmbda in lambdas]
+
+    def _coder(
+        self, picture: Image.Image, roi: Sequence[Box], progress: Progress | None, progressive: bool
+    ) -> Callable[[int], tuple[Osd, Symbols]]:
+        """What makes the file of a picture for a quality byte."""
+        rgb, sections = picture.convert("RGB"), image.to_sections(picture)
         grey = image.is_grey(rgb)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
@@ -208,17 +233,7 @@ class LatentCoder(LatentCode):
             payload, symbols = self.prior.encode(*latents, quality, qualities, progressive)
             return replace(osd, payload=payload), symbols
 
-        if target is None:
-            return at(quality)
-        if target.ms_ssim is None:
-            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
-        if min(picture.size) < similarity.SMALLEST:
-            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
-        return smallest_above(
-            target.ms_ssim,
-            at,
-            lambda made: similarity.ms_ssim(rgb, reconstruct(*made, self.weights, self.runtime, self.prior)),
-        )
+        return at
 
     def picture(
         self,

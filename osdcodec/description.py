@@ -55,7 +55,7 @@ def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
     """What the lists of models say of this one; empty if it is on none."""
     for path in registry.lists(weights_dir):
         try:
-            models = registry.models(path)
+            models = registry.models(path, registry.TOLD)
         except WeightsError:  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
         for model in models:

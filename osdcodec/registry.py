@@ -13,7 +13,8 @@ from .errors import WeightsError
 
 NAME = "weights.toml"
 VARIABLE = "OSDC_WEIGHTS"
-NEEDED = "profile", "file", "model_id", "sha256"  # texts that every model has
+NEEDED = "profile", "file", "model_id", "sha256"  # texts that a model has which is to be loaded
+TOLD = "profile", "model_id"  # and one that is to be named
 _PACKAGE = Path(__file__).parent
 
 
@@ -55,13 +56,13 @@ def _places(registry: str | Path | None) -> list[Path]:
     return [Path(registry)] if registry else [_PACKAGE / NAME, _PACKAGE.parent / NAME]
 
 
-def models(path: Path) -> list[dict[str, Any]]:
-    """The models of a list. WeightsError if it cannot be read or an entry lacks something."""
+def models(path: Path, needed: tuple[str, ...] = NEEDED) -> list[dict[str, Any]]:
+    """The models of a list. WeightsError if it cannot be read or an entry lacks a text that is needed."""
     told = _tables(path, "models")
     try:
         listed = told.get("model", []) if "component" in told else told["model"]
         for model in listed:
-            for key in NEEDED:
+            for key in needed:
                 if not isinstance(model[key], str):
                     raise TypeError(f"{key} is not a text")
     except (KeyError, TypeError) as error:

@@ -16,7 +16,7 @@ LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "registry", "target", "urls"},
     {"container", "files", "formats", "links"},
-    {"description", "downloads", "entropy", "image", "models", "plan"},
+    {"budget", "description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},

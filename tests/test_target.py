@@ -101,7 +101,7 @@ def test_on_the_command_line(tmp_path, photo):
     done = osdc("encode", "photo.png", "--max-bytes", "1000000000", cwd=tmp_path)
     assert done.returncode == 0 and b"photo.png: lambda 0.1, the best there is, was taken" in done.stderr
     largest = (tmp_path / "photo.osd").stat().st_size
-    done = osdc("encode", "photo.png", "--max-bytes", str(largest - 1), "--json", cwd=tmp_path)
+    done = osdc("encode", "photo.png", "--max-bytes", str(largest - 1), "--json", "--overwrite", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert told["bytes"] < largest and told["quality"] > 0 and "note" not in told
     assert json.loads(osdc("info", "photo.osd", "--json", cwd=tmp_path).stdout)["quality"] == told["quality"]
