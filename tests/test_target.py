@@ -62,8 +62,8 @@ def test_a_photo_of_so_many_bytes(encoder, photo, share):
 
 
 def test_the_picture_is_analysed_once(encoder, photo, monkeypatch):
-    calls, analyse = [], encoder.runtime.analyse
-    monkeypatch.setattr(encoder.runtime, "analyse", lambda *inputs: calls.append(1) or analyse(*inputs))
+    calls, analyse = [], encoder.coder.runtime.analyse
+    monkeypatch.setattr(encoder.coder.runtime, "analyse", lambda *inputs: calls.append(1) or analyse(*inputs))
     encoder.encode(photo, target=Target(max_bytes=len(encoder.encode(photo, 0.7))))
     assert len(calls) == 2
 

@@ -415,7 +415,7 @@ def _table(facts: dict) -> str:
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
-        "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
+        "model": f"{facts['model_id']} ({' '.join(filter(None, (facts['profile'] or 'not known here', facts.get('rate'))))})",
     }
     shown = {
         "version",
@@ -428,6 +428,7 @@ def _table(facts: dict) -> str:
         "grey",
         "model_id",
         "profile",
+        "rate",
         "sections",
         "progressive",
         "note",
