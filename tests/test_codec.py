@@ -222,8 +222,8 @@ def test_symbols_do_not_depend_on_threads(encoder, photo, tmp_path, threads):
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-c", script, str(tmp_path / "photo.osd")]
     there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-    prior = Prior(encoder.weights.tensors, encoder.profile)
-    here = decode_symbols(container.unpack(data), prior, encoder.profile)
+    prior = Prior(encoder.coder.weights.tensors, encoder.coder.profile)
+    here = decode_symbols(container.unpack(data), prior, encoder.coder.profile)
     assert there == hashlib.sha256(here.y16.tobytes()).hexdigest()
 
 

@@ -183,12 +183,12 @@ def test_a_target_size_is_met(encoder, photo):
 
 
 def test_plain_files_do_not_know_of_it(encoder, photo):
-    osd, symbols = encoder.code(photo, 0.5)
+    osd, symbols = encoder.coder.code(photo, 0.5)
     data = container.pack(osd)
     assert not data[4] & container.PROGRESSIVE and not osd.progressive
-    assert decode_symbols(container.unpack(data), encoder.prior, encoder.profile) == symbols
+    assert decode_symbols(container.unpack(data), encoder.coder.prior, encoder.coder.profile) == symbols
     with pytest.raises(FormatError):
-        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.prior, encoder.profile)
+        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.coder.prior, encoder.coder.profile)
 
 
 @pytest.fixture(scope="module")

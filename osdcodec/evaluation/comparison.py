@@ -14,6 +14,7 @@ from . import page
 from .metrics import METRICS, Meter, psnr
 from .rivals import Found, avif_within, best_within, jpeg2000_within
 
+PUBLISHED = {"lpips", "dists"}  # metrics that papers tell, so that the page says why it has not got them
 LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open
 
 
@@ -41,6 +42,10 @@ def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.I
         facts |= {METRICS[key].label: METRICS[key].text(value) for key, value in values.items()}
         views.append(page.view(label + (f" ({said})" if said else ""), picture, facts, lossless))
         rows.append([label, *facts.values()])
+    missing += [
+        f"{METRICS[key].label} is not available: {meter.unavailable[key]}."
+        for key in sorted(PUBLISHED & meter.unavailable.keys())
+    ]
     notes = [f"{label}: {said}." for label, _, _, said in coded if said] + missing
     head = page.table(["codec", *views[1].facts], rows) + "".join(page.paragraph(note) for note in notes)
     how = (

@@ -6,7 +6,8 @@
 // detail and seed as of `osdc decode`. Events: preview, load, error (with `message`). Width follows CSS, height the picture.
 
 import { Client, type Handle } from "./client";
-import { info } from "./container";
+import { info, type Info } from "./container";
+import { draw, shown } from "./show";
 
 const STYLE = `
   :host { display: inline-block; max-width: 100%; }
@@ -20,6 +21,7 @@ export class OsdImage extends HTMLElement {
   private readonly canvas = document.createElement("canvas");
   private readonly fallback = document.createElement("slot");
   private handle?: Handle;
+  private facts?: Info;
   private turn = 0;
 
   constructor() {
@@ -55,7 +57,7 @@ export class OsdImage extends HTMLElement {
       const options = { detail: Number(this.getAttribute("detail") ?? 1), seed: BigInt(this.getAttribute("seed") ?? 0) };
       const preview = await handle.preview(options);
       if (preview && current() && this.canvas.hidden) this.paint(preview, "preview");
-      const picture = await handle.picture(options);
+      const picture = await shown(handle, this.facts!, options);
       if (current()) this.paint(picture, "load");
     } catch (error) {
       if (!current()) return;
@@ -71,16 +73,16 @@ export class OsdImage extends HTMLElement {
     const response = await fetch(new URL(this.getAttribute("src") ?? "", document.baseURI));
     if (!response.ok) throw new Error(`the server says ${response.status}`);
     const data = new Uint8Array(await response.arrayBuffer());
-    const { width, height } = info(data);
+    this.facts = info(data);
+    const { width, height } = this.facts;
     this.canvas.style.maxWidth = `${width}px`;
     this.canvas.style.aspectRatio = `${width} / ${height}`;
     shared ??= new Client();
     this.handle = await shared.open(data);
   }
 
-  private paint(image: ImageData, event: string): void {
-    [this.canvas.width, this.canvas.height] = [image.width, image.height];
-    this.canvas.getContext("2d")!.putImageData(image, 0, 0);
+  private paint(image: ImageData | ImageBitmap, event: string): void {
+    draw(this.canvas, image);
     this.canvas.hidden = false;
     this.fallback.hidden = true;
     this.dispatchEvent(new Event(event));

@@ -5,6 +5,7 @@ import { info, type Info } from "./container";
 import type { Options } from "./decoder";
 import type { FormatError } from "./errors";
 import type { Provider } from "./networks";
+import { draw, shown } from "./show";
 
 const MAX_PIXELS = 2 ** 26; // a browser's canvas and memory end before the format does
 const element = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
@@ -54,7 +55,7 @@ function isBeginning(data: Uint8Array): boolean {
 async function render(mine: number, start = performance.now()): Promise<void> {
   const { handle, facts } = opened!;
   say("Decoding …");
-  const picture = await handle.picture(options(), hear(mine));
+  const picture = await shown(handle, facts, options(), hear(mine));
   if (mine !== turn) return;
   paint(picture, facts);
   progress.hidden = true;
@@ -89,11 +90,9 @@ function options(): Options {
   return { detail: Number(detail.value), seed: BigInt.asUintN(64, BigInt(seed.value || 0)) };
 }
 
-function paint(image: ImageData, facts?: Info): void {
-  [canvas.width, canvas.height] = [image.width, image.height];
-  if (!facts) canvas.style.width = `${2 * image.width}px`; // a preview takes the place of the picture
-  else canvas.style.width = "";
-  canvas.getContext("2d")!.putImageData(image, 0, 0);
+function paint(image: ImageData | ImageBitmap, facts?: Info): void {
+  draw(canvas, image);
+  canvas.style.width = facts ? "" : `${2 * image.width}px`; // a preview takes the place of the picture
   canvas.hidden = false;
   element("invite").hidden = true;
   element("drop").classList.add("full");

@@ -131,6 +131,18 @@ describe("the site", { timeout: 600_000 }, () => {
     await page.close();
   });
 
+  test("the browser converts the colours of a profile, and saves what the file holds", async () => {
+    const page = await visit(`${stage.url}?src=spec/vectors/conformance/metadata.osd`);
+    await decoded(page);
+    const shown = await pixels(page);
+    assert.ok(distance(shown, readPng(file("conformance", "metadata.png"))).rmse <= 1.5, "an sRGB profile changes roundings only");
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save as PNG" }).click()]);
+    const saved = readFileSync(await download.path());
+    for (const chunk of ["iCCP", "eXIf", "iTXtXML:com.adobe.xmp"]) assert.ok(saved.includes(chunk), chunk);
+    assert.ok(distance(readPng(saved), readPng(file("conformance", "metadata.png"))).rmse <= 0.5);
+    await page.close();
+  });
+
   /** Waits until the picture is another than those seen, and adds it. */
   async function changed(page: Page, seen: { width: number; height: number; data: number[] }[]): Promise<void> {
     for (let tries = 0; tries < 200; tries++) {
