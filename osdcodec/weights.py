@@ -67,7 +67,7 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
     if PROFILES[profile].bases:
         raise WeightsError(
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
-            f"`python -m osdcodec.training --profile {profile}` (README, The large profile), then name their folder by --weights-dir"
+            f"`python -m osdcodec.training --profile {profile}` (osdcodec/training/README.md, Profile turbo), then name their folder by --weights-dir"
         )
     if PROFILES[profile].family == "indices":
         raise WeightsError(f"no weights of profile {profile} are here: `osdc weights pull {profile}` fetches them")
