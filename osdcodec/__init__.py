@@ -7,6 +7,7 @@
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .errors import FileError, FormatError, InputError, OsdError, OsdWarning, OutputError, TargetError, WeightsError
 
@@ -15,8 +16,18 @@ __all__ = [
     "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
 
+if TYPE_CHECKING:
+    from .codec import Decoder, Encoder, decode, encode, info
+    from .target import Target
 
-def __getattr__(name: str):
+    __version__: str
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
     """encode, decode, info, Encoder, Decoder, Target and __version__ are found when first used: `osdc info` must start at once."""
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version

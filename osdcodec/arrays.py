@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+_ROUNDING = 1e-3  # what computing in single or half precision may add to 0 .. 1
+
 
 def is_array(source: object) -> bool:
     return isinstance(source, np.ndarray) or _is_tensor(source)
@@ -14,7 +16,7 @@ def is_array(source: object) -> bool:
 def to_picture(array: Any) -> Image.Image:
     """Array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor (H, W), (C, H, W) or (1, C, H, W) -> picture.
 
-    Values: uint8, bool, or floats in [0, 1], clipped to that. ValueError for any other.
+    Values: uint8, bool, or floats in [0, 1]. ValueError for any other.
     """
     if _is_tensor(array):
         tensor = array.detach().cpu()
@@ -26,6 +28,10 @@ def to_picture(array: Any) -> Image.Image:
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise ValueError("the array holds values that are not finite")
+        if array.size and not -_ROUNDING <= array.min() <= array.max() <= 1 + _ROUNDING:
+            raise ValueError(
+                f"the array holds floats from {array.min():g} to {array.max():g}; give them in 0 .. 1, or uint8"
+            )
         array = (array.clip(0, 1) * 255).round().astype(np.uint8)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]

@@ -1,11 +1,11 @@
 """Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -15,17 +15,84 @@ from .container import Box, Osd, Regions
 from .description import describe
 from .entropy.prior import Prior, Symbols
 from .errors import FormatError, InputError, OsdError
+from .files import Source, bytes_of
 from .preview import render as draft
-from .profile import Profile, lambda_of, quality_of
+from .profile import PROFILES, Profile, lambda_of, quality_of
 from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
 
 Grid = np.ndarray[Any, Any]
-Picture = Image.Image | Grid | str | Path  # or whatever else `image.open_image` takes
+Picture = Image.Image | Grid | Source  # or a tensor
 
 
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
+
+
+class Code(Protocol):
+    """What each family of models does in its own way: the symbols of a file."""
+
+    def symbols(self, osd: Osd) -> Any:
+        """FormatError if the payload is damaged."""
+
+    def parts(self, osd: Osd, symbols: Any) -> dict[str, float]:
+        """Ideal code length of each kind of symbol, *_bits."""
+
+
+class Coder(Code, Protocol):
+    """And with its networks: a picture's colours -> symbols and payload. A coder may choose among several models."""
+
+    @property
+    def model_ids(self) -> list[bytes]: ...
+
+    def code(
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> tuple[Osd, Any]: ...
+
+
+class Viewer(Code, Protocol):
+    """And back, with the networks of the one model that a file names."""
+
+    def picture(
+        self,
+        osd: Osd,
+        symbols: Any,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image: ...
+
+
+def open_coder(profile: str, device: str, weights_dir: str | Path | None, compiled: bool) -> Coder:
+    """WeightsError if the weights of the profile are missing or damaged."""
+    if profile in PROFILES and PROFILES[profile].family == "indices":
+        from .cod_lite.coder import Rates
+
+        return Rates(profile, device, weights_dir, compiled)
+    return LatentCoder(weights.load(profile, weights_dir), device, compiled)
+
+
+def open_viewer(model: weights.Weights, device: str, compiled: bool) -> Viewer:
+    if model.profile.family == "indices":
+        from .cod_lite.coder import Coder as IndexCoder
+
+        return IndexCoder(model, device, compiled)
+    return LatentCoder(model, device, compiled)
+
+
+def open_code(model: weights.Weights) -> Code:
+    if model.profile.family == "indices":
+        from .cod_lite.coder import Code as IndexCode
+
+        return IndexCode(model)
+    return LatentCode(model)
 
 
 class Encoder:
@@ -42,10 +109,7 @@ class Encoder:
         weights_dir: str | Path | None = None,
         compiled: bool = False,
     ) -> None:
-        self.weights = weights.load(profile, weights_dir)
-        self.profile = self.weights.profile
-        self.runtime = open_runtime(self.weights, device, compiled)
-        self.prior = Prior(self.weights.tensors, self.profile)
+        self.coder = open_coder(profile, device, weights_dir, compiled)
 
     def encode(
         self,
@@ -64,28 +128,53 @@ class Encoder:
     ) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
-        picture: a path, PIL image, array or tensor. target: the size or similarity that finds lambda, in place of it.
+        picture: a path, the bytes of a file, a binary file, PIL image, array or tensor. target: the size or similarity that
+        finds lambda, in place of it.
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out. progress hears,
-        after each tile of a large picture, which share of the work is done.
+        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out.
+        progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
-        osd, symbols = self.code(opened, lmbda, target, roi, progress, progressive)
+        osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive)
         if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
             )
         return container.pack(osd)
 
-    def _decodes(self, osd: Osd, symbols: Symbols) -> bool:
+    def _decodes(self, osd: Osd, symbols: Any) -> bool:
         try:
-            return decode_symbols(osd, self.prior, self.profile) == symbols
+            return bool(self.coder.symbols(osd) == symbols)
         except FormatError:
             return False
+
+
+class LatentCode:
+    """Tokens, hyper-latent and latent of profiles small and turbo."""
+
+    def __init__(self, model: weights.Weights) -> None:
+        self.weights, self.profile, self.prior = model, model.profile, Prior(model.tensors, model.profile)
+
+    @property
+    def model_ids(self) -> list[bytes]:
+        return [self.weights.model_id]
+
+    def symbols(self, osd: Osd) -> Symbols:
+        return decode_symbols(osd, self.prior, self.profile)
+
+    def parts(self, osd: Osd, symbols: Symbols) -> dict[str, float]:
+        bits = self.prior.parts(symbols, osd.quality, qualities_of(osd, self.profile), osd.progressive)
+        return {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
+
+
+class LatentCoder(LatentCode):
+    def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
+        super().__init__(model)
+        self.runtime = open_runtime(model, device, compiled)
 
     def code(
         self,
@@ -97,7 +186,32 @@ class Encoder:
         progressive: bool = False,
     ) -> tuple[Osd, Symbols]:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
-        quality, rgb, sections = quality_of(lmbda), picture.convert("RGB"), image.to_sections(picture)
+        quality, at = quality_of(lmbda), self._coder(picture, roi, progress, progressive)
+        if target is None:
+            return at(quality)
+        if target.ms_ssim is None:
+            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
+        if min(picture.size) < similarity.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        rgb = picture.convert("RGB")
+        return smallest_above(
+            target.ms_ssim,
+            at,
+            lambda made: similarity.ms_ssim(rgb, reconstruct(*made, self.weights, self.runtime, self.prior)),
+        )
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
+        at = self._coder(picture, roi, None, progressive)
+        return [len(container.pack(at(quality_of(lmbda))[0])) for lmbda in lambdas]
+
+    def _coder(
+        self, picture: Image.Image, roi: Sequence[Box], progress: Progress | None, progressive: bool
+    ) -> Callable[[int], tuple[Osd, Symbols]]:
+        """What makes the file of a picture for a quality byte."""
+        rgb, sections = picture.convert("RGB"), image.to_sections(picture)
         grey = image.is_grey(rgb)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
@@ -119,17 +233,18 @@ class Encoder:
             payload, symbols = self.prior.encode(*latents, quality, qualities, progressive)
             return replace(osd, payload=payload), symbols
 
-        if target is None:
-            return at(quality)
-        if target.ms_ssim is None:
-            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
-        if min(picture.size) < similarity.SMALLEST:
-            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
-        return smallest_above(
-            target.ms_ssim,
-            at,
-            lambda made: similarity.ms_ssim(rgb, reconstruct(*made, self.weights, self.runtime, self.prior)),
-        )
+        return at
+
+    def picture(
+        self,
+        osd: Osd,
+        symbols: Symbols,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image:
+        return reconstruct(osd, symbols, self.weights, self.runtime, self.prior, seed, detail, preview, progress)
 
 
 class Decoder:
@@ -137,12 +252,12 @@ class Decoder:
 
     def __init__(self, device: str = "auto", weights_dir: str | Path | None = None, compiled: bool = False) -> None:
         self.device, self.weights_dir, self.compiled = device, weights_dir, compiled
-        self.models: dict[bytes, tuple[weights.Weights, Runtime, Prior]] = {}
+        self.models: dict[bytes, Viewer] = {}
         self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
     def decode(
         self,
-        data: bytes,
+        data: Source,
         seed: int = 0,
         detail: float = 1.0,
         max_pixels: int = container.MAX_PIXELS,
@@ -150,7 +265,7 @@ class Decoder:
         progress: Progress | None = None,
         partial: bool = False,
     ) -> Image.Image:
-        """Bytes of an .osd file -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
+        """An .osd file (bytes, a path, a binary file) -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
         A grey picture with a colour profile comes as RGB of equal channels, for such profiles are of RGB colours.
         Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
@@ -161,12 +276,11 @@ class Decoder:
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
-        osd = (container.unpack_prefix if partial else container.unpack)(data, max_pixels)
-        model, runtime, prior = self._model(osd.model_id)
+        osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
+        model = self._model(osd.model_id)
         content = dict(osd.sections).get("A")
         alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
-        symbols = decode_symbols(osd, prior, model.profile)
-        picture = reconstruct(osd, symbols, model, runtime, prior, seed, detail, preview, progress)
+        picture = model.picture(osd, model.symbols(osd), seed, detail, preview, progress)
         if osd.grey:
             picture = picture.convert("L").convert("RGB" if "i" in dict(osd.sections) else "L")
         if alpha and preview:
@@ -174,12 +288,11 @@ class Decoder:
         image.add_sections(picture, alpha, osd.sections, _note(osd))
         return picture
 
-    def _model(self, model_id: bytes) -> tuple[weights.Weights, Runtime, Prior]:
+    def _model(self, model_id: bytes) -> Viewer:
         with self.lock:
             if model_id not in self.models:
                 found = weights.for_model(model_id, self.weights_dir)
-                runtime = open_runtime(found, self.device, self.compiled)
-                self.models[model_id] = found, runtime, Prior(found.tensors, found.profile)
+                self.models[model_id] = open_viewer(found, self.device, self.compiled)
         return self.models[model_id]
 
 
@@ -280,29 +393,29 @@ def encode(
     )
 
 
-def decode(data: bytes) -> Image.Image:
-    """The bytes of an .osd file -> picture, as `Decoder.decode`; models stay loaded."""
-    return _decoder().decode(data)
+def decode(
+    data: Source, seed: int = 0, detail: float = 1.0, preview: bool = False, partial: bool = False
+) -> Image.Image:
+    """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
+    return _decoder().decode(data, seed, detail, preview=preview, partial=partial)
 
 
 def info(
-    data: bytes,
+    data: Source,
     parts: bool = False,
     weights_dir: str | Path | None = None,
     max_pixels: int = container.MAX_PIXELS,
 ) -> dict[str, Any]:
-    """What a file says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits.
+    """What an .osd file (bytes, a path, a binary file) says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits, or index_bits.
 
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
     """
+    data = bytes_of(data)
     facts = describe(data, max_pixels, weights_dir)
     if parts:
         osd = container.unpack(data, max_pixels)
-        model = weights.for_model(osd.model_id, weights_dir)
-        prior = Prior(model.tensors, model.profile)
-        symbols = decode_symbols(osd, prior, model.profile)
-        bits = prior.parts(symbols, osd.quality, qualities_of(osd, model.profile), osd.progressive)
-        facts |= {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
+        code = open_code(weights.for_model(osd.model_id, weights_dir))
+        facts |= code.parts(osd, code.symbols(osd))
     return facts
 
 

@@ -146,25 +146,19 @@ def regions(osd: Osd) -> Regions | None:
 def pack(osd: Osd) -> bytes:
     """Fields -> the bytes of the file. ValueError if a field lies outside its range."""
     _check(osd)
-    if osd.progressive:
-        body = _before_payload(osd) + osd.payload[::-1] + _section_bytes(osd, upper=False)
-    else:
-        body = _before_payload(osd) + osd.payload + _section_bytes(osd)
-    return body + zlib.crc32(body).to_bytes(_CHECKSUM, "little")
-
-
-def _before_payload(osd: Osd) -> bytes:
     flags = bool(osd.sections) * SECTIONS | osd.progressive * PROGRESSIVE | osd.grey * GREY
-    parts = [MAGIC, bytes([osd.version << 4 | flags]), osd.model_id]
-    parts += [leb128(osd.width), leb128(osd.height), bytes([osd.quality])]
+    body = MAGIC + bytes([osd.version << 4 | flags]) + osd.model_id
+    body += leb128(osd.width) + leb128(osd.height) + bytes([osd.quality])
     if osd.sections or osd.progressive:
-        parts.append(leb128(osd.missing + len(osd.payload)))
+        body += leb128(len(osd.payload))
     if osd.progressive:
         if osd.sections:
             needed = _section_bytes(osd, upper=True)
-            parts += [leb128(len(needed)), needed]
-        parts.append(_head_checksum(b"".join(parts)))
-    return b"".join(parts)
+            body += leb128(len(needed)) + needed
+        body += _head_checksum(body) + osd.payload[::-1] + _section_bytes(osd, upper=False)
+    else:
+        body += osd.payload + _section_bytes(osd)
+    return body + zlib.crc32(body).to_bytes(_CHECKSUM, "little")
 
 
 def _section_bytes(osd: Osd, upper: bool | None = None) -> bytes:
@@ -301,8 +295,12 @@ def layout(data: bytes, max_pixels: int = MAX_PIXELS, partial: bool = False) -> 
     """
     osd = (unpack_prefix if partial else unpack)(data, max_pixels)
     sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
-    before = sum(bytes for kind, bytes in sections.items() if osd.progressive and kind.isupper())
-    header = len(_before_payload(osd)) - before
+    if osd.progressive:  # whose upper-case sections stand within the header
+        flags, size, at = _read_start(data, max_pixels)
+        _, at, needed = _read_head(data, at + 1, len(data), flags, size, osd.quality)
+        header = at - sum(sections[kind] for kind, _ in needed)
+    else:
+        header = len(data) - len(osd.payload) - sum(sections.values()) - _CHECKSUM
     checksum = len(data) - header - len(osd.payload) - sum(sections.values())
     return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": checksum}
 

@@ -13,11 +13,12 @@ def describe(
 ) -> dict:
     """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
-    model_id in hexadecimal; profile None if weights.toml does not list the model; the four *_bytes (header, payload,
+    model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
     section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. FormatError if the file
     is damaged. partial: the beginning of a progressive file will do, which adds missing_bytes and a note.
     """
     osd, counts = (unpack_prefix if partial else unpack)(data, max_pixels), layout(data, max_pixels, partial)
+    model = listed(osd.model_id, weights_dir)
     facts = {
         "version": osd.version,
         "width": osd.width,
@@ -28,13 +29,15 @@ def describe(
         "lambda": lambda_of(osd.quality),
         "grey": osd.grey,
         "model_id": osd.model_id.hex(),
-        "profile": profile_of(osd.model_id, weights_dir),
+        "profile": model.get("profile"),
         "header_bytes": counts["header"],
         "payload_bytes": counts["payload"],
         "section_bytes": sum(counts["sections"].values()),
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
     }
+    if "rate" in model:
+        facts["rate"] = model["rate"]
     if osd.progressive:
         facts["progressive"] = True
     if not osd.verified:
@@ -48,14 +51,14 @@ def _what_arrived(payload: int, missing: int) -> str:
     return f"{payload:,} of {payload + missing:,} bytes of the payload are there: unverified"
 
 
-def profile_of(model_id: bytes, weights_dir: str | Path | None = None) -> str | None:
-    """Name of the profile whose model this is, by the weights.toml in weights_dir (or OSDC_WEIGHTS) and by our own."""
+def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
+    """What the lists of models say of this one; empty if it is on none."""
     for path in registry.lists(weights_dir):
         try:
-            listed = registry.models(path)
+            models = registry.models(path, registry.TOLD)
         except WeightsError:  # to describe a file needs no weights, so a bad list is no reason to refuse
             continue
-        for model in listed:
+        for model in models:
             if model["model_id"] == model_id.hex():
-                return model["profile"]
-    return None
+                return model
+    return {}

@@ -7,20 +7,21 @@
     revision = "b261…"                   a commit; of a branch the first download settles which
     licence = "…"                        for people
     mirrors = ["https://…", "who/what"]  other endpoints and repositories, tried in this order
+    rate = "0.0312"                      a checkpoint of this rate, to be converted: see cod_lite/install.py
     [component.files]
     "unet/config.json" = ""              SHA-256, where it is known
 
 A model lies in WEIGHTS/name, where WEIGHTS is named by `weights_dir` or OSDC_WEIGHTS, else in the cache of huggingface_hub. The
 first time a file is seen its SHA-256 is written to a lock beside that place, and held against the file from then on; a
-file whose size and time have not changed since is not read again. Only JSON and safetensors are touched: nothing that could run
-code when it is loaded.
+file whose size and time have not changed since is not read again. Only JSON and safetensors are touched, nothing that could run
+code when it is loaded; but for checkpoints with a rate, which are read as data, once, and may also lie in WEIGHTS itself.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from .files import write_output
 
 LOCK = "osdc.lock.json"
 SUFFIXES = (".json", ".safetensors")
+OF_CHECKPOINTS = (".pt", ".yaml")
 _COMMIT = re.compile("[0-9a-f]{40}")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
@@ -43,6 +45,7 @@ class Component:
     files: dict[str, str]  # path inside its folder -> SHA-256 or ""
     licence: str = ""
     mirrors: tuple[str, ...] = ()
+    rate: str = ""  # in bits per pixel, of a checkpoint
 
 
 def components(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[Component]:
@@ -67,8 +70,9 @@ def _read(path: Path) -> list[Component]:
         raise WeightsError(f"{path} is not a list of components: {error}") from error
     for component in listed:
         for file in component.files:
-            if not file.endswith(SUFFIXES) or Path(file).is_absolute() or ".." in Path(file).parts:
-                raise WeightsError(f"{path}: {file} is refused: only {' and '.join(SUFFIXES)} files, which run no code")
+            allowed = OF_CHECKPOINTS if component.rate else SUFFIXES
+            if not file.endswith(allowed) or Path(file).is_absolute() or ".." in Path(file).parts:
+                raise WeightsError(f"{path}: {file} is refused: only {' and '.join(allowed)} files, which run no code")
     return listed
 
 
@@ -91,7 +95,11 @@ def folder_of(name: str, weights_dir: str | Path | None = None, registry: str | 
 def place(component: Component, weights_dir: str | Path | None = None) -> tuple[Path, Path] | None:
     """The folder that a component lies in and the lock that tells of it, or None. WeightsError if it holds pickles only."""
     home = _home(weights_dir)
-    if home and (folder := home / component.name).is_dir():
+    if home and component.rate:
+        for folder in (home / component.name, home):
+            if any((folder / file).is_file() for file in component.files):
+                return folder, home / LOCK
+    elif home and (folder := home / component.name).is_dir():
         stored = [path for path in folder.rglob("*") if path.suffix in (*PICKLES, ".safetensors")]
         if stored and all(path.suffix in PICKLES for path in stored):
             raise WeightsError(f"{stored[0]} is refused: pickles can run code; convert it to safetensors")
@@ -146,18 +154,29 @@ def check(component: Component, folder: Path, lock: Path, again: bool = False) -
                 raise WeightsError(f"{lock} cannot be written: {error}") from error
 
 
-def pull(profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Iterator[Path]:
-    """Fetches what a profile is built on, showing progress on stderr and going on where it stopped; yields the folders.
+def pull(
+    profile: str,
+    weights_dir: str | Path | None = None,
+    registry: str | Path | None = None,
+    rates: Collection[str] = (),
+) -> Iterator[tuple[Component, Path]]:
+    """Fetches what a profile is built on, showing progress on stderr and going on where it stopped; yields what, and its folder.
 
-    WeightsError if nothing of the kind is listed, if there is no way to the hub, or if what comes is not what is listed.
+    rates: of checkpoints these only. WeightsError if nothing of the kind is listed, if there is no way to the hub, or if what comes is not what is listed.
     """
-    for component in components(weights_dir, registry):
-        if profile in component.profiles:
+    listed = [component for component in components(weights_dir, registry) if profile in component.profiles]
+    if unknown := [rate for rate in rates if rate not in {component.rate for component in listed}]:
+        known = ", ".join(component.rate for component in listed if component.rate)
+        raise WeightsError(
+            f"profile {profile} has no rate {unknown[0]}: {f'choose of {known}' if known else 'leave --rate out'}"
+        )
+    for component in listed:
+        if not rates or component.rate in rates:
             found = place(component, weights_dir)
             if found is None or any(not (found[0] / file).is_file() for file in component.files):
                 found = _fetch(component, weights_dir)
             check(component, *found)
-            yield found[0]
+            yield component, found[0]
 
 
 def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, Path]:
@@ -214,6 +233,8 @@ def verify(weights_dir: str | Path | None = None, registry: str | Path | None = 
 
 def _present(component: Component, folder: Path) -> set[str]:
     """What is there to be checked: the listed files, and whatever else a loader might take."""
+    if component.rate:
+        return {name for name in component.files if (folder / name).is_file()}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in SUFFIXES}
     found = {name for name in found if not any(part.startswith(".") for part in Path(name).parts)}
     folders = {Path(name).parent for name in component.files}

@@ -9,11 +9,13 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from . import urls
 from .errors import FileError, InputError, OutputError, label
 
 STREAM = "-"
+Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 writing = threading.Lock()  # whoever holds it knows that no output is half-written
 _DESCRIPTOR = re.compile(r"(?:/dev/(?:fd/(\d+)|(stdin)|(stdout)|(stderr))|/proc/(?:self|thread-self|\d+)/fd/(\d+))$")
 
@@ -63,6 +65,20 @@ def read_input(source: str | Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         said = getattr(error, "strerror", None) or error
         raise FileError(f"{label(source)}: cannot be read ({said}); name another file") from error
+
+
+def bytes_of(source: Source) -> bytes:
+    """What a caller gives as a file: its bytes, a path or URL, or a file that is open in binary mode. As `read_input`."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | Path):
+        return read_input(source)
+    if not hasattr(source, "read"):
+        raise TypeError(f"give bytes, a path or a binary file, not {type(source).__name__}")
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise TypeError("the file is open as text; open it in binary mode")
+    return data
 
 
 def check_output(target: str | Path, overwrite: bool = True, source: str | Path | None = None) -> None:

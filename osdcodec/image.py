@@ -5,7 +5,6 @@ import re
 import struct
 import warnings
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
@@ -15,7 +14,7 @@ from .arrays import is_array, to_picture
 from .container import MAX_PIXELS, MAX_SIDE, alpha_size
 from .errors import FormatError, InputError, OsdWarning, OutputError, label
 from .extras import available
-from .files import is_stream, read_input, write_output
+from .files import Source, bytes_of, is_stream, write_output
 
 SUFFIXES = (  # taken in a folder
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
@@ -40,7 +39,7 @@ _DEFECTS = (
 
 
 def open_image(
-    source: str | Path | bytes | BinaryIO | Image.Image | np.ndarray,
+    source: Source | Image.Image | np.ndarray,
     max_pixels: int = MAX_PIXELS,
     alpha: str = "white",
     icc: str = "srgb",
@@ -62,12 +61,10 @@ def open_image(
         raise ValueError(f"icc must be srgb or keep, not {icc}")
     backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
     name = name or (label(source) if isinstance(source, str | Path) else "the picture")
-    if isinstance(source, str | Path):
-        source = read_input(source)
-    elif is_array(source):
+    if is_array(source):
         source = to_picture(source)
-    elif not isinstance(source, bytes | Image.Image):
-        source = source.read()
+    elif not isinstance(source, Image.Image):
+        source = bytes_of(source)
     if source == b"":
         raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:

@@ -18,6 +18,9 @@ class Profile:
     """One model family. Two files of the same profile and model id decode to the same symbols."""
 
     name: str = "small"
+    family: str = (
+        "latent"  # which code: "latent", all that stands below, or "indices", whose sizes its weights file holds
+    )
     stride: int = 32  # pixels per position of y; pictures are padded to a multiple of it
     latent_channels: int = 160  # C_y
     hyper_channels: int = 32  # C_h
@@ -118,6 +121,7 @@ CONFORMANCE = Profile(
     tower_layers=1,
     codebook_size=32,
 )
+COD_LITE = Profile(name="cod-lite", family="indices")  # osdcodec/cod_lite/
 # Of the vectors for readers of symbols, whose model has no networks.
 SYMBOLS = Profile(
     name="symbols",
@@ -130,8 +134,8 @@ SYMBOLS = Profile(
     tokens=3,
     codebook_size=16,
 )
-OFFERED = (SMALL.name, TURBO.name)  # to users; the others are for the tests of the format
-PROFILES = {profile.name: profile for profile in (SMALL, TURBO, CONFORMANCE, SYMBOLS)}
+OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the others are for the tests of the format
+PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE, SYMBOLS)}
 
 
 def lambda_of(quality: int) -> float:

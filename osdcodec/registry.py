@@ -1,6 +1,7 @@
 """weights.toml: which lists of models there are, and what they hold. The only reader of these files; standard library only.
 
-A folder that `weights_dir` or OSDC_WEIGHTS names may hold a list of its own, which goes first; then comes ours.
+A folder that `weights_dir` or OSDC_WEIGHTS names may hold a list of its own, which goes first; then comes that of the models which
+`osdc weights pull` made in the user's cache, if it made any; then ours.
 """
 
 import os
@@ -12,7 +13,8 @@ from .errors import WeightsError
 
 NAME = "weights.toml"
 VARIABLE = "OSDC_WEIGHTS"
-NEEDED = "profile", "file", "model_id", "sha256"  # texts that every model has
+NEEDED = "profile", "file", "model_id", "sha256"  # texts that a model has which is to be loaded
+TOLD = "profile", "model_id"  # and one that is to be named
 _PACKAGE = Path(__file__).parent
 
 
@@ -32,11 +34,20 @@ def installed(registry: str | Path | None = None) -> Path:
     )
 
 
+def home(weights_dir: str | Path | None = None) -> Path:
+    """Where models are made: the folder that the user named, else one in the user's cache."""
+    return folder(weights_dir) or cache()
+
+
+def cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osdc"
+
+
 def lists(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[Path]:
-    """Every list at hand, in order of precedence."""
-    named, found = folder(weights_dir), []
-    if named and (named / NAME).is_file():
-        found.append(named / NAME)
+    """Every list at hand, in order of precedence; with `registry` in place of ours what was made in the cache does not count."""
+    named = folder(weights_dir)
+    homes = dict.fromkeys(each for each in (named, None if registry else cache()) if each)
+    found = [each / NAME for each in homes if (each / NAME).is_file()]
     return found + [path for path in _places(registry) if path.is_file()][:1]
 
 
@@ -45,13 +56,13 @@ def _places(registry: str | Path | None) -> list[Path]:
     return [Path(registry)] if registry else [_PACKAGE / NAME, _PACKAGE.parent / NAME]
 
 
-def models(path: Path) -> list[dict[str, Any]]:
-    """The models of a list. WeightsError if it cannot be read or an entry lacks something."""
+def models(path: Path, needed: tuple[str, ...] = NEEDED) -> list[dict[str, Any]]:
+    """The models of a list. WeightsError if it cannot be read or an entry lacks a text that is needed."""
     told = _tables(path, "models")
     try:
         listed = told.get("model", []) if "component" in told else told["model"]
         for model in listed:
-            for key in NEEDED:
+            for key in needed:
                 if not isinstance(model[key], str):
                     raise TypeError(f"{key} is not a text")
     except (KeyError, TypeError) as error:

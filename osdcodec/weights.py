@@ -11,7 +11,7 @@
 What a profile is built on beside its own file, `[[component]]`, is the business of downloads.py.
 
 A folder named by `weights_dir` or OSDC_WEIGHTS goes first: what its own weights.toml lists, else its copies of the
-files that ours lists.
+files that ours lists. Then comes what `osdc weights pull` made in the user's cache, if it made anything.
 """
 
 import hashlib
@@ -26,7 +26,8 @@ from safetensors.numpy import load as parse
 
 from . import downloads
 from . import registry as catalogue
-from .entropy.prior import model_id
+from .entropy import indices
+from .entropy.prior import model_id as latent_model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile
 from .registry import NAME as REGISTRY
@@ -68,7 +69,20 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
             f"`python -m osdcodec.training --profile {profile}` (README, The large profile), then name their folder by --weights-dir"
         )
+    if PROFILES[profile].family == "indices":
+        raise WeightsError(f"no weights of profile {profile} are here: `osdc weights pull {profile}` fetches them")
     raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
+
+
+def rates(
+    profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None
+) -> dict[float, bytes]:
+    """Bits per pixel -> model id of the models of a profile that has one for each rate, as far as they are here."""
+    found: dict[float, bytes] = {}
+    for model, path in _models(weights_dir, registry):
+        if model["profile"] == profile and path.is_file():
+            found.setdefault(float(model["bpp"]), bytes.fromhex(model["model_id"]))
+    return found
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
@@ -83,7 +97,8 @@ def inventory(weights_dir: str | Path | None = None, registry: str | Path | None
     """All that is listed, models and the pretrained ones they are built on: name, profile, terms, source and place."""
     rows = []
     for model, path in _models(weights_dir, registry):
-        row = {"name": model["file"], "profile": model["profile"], "terms": model.get("terms", "")}
+        profile = f"{model['profile']} {model['rate']}" if "rate" in model else model["profile"]
+        row = {"name": model["file"], "profile": profile, "terms": model.get("terms", "")}
         rows.append(
             row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
         )
@@ -115,17 +130,30 @@ def entry(path: str | Path, profile: str) -> dict:
     }
 
 
+def model_id(tensors: dict[str, np.ndarray]) -> bytes:
+    """What .osd files call the model of these tensors. KeyError if it has neither kind of codebook."""
+    return indices.model_id(tensors) if "code.codebook" in tensors else latent_model_id(tensors)
+
+
+def listed(folder: Path) -> list[tuple[dict, Path]]:
+    """The models that a folder's own list has, if it has one, and their files."""
+    path = folder / REGISTRY
+    return [(model, folder / model["file"]) for model in catalogue.models(path)] if path.is_file() else []
+
+
 def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:
     """Every listed model and where its file should be, in order of precedence."""
-    folder, own = catalogue.folder(weights_dir), []
+    folder = catalogue.folder(weights_dir)
+    own: list[tuple[dict, Path]] = []
     if folder:
         if not folder.is_dir():
             raise WeightsError(f"the weights folder {folder} is not there: correct --weights-dir or {VARIABLE}")
-        if (folder / REGISTRY).is_file():
-            own = catalogue.models(folder / REGISTRY)
-        yield from ((model, folder / model["file"]) for model in own)
+        own = listed(folder)
+        yield from own
+    if not registry:
+        yield from listed(catalogue.cache())
     ours = catalogue.installed(registry)
-    home, taken = ours.parent if registry else _EMBEDDED, {model["file"] for model in own}
+    home, taken = ours.parent if registry else _EMBEDDED, {model["file"] for model, _ in own}
     for model in catalogue.models(ours):
         copy = folder / model["file"] if folder else None
         yield model, copy if copy and copy.is_file() and model["file"] not in taken else home / model["file"]

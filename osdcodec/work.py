@@ -1,15 +1,21 @@
 """What is done with each file of a batch. It can be sent to another machine, and loads its model where it is first called."""
 
 import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import files, image
 from .batch import Progress, Stop
+from .budget import shares
 from .container import MAX_PIXELS
 from .description import describe
-from .errors import OsdError, label
+from .errors import OsdError, OsdWarning, label
+from .profile import ANCHORS
+from .target import Target
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Work:
 @dataclass
 class Encoding(Work):
     profile: str = "small"
+    limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
 
     def load(self) -> Any:
         from .codec import Encoder
@@ -65,9 +72,27 @@ class Encoding(Work):
         """A picture -> an .osd file."""
         files.check_output(target, self.overwrite, source)
         given, picture = self.read(source)  # before a model is loaded, which takes longer
-        data = self.model.encode(picture, **self.options, max_pixels=self.max_pixels, progress=progress)
+        options = self.options | ({"target": Target(max_bytes=self.limits[source])} if source in self.limits else {})
+        data = self.model.encode(picture, **options, max_pixels=self.max_pixels, progress=progress)
         files.write_output(target, data, self.overwrite)
         return self.facts(data) | {"input_bytes": given}
+
+    def limit(self, jobs: list[tuple[str, str]], total: int, threads: int) -> None:
+        """Shares out `total` bytes among the files of these jobs. What cannot be read gets none: it fails when its turn comes.
+
+        TargetError if they are too few.
+        """
+        chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
+
+        def sizes(job: tuple[str, str]) -> list[int] | None:
+            with suppress(OsdError), warnings.catch_warnings():
+                warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
+                return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
+            return None
+
+        with ThreadPoolExecutor(threads) as pool:
+            found = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
+        self.limits = dict(zip(found, shares(list(found.values()), total), strict=True))
 
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""

@@ -195,8 +195,9 @@ def integers(tensors: dict, name: str) -> list:
 
 def model_id(tensors: dict) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols."""
-    normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains."))}
-    normative["codebook"] = tensors["semantics.codebook"]
+    normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains.", "code."))}
+    if "code.table" not in tensors:
+        normative["codebook"] = tensors["semantics.codebook"]
     digest = hashlib.sha256()
     for name, (kind, shape, data) in sorted(normative.items()):
         digest.update(f"{name}\0{kind}\0{','.join(map(str, shape))}\0".encode() + data)
@@ -303,10 +304,23 @@ def symbols(
     return tokens, hyper, latent, y16
 
 
-def decode(tensors: dict, file: bytes, partial: bool = False) -> tuple[list, list, list, list]:
-    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them; partial: as `unpack` takes it."""
+def indices(tensors: dict, payload: bytes, width: int, height: int) -> list:
+    """A payload of a code of indices -> [h][w]"""
+    (stride,), table, stack = integers(tensors, "code.stride"), integers(tensors, "code.table"), Stack(payload)
+    whole = max(stride, 16)
+    h, w = (-(-side // whole) * whole // stride for side in (height, width))
+    grid = [[stack.pop(table) for _ in range(w)] for _ in range(h)]
+    require(stack.state == START and not stack.words, "the stack does not end with the last symbol")
+    return grid
+
+
+def decode(tensors: dict, file: bytes, partial: bool = False) -> tuple[list, ...]:
+    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them, or indices; partial: as for `unpack`."""
     name, width, height, quality, payload, gains, progressive, missing = unpack(file, partial)
     require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
+    if "code.table" in tensors:
+        require([quality] == integers(tensors, "code.quality") and not gains and not progressive, "not of its model")
+        return (indices(tensors, payload, width, height),)
     (stride,) = integers(tensors, "prior.stride") if "prior.stride" in tensors else (32,)
     h, w = -(-height // stride), -(-width // stride)
     qualities = [[quality] * w for _ in range(h)]
@@ -322,7 +336,7 @@ def flatten(values: list) -> list[int]:
 
 
 def digest(arrays: tuple) -> str:
-    """SHA-256 over tokens, hyper, latent and y16 as little-endian 32-bit integers."""
+    """SHA-256 over all of `decode` as little-endian 32-bit integers."""
     flat = [x for array in arrays for x in flatten(array)]
     return hashlib.sha256(struct.pack(f"<{len(flat)}i", *flat)).hexdigest()
 
@@ -371,7 +385,8 @@ def main(weights: str, file: str, option: str = "") -> None:
         tensors = read_safetensors(source.read())
     with open(file, "rb") as source:
         arrays = decode(tensors, source.read(), option == "--partial")
-    for part, array in zip(("tokens", "hyper", "latent", "y16"), arrays, strict=True):
+    names = ("tokens", "hyper", "latent", "y16") if len(arrays) > 1 else ("indices",)
+    for part, array in zip(names, arrays, strict=True):
         shape = []
         while isinstance(array, list):
             shape.append(len(array))

@@ -1,5 +1,6 @@
 """Damaged, cut, extended, random and dishonest files: only FormatError comes out, in bounded time and memory."""
 
+import binascii
 import time
 import tracemalloc
 from dataclasses import replace
@@ -109,6 +110,20 @@ def test_the_largest_size_is_refused_soon_if_the_payload_is_short(prior, size, q
     data = claim(*size, quality, b"0123456789")
     seconds, peak = cost(lambda: decode_symbols(container.unpack(data), prior, prior.profile))
     assert seconds < 2 and peak < 2**24
+
+
+@pytest.mark.parametrize("size", [(2**14, 2**14), (1, 65535)])
+@pytest.mark.parametrize("quality", [0, 100, 255])
+def test_a_beginning_that_claims_the_largest_size_is_refused_soon(prior, size, quality):
+    """Whatever it says of the length of its payload."""
+    model = (FOLDER / "one-pixel.osd").read_bytes()[5:9]
+    data = container.pack(container.Osd(model, *size, quality, bytes(range(1, 201)), progressive=True))
+    head = len(data) - 4 - 200
+    body = data[: head - 4] + container.leb128(2**35 - 1)
+    forged = body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little") + data[head:-4]
+    for beginning in (data[:-100], forged):
+        seconds, peak = cost(lambda b=beginning: decode_symbols(container.unpack_prefix(b), prior, prior.profile))
+        assert seconds < 2 and peak < 2**24
 
 
 def test_random_and_mutated_files():

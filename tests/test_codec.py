@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -76,6 +77,32 @@ def test_a_grey_picture_comes_back_grey(encoder, decoder, photo):
     profiled.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     decoded = decoder.decode(encoder.encode(profiled, icc="keep"))
     assert decoded.mode == "RGB" and len({band.tobytes() for band in decoded.split()}) == 1
+
+
+def test_whatever_holds_a_file_is_taken(tmp_path, photo):
+    path = tmp_path / "a.png"
+    photo.resize((40, 30)).save(path)
+    data = osdcodec.encode(path)
+    for source in (
+        str(path),
+        path.read_bytes(),
+        bytearray(path.read_bytes()),
+        memoryview(path.read_bytes()),
+        io.BytesIO(path.read_bytes()),
+    ):
+        assert osdcodec.encode(source) == data
+    coded = tmp_path / "a.osd"
+    coded.write_bytes(data)
+    wanted = osdcodec.decode(data, seed=3, detail=0.5)
+    assert wanted != osdcodec.decode(data)
+    for source in (coded, str(coded), bytearray(data), memoryview(data), io.BytesIO(data)):
+        assert osdcodec.info(source)["bytes"] == len(data)
+    for source in (coded, str(coded), bytearray(data), memoryview(data), io.BytesIO(data)):
+        assert osdcodec.decode(source, seed=3, detail=0.5) == wanted
+    assert osdcodec.decode(coded, preview=True).size == (20, 15)
+    for wrong in (None, 5, io.StringIO("text")):
+        with pytest.raises(TypeError, match="binary"):
+            osdcodec.decode(wrong)
 
 
 def test_alpha_is_kept_to_the_last_bit(encoder, decoder, photo):
@@ -195,8 +222,8 @@ def test_symbols_do_not_depend_on_threads(encoder, photo, tmp_path, threads):
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-c", script, str(tmp_path / "photo.osd")]
     there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-    prior = Prior(encoder.weights.tensors, encoder.profile)
-    here = decode_symbols(container.unpack(data), prior, encoder.profile)
+    prior = Prior(encoder.coder.weights.tensors, encoder.coder.profile)
+    here = decode_symbols(container.unpack(data), prior, encoder.coder.profile)
     assert there == hashlib.sha256(here.y16.tobytes()).hexdigest()
 
 

@@ -291,6 +291,13 @@ def test_beginnings_of_other_files_are_refused():
                 unpack_prefix(data[:length])
 
 
+def test_a_beginning_of_a_file_whose_sections_all_follow():
+    data = pack(replace(PROGRESSIVE_FIELDS, sections=(("x", b"<x/>"),)))
+    assert data[15] == 0 and layout(data)["header"] == 18
+    assert layout(data[:20], partial=True) == {"header": 18, "payload": 2, "sections": {}, "checksum": 0}
+    assert layout(data[:23], partial=True) == {"header": 18, "payload": 3, "sections": {}, "checksum": 2}
+
+
 def test_what_a_beginning_claims_costs_nothing():
     begin = bytes.fromhex(HEAD_2 + "ffffffff7f")
     osd = unpack_prefix(begin + binascii.crc_hqx(begin, 0xFFFF).to_bytes(2, "little") + b"\1\2\3")

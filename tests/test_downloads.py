@@ -102,7 +102,7 @@ def test_what_is_pulled_from_a_mirror_is_found_and_locked(hub, nowhere, cache, t
     registry, home = listing(tmp_path, [mirror(hub)]), tmp_path / "home" if into_folder else None
     if home:
         home.mkdir()
-    (folder,) = downloads.pull("turbo", home, registry)
+    ((_, folder),) = downloads.pull("turbo", home, registry)
     assert held(folder) == FILES
     assert folder == home / "base" if home else cache in folder.parents
     lock = json.loads(((home or cache.parent) / "osdc.lock.json").read_text())["base"]
@@ -112,7 +112,7 @@ def test_what_is_pulled_from_a_mirror_is_found_and_locked(hub, nowhere, cache, t
     }
     hub.asked.clear()
     assert downloads.folder_of("base", home, registry) == folder
-    assert list(downloads.pull("turbo", home, registry)) == [folder]
+    assert [found for _, found in downloads.pull("turbo", home, registry)] == [folder]
     assert [state for _, state in downloads.verify(home, registry)] == [f"{folder}: whole"]
     assert hub.asked == []  # all of it is here
     assert list(downloads.pull("small", home, registry)) == []
@@ -120,10 +120,10 @@ def test_what_is_pulled_from_a_mirror_is_found_and_locked(hub, nowhere, cache, t
 
 def test_a_pull_goes_on_where_it_stopped(hub, nowhere, tmp_path):
     registry = listing(tmp_path, [mirror(hub)])
-    (folder,) = downloads.pull("turbo", tmp_path, registry)
+    ((_, folder),) = downloads.pull("turbo", tmp_path, registry)
     (folder / "unet/config.json").unlink()
     hub.asked.clear()
-    assert list(downloads.pull("turbo", tmp_path, registry)) == [folder]
+    assert [found for _, found in downloads.pull("turbo", tmp_path, registry)] == [folder]
     assert held(folder) == FILES
     assert [path for verb, path in hub.asked if verb == "GET" and path.endswith("safetensors")] == []
 

@@ -85,11 +85,11 @@ def coded(model, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     folder, held = tmp_path_factory.mktemp("coded"), {}
     encoder = Encoder("conformance", "cpu", FOLDER)
     pictures = [open_image(path).resize((150, 110)) for path in sorted(EXAMPLES.glob("*.png"))]
-    for name, runtime in {"onnx": encoder.runtime, "torch": TorchRuntime(model)}.items():
-        encoder.runtime = runtime
+    for name, runtime in {"onnx": encoder.coder.runtime, "torch": TorchRuntime(model)}.items():
+        encoder.coder.runtime = runtime
         for i, picture in enumerate(pictures):
             for lmbda in (2.0, 0.33, 0.1):
-                osd, symbols = encoder.code(picture, lmbda)
+                osd, symbols = encoder.coder.code(picture, lmbda)
                 held[f"{name}-{i}-{lmbda}"] = symbols.digest()
                 (folder / f"{name}-{i}-{lmbda}.osd").write_bytes(container.pack(osd))
     return folder, held

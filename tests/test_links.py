@@ -13,7 +13,7 @@ from test_cli import osdc, refused
 from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import run_joins
 from osdcodec.checks.packet_loss import restored
-from osdcodec.errors import FormatError, InputError
+from osdcodec.errors import FormatError, InputError, OsdError
 from osdcodec.links import airtime
 from osdcodec.links.airtime import Link, LoRa, custom, links
 from osdcodec.links.packet import Kind, Packet, bytes_of_text, candidates, crc16, from_text, to_stream, to_text
@@ -159,6 +159,16 @@ def test_a_false_packet_spoils_no_file_in_silence():
     for rest in ([packets[0], *packets[2:6]], [packets[0], *packets[6:], packets[3], packets[4]]):
         with pytest.raises(FormatError, match="false"):
             arrivals([false, *rest]).only().whole()
+
+
+def test_without_raptorq_pieces_still_join(monkeypatch):
+    data = random.Random(6).randbytes(300)
+    packets = split(data, 66, 0.5)
+    monkeypatch.setattr("osdcodec.extras.available", lambda module: module != "raptorq")
+    for work in (lambda: split(data, 66, 0.5), lambda: arrivals(packets[1:]).only().whole()):
+        with pytest.raises(OsdError, match=r"osdc\[packets\]"):
+            work()
+    assert arrivals(packets).only().whole() == data and arrivals(split(data, 66)).only().whole() == data
 
 
 def test_claims_cost_nothing():

@@ -33,7 +33,9 @@ def test_there_and_back(tmp_path, photo):
         assert picture.get_format_mimetype() == "image/x-osd"
         assert np.array_equal(picture, osdcodec.decode((tmp_path / "x.osd").read_bytes()))
     buffer = io.BytesIO()
-    photo.convert("L").save(buffer, "OSD", quality=90)  # an option of other formats
+    photo.convert("L").save(buffer, "OSD")
+    with pytest.raises(ValueError, match=r"no option of \.osd files: optimize, quality; give some of lmbda, target"):
+        photo.save(io.BytesIO(), "OSD", quality=90, optimize=True)  # options of other formats
     assert Image.open(buffer).resize((8, 8)).size == (8, 8)
 
 
@@ -64,7 +66,7 @@ def test_arrays_are_pictures(photo):
     pixels = np.asarray(photo)
     wanted = osdcodec.encode(photo, 1.0)
     assert osdcodec.encode(pixels, 1.0) == wanted
-    assert osdcodec.encode(pixels / 255, 1.0) == wanted
+    assert osdcodec.encode(pixels / 255, 1.0) == osdcodec.encode(pixels / 254.9999, 1.0) == wanted
     assert osdcodec.encode(pixels[:, :, :1]) == osdcodec.encode(pixels[:, :, 0]) == osdcodec.encode(photo.getchannel(0))
     assert np.array_equal(arrays.to_picture(pixels[:, :, 0] > 99), Image.fromarray(pixels[:, :, 0] > 99).convert("L"))
     for bad in (
@@ -72,6 +74,8 @@ def test_arrays_are_pictures(photo):
         np.zeros(5),
         np.zeros((4, 4), int),
         np.full((4, 4), np.nan),
+        np.full((4, 4), 77.0),
+        np.full((4, 4), -0.5),
         np.zeros((0, 4)),
     ):
         with pytest.raises((ValueError, osdcodec.InputError)):

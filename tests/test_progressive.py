@@ -153,7 +153,7 @@ def test_a_picture_grows(photo):
     encoder, decoder = Encoder(device="cpu"), Decoder("cpu")
     data, plain = encoder.encode(photo, 0.5, progressive=True), encoder.encode(photo, 0.5)
     assert data == osdcodec.encode(photo, 0.5, progressive=True) and len(data) < 1.15 * len(plain)
-    whole = decoder.decode(data)
+    whole = osdcodec.decode(data, partial=True)
     assert whole.tobytes() == decoder.decode(data, partial=True).tobytes()
     assert psnr(photo, whole) > psnr(photo, decoder.decode(plain)) - 0.3
     shown = [decoder.decode(data[: len(data) * share // 100], partial=True) for share in (25, 60)]
@@ -183,12 +183,12 @@ def test_a_target_size_is_met(encoder, photo):
 
 
 def test_plain_files_do_not_know_of_it(encoder, photo):
-    osd, symbols = encoder.code(photo, 0.5)
+    osd, symbols = encoder.coder.code(photo, 0.5)
     data = container.pack(osd)
     assert not data[4] & container.PROGRESSIVE and not osd.progressive
-    assert decode_symbols(container.unpack(data), encoder.prior, encoder.profile) == symbols
+    assert decode_symbols(container.unpack(data), encoder.coder.prior, encoder.coder.profile) == symbols
     with pytest.raises(FormatError):
-        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.prior, encoder.profile)
+        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.coder.prior, encoder.coder.profile)
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +235,19 @@ def test_info_of_a_beginning(folder):
     assert sum(facts[part] for part in parts) == facts["bytes"] == (folder / "half.osd").stat().st_size
     table = osdc("info", "half.osd", cwd=folder).stdout.decode()
     assert "unverified" in table and f"{facts['missing_bytes']:,} bytes" in table
+
+
+def test_the_table_of_shares_is_written_into_a_page(tmp_path, photo):
+    from osdcodec.evaluation.progressive import BEGIN, END, main
+
+    (tmp_path / "in").mkdir()
+    photo.crop((0, 0, 176, 176)).save(tmp_path / "in" / "a.png")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+    main([str(tmp_path / "in"), "--write", str(page)])
+    text = page.read_text("utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n| share of the bytes | 5% |") and text.endswith(f"\n{END}\nafter\n")
+    (row,) = [line for line in text.splitlines() if line.startswith("| progressive, cut there |")]
+    cells = [cell.strip().split(" / ") for cell in row.strip("|").split("|")[1:]]
+    quality = [float(cell[0]) for cell in cells if cell != ["–"]]
+    assert len(cells) == 6 and len(quality) >= 4 and quality == sorted(quality)

@@ -121,7 +121,7 @@ def test_on_the_command_line(tmp_path, photo):
     assert osdc("encode", "photo.png", "--roi", "64,32,96,96", "--roi", "0,0,10,10", cwd=tmp_path).returncode == 0
     assert len(container.regions(container.unpack((tmp_path / "photo.osd").read_bytes())).boxes) == 2
     assert osdc("decode", "photo.osd", "-o", "out.png", cwd=tmp_path).returncode == 0
-    done = osdc("encode", "photo.png", "--roi", "9999,0,9,9", cwd=tmp_path)
+    done = osdc("encode", "photo.png", "--roi", "9999,0,9,9", "-o", "x.osd", cwd=tmp_path)
     assert done.returncode == 3 and b"outside of the picture" in done.stderr
     for wrong in ("1,2,3", "a,b,c,d", "1,2,3,-4"):
         assert osdc("encode", "photo.png", "--roi", wrong, cwd=tmp_path).returncode == 2

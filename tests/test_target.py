@@ -62,8 +62,8 @@ def test_a_photo_of_so_many_bytes(encoder, photo, share):
 
 
 def test_the_picture_is_analysed_once(encoder, photo, monkeypatch):
-    calls, analyse = [], encoder.runtime.analyse
-    monkeypatch.setattr(encoder.runtime, "analyse", lambda *inputs: calls.append(1) or analyse(*inputs))
+    calls, analyse = [], encoder.coder.runtime.analyse
+    monkeypatch.setattr(encoder.coder.runtime, "analyse", lambda *inputs: calls.append(1) or analyse(*inputs))
     encoder.encode(photo, target=Target(max_bytes=len(encoder.encode(photo, 0.7))))
     assert len(calls) == 2
 
@@ -101,7 +101,7 @@ def test_on_the_command_line(tmp_path, photo):
     done = osdc("encode", "photo.png", "--max-bytes", "1000000000", cwd=tmp_path)
     assert done.returncode == 0 and b"photo.png: lambda 0.1, the best there is, was taken" in done.stderr
     largest = (tmp_path / "photo.osd").stat().st_size
-    done = osdc("encode", "photo.png", "--max-bytes", str(largest - 1), "--json", cwd=tmp_path)
+    done = osdc("encode", "photo.png", "--max-bytes", str(largest - 1), "--json", "--overwrite", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert told["bytes"] < largest and told["quality"] > 0 and "note" not in told
     assert json.loads(osdc("info", "photo.osd", "--json", cwd=tmp_path).stdout)["quality"] == told["quality"]

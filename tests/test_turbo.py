@@ -300,8 +300,8 @@ def test_training_leaves_a_model_that_makes_a_round_trip(trained, photo):
         kind(device="cpu", weights_dir=trained) for kind in (lambda **o: Encoder("turbo", **o), Decoder)
     )
     picture = photo.resize((150, 100))
-    osd, symbols = encoder.code(picture, 0.3)
-    assert decode_symbols(osd, encoder.prior, encoder.profile) == symbols
+    osd, symbols = encoder.coder.code(picture, 0.3)
+    assert decode_symbols(osd, encoder.coder.prior, encoder.coder.profile) == symbols
     data = encoder.encode(picture, 0.3)
     assert container.unpack(data).payload == osd.payload
     assert decoder.decode(data).size == (150, 100)

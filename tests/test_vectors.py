@@ -10,7 +10,7 @@ from PIL import Image
 from osdcodec import container, weights
 from osdcodec.checks import conformance
 from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
-from osdcodec.codec import Decoder, decode_symbols, qualities_of
+from osdcodec.codec import Decoder, LatentCoder, decode_symbols, qualities_of
 from osdcodec.entropy.prior import Prior
 from osdcodec.profile import ANCHORS, quality_of
 
@@ -72,7 +72,8 @@ def test_torch_makes_the_same_pixels(model):
 
     listed = json.loads((FOLDER / "vectors.json").read_text("utf-8"))
     decoder = Decoder("cpu", FOLDER)
-    decoder.models[model.model_id] = model, TorchRuntime(model), Prior(model.tensors, model.profile)
+    viewer = decoder.models[model.model_id] = LatentCoder(model, "cpu")
+    viewer.runtime = TorchRuntime(model)
     for name in ("anchor-1", "between-0.15", "one-pixel", "limits", "alpha"):
         rmse, peak = distance(decoder.decode(FILES[name]), Image.open(FOLDER / f"{name}.png"))
         assert rmse <= listed["rmse"] and peak <= listed["peak"], name

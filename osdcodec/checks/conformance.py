@@ -21,8 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
-from ..codec import Decoder, Encoder, decode_symbols
-from ..entropy.prior import Prior
+from ..codec import Decoder, Encoder, open_code
 from ..errors import FormatError, OsdError
 from ..image import open_image
 
@@ -68,13 +67,13 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
     directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
     decoder, plain = Decoder(device, directory), reference()
     model = weights.load(listed["profile"], directory)
-    prior, tensors = Prior(model.tensors, model.profile), plain.read_safetensors(model.path.read_bytes())
+    code, tensors = open_code(model), plain.read_safetensors(model.path.read_bytes())
     read = container.unpack_prefix if partial else container.unpack
     results = []
     for vector in listed["vectors"]:
         data = (folder / f"{vector['name']}.osd").read_bytes()
         osd = read(data)
-        symbols = decode_symbols(osd, prior, model.profile)
+        symbols = code.symbols(osd)
         rmse, peak = None, None
         if "rmse" in listed:
             picture = decoder.decode(data, partial=partial)
@@ -94,7 +93,7 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
         )
     for vector in listed.get("refused", []):
         data = (folder / f"{vector['name']}.osd").read_bytes()
-        ours = _refuses(FormatError, lambda data=data: decode_symbols(read(data), prior, model.profile))
+        ours = _refuses(FormatError, lambda data=data: code.symbols(read(data)))
         theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data, partial))
         results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
     return results
@@ -128,11 +127,11 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     partial = bool(listed.get("partial"))
     model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
-    prior, read = Prior(model.tensors, model.profile), container.unpack_prefix if partial else container.unpack
+    code, read = open_code(model), container.unpack_prefix if partial else container.unpack
     for name, what, data in vectors:
         (folder / f"{name}.osd").write_bytes(data)
         decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)
-        symbols = decode_symbols(read(data), prior, model.profile)
+        symbols = code.symbols(read(data))
         entries.append({"name": name, "what": what, "symbols": symbols.digest()})
     for name, _, data in refused:
         (folder / f"{name}.osd").write_bytes(data)
@@ -153,7 +152,7 @@ def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = 
     ]
     encoder = Encoder(device="cpu", weights_dir=weights_dir)
     vectors = [(name, what, encoder.encode(picture, lmbda)) for name, what, picture, lmbda in chosen]
-    write(folder, encoder.profile.name, vectors, weights_dir)
+    write(folder, encoder.coder.profile.name, vectors, weights_dir)
 
 
 def _weights_dir(folder: Path, listed: dict) -> Path | None:

@@ -62,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         for path in sorted(options.folder.glob("*.png")):
             picture = open_image(path)
             for lmbda in ANCHORS:
-                osd, symbols = encoder.code(picture, lmbda)
-                data, ideal = container.pack(osd), sum(encoder.prior.parts(symbols, osd.quality).values()) / 8
+                osd, symbols = encoder.coder.code(picture, lmbda)
+                data, ideal = container.pack(osd), sum(encoder.coder.prior.parts(symbols, osd.quality).values()) / 8
                 Path(coded, f"{len(expected):05}.osd").write_bytes(data)
                 expected.append(symbols.digest())
                 sizes.append((lmbda, len(data), len(osd.payload), ideal))

@@ -117,6 +117,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
+        "osdc encode pictures/ -o coded2/ --total-bytes 20k",
         "osdc encode photo.jpg -o thin.osd --progressive --link lora-longfast --seconds 30",
         "osdc encode photo.jpg --roi 60,20,90,120 --roi 0,0,40,40",
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
@@ -145,6 +146,10 @@ def encode(
     max_bytes: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Find the λ for a file of at most so many bytes: 2000, 1.5k, 20kB."),
+    ] = None,
+    total_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Find the λ for so many bytes of all files together: 200k, 3MB."),
     ] = None,
     target_ms_ssim: Annotated[
         float | None, typer.Option(max=1, callback=number, help="Find the λ for this MS-SSIM of the result (0 to 1).")
@@ -199,6 +204,9 @@ def encode(
         if within and max_bytes is not None:
             raise typer.BadParameter("give one of --max-bytes and --seconds")
         aim = _target(lmbda, target_bpp, max_bytes if within is None else str(within), target_ms_ssim)
+        total = byte_count(total_bytes) if total_bytes else None
+        if total and (aim or lmbda is not None):
+            raise typer.BadParameter("--total-bytes finds the λ; leave the other options for it out")
         if profile not in OFFERED:
             raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(OFFERED)}")
         from .. import image
@@ -211,6 +219,12 @@ def encode(
         many = files_from is not None
         planned = plan(named, output, image.suffixes(), ".osd", many, overwrite, image.why_left_out())
         style = _style(quiet, verbose, as_json)
+        if total and not dry_run:
+            if not skip_existing:
+                planned.refuse_existing()
+            there = [target for _, target in planned.jobs if skip_existing and files.exists(target)]
+            left = total - sum(len(files.read_input(target)) for target in there)
+            work.limit([job for job in planned.jobs if job[1] not in there], max(left, 1), jobs or 2)
         _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
 
 
@@ -401,7 +415,7 @@ def _table(facts: dict) -> str:
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
-        "model": f"{facts['model_id']} ({facts['profile'] or 'not known here'})",
+        "model": f"{facts['model_id']} ({' '.join(filter(None, (facts['profile'] or 'not known here', facts.get('rate'))))})",
     }
     shown = {
         "version",
@@ -414,6 +428,7 @@ def _table(facts: dict) -> str:
         "grey",
         "model_id",
         "profile",
+        "rate",
         "sections",
         "progressive",
         "note",

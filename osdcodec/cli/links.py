@@ -97,11 +97,12 @@ def split(
         data = files.read_input(source)
         unpack_prefix(data, max_pixels)  # what is no .osd file is worth no airtime
         packets, replace = packets_of(data, size, share), overwrite is not False
+        if text or files.is_stream(output):
+            files.check_output(output, replace, source)
         if text:
             lines = "".join(f"{to_text(packet)}\n" for packet in packets)
             files.write_output(output, lines.encode("ascii"), replace)
         elif files.is_stream(output):
-            files.check_output(output)
             files.write_output(output, to_stream(packets), replace)
         else:
             stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem

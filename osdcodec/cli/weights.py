@@ -17,7 +17,8 @@ app = typer.Typer(
         "osdc weights list                         terms and places too; --json for machines",
         "osdc weights path small.safetensors",
         "osdc weights verify                       SHA-256 of all that is here",
-        "osdc weights pull small                   fetches what a profile is built on: turbo needs 5.8 GB",
+        "osdc weights pull turbo                   fetches what a profile is built on: turbo needs 5.8 GB",
+        "osdc weights pull cod-lite --rate 0.0312  and converts it, which needs torch and onnx, once",
     ),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -44,19 +45,32 @@ def _entry(row: dict[str, str]) -> str:
 
 @app.command("pull")
 def pull_weights(
-    profile: Annotated[str, typer.Argument(help="small or turbo.")], weights_dir: WeightsDir = None
+    profile: Annotated[str, typer.Argument(help="turbo or cod-lite.")],
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="Of cod-lite: this rate only (repeatable), as `osdc weights list` has them."),
+    ] = None,
+    weights_dir: WeightsDir = None,
 ) -> None:
-    """Fetch the base models that a profile is built on: into a folder of weights, else into the hub's cache."""
+    """Fetch the base models that a profile is built on: into a folder of weights, else into the hub's cache.
+
+    Checkpoints of cod-lite are converted then; files that lie in the folder already are not fetched.
+    """
     with reporting("weights"):
         from .. import downloads
         from ..profile import PROFILES
 
         if profile not in PROFILES:
             raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
-        folders = list(downloads.pull(profile, weights_dir))
-        for folder in folders:
+        empty = True
+        for component, folder in downloads.pull(profile, weights_dir, rates=rate or ()):
+            empty = False
+            if component.rate:
+                from ..cod_lite.install import install
+
+                folder = install(component, folder, weights_dir)
             print(folder)
-        if not folders:
+        if empty:
             print(f"osdc: nothing to fetch: {profile} is built on no other model", file=sys.stderr)
 
 

@@ -12,22 +12,24 @@ from ..codec import Decoder, Encoder
 from ..image import open_image
 from . import page
 from .metrics import METRICS, Meter, psnr
-from .rivals import Found, avif_within, jpeg2000_within
+from .rivals import Found, avif_within, best_within, jpeg2000_within
 
+PUBLISHED = {"lpips", "dists"}  # metrics that papers tell, so that the page says why it has not got them
 LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open
 
 
 def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.Image, meter: Meter) -> str:
     """A page with slider, difference and numbers for a photo, what the .osd file `data` decodes to, AVIF and JPEG 2000.
 
-    These two are as good as they can be in no more bytes than the .osd file has, or as small as they go, and then the page says so.
+    These two are as good as they can be in no more bytes than the .osd file has, at full, half or quarter size (shrunk before
+    and enlarged after), or as small as they go; the page says which.
     """
     lossless = original.width * original.height <= LOSSLESS_PIXELS
     coded = [("osdc", decoded, len(data), "")]
     missing = []
     for label, module, search in (("AVIF", "avif", avif_within), ("JPEG 2000", "jpg_2000", jpeg2000_within)):
         if features.check(module):
-            found = search(original, len(data))
+            found = best_within(original, len(data), search)
             coded.append(
                 (label, found.coding.decode(found.data, original.size), len(found.data), _said(found, len(data)))
             )
@@ -40,6 +42,10 @@ def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.I
         facts |= {METRICS[key].label: METRICS[key].text(value) for key, value in values.items()}
         views.append(page.view(label + (f" ({said})" if said else ""), picture, facts, lossless))
         rows.append([label, *facts.values()])
+    missing += [
+        f"{METRICS[key].label} is not available: {meter.unavailable[key]}."
+        for key in sorted(PUBLISHED & meter.unavailable.keys())
+    ]
     notes = [f"{label}: {said}." for label, _, _, said in coded if said] + missing
     head = page.table(["codec", *views[1].facts], rows) + "".join(page.paragraph(note) for note in notes)
     how = (
@@ -49,7 +55,9 @@ def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.I
 
 
 def _said(found: Found, size: int) -> str:
-    return "" if found.within else f"cannot go as low as {size:,} bytes; this is its smallest"
+    if not found.within:
+        return f"cannot go as low as {size:,} bytes; this is its smallest"
+    return {1: "", 2: "at half size, enlarged", 4: "at quarter size, enlarged"}[found.coding.scale]
 
 
 def side_by_side(pictures: list[tuple[str, Image.Image]], gap: int = 8) -> Image.Image:

@@ -2,7 +2,8 @@
 
 Prints the README's table, as Markdown: means over the pictures of a folder, at each share of the bytes that the whole
 progressive file of the same picture has. Beside it stands what a file does that was made for so many bytes and needs all
-of them, of osdc and of JPEG 2000; and what the progressive order costs.
+of them, of osdc and of JPEG 2000; and what the progressive order costs. `--write FILE` puts it into a page, between the lines
+that mark its place.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from .rivals import jpeg2000_within
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 SHOWN = ("psnr", "ms_ssim", "lpips")
+BEGIN, END = "<!-- progressive -->", "<!-- end of progressive -->"
 Values = dict[str, float | None]
 
 
@@ -81,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lambda", dest="lmbda", type=float, default=0.5)
     parser.add_argument("--limit", type=int, default=None, help="take so many pictures only, evenly spaced")
     parser.add_argument("--weights-dir", type=Path)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="a page that has the marks")
     options = parser.parse_args(arguments)
     paths = sorted(options.folder.glob("*.png"))
     paths = paths[:: max(1, len(paths) // (options.limit or len(paths) or 1))][: options.limit]
@@ -89,16 +92,33 @@ def main(arguments: list[str] | None = None) -> None:
     meter.compute = {name: compute for name, compute in meter.compute.items() if name in SHOWN}
     results = [cut(open_image(path), encoder, decoder, meter, options.lmbda) for path in paths]
 
-    measures = " / ".join(METRICS[name].label for name in SHOWN if name in meter.compute)
-    print(f"λ = {options.lmbda:g}, {len(paths)} pictures, {measures}:\n")
-    print(f"| share of the bytes | {' | '.join(f'{share:.0%}' for share in SHARES)} |")
-    print("| --- |" + " --- |" * len(SHARES))
+    text = report(results, options.lmbda, [name for name in SHOWN if name in meter.compute])
+    print(text)
+    if options.write:
+        before, rest = options.write.read_text("utf-8").split(f"{BEGIN}\n")
+        options.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
+
+
+def report(results: list[dict[str, list]], lmbda: float, measures: list[str]) -> str:
+    """The table, and below it what the order costs."""
+    lines = [
+        f"| share of the bytes | {' | '.join(f'{share:.0%}' for share in SHARES)} |",
+        "| --- |" + " --- |" * len(SHARES),
+    ]
     for row in [name for name in results[0] if name not in ("bytes", "seconds", "whole")]:
         columns = zip(*(result[row] for result in results), strict=True)
-        print(f"| {row} | {' | '.join(mean(list(column)) for column in columns)} |")
+        lines.append(f"| {row} | {' | '.join(mean(list(column)) for column in columns)} |")
     plain, whole = np.mean([result["bytes"] for result in results], 0)
-    print(
-        f"\nplain {plain:.0f} bytes, {mean([result['whole'][0] for result in results])}; progressive {whole:.0f} bytes"
+    fast, slow = np.mean([result["seconds"] for result in results], 0)
+    labels = " / ".join(METRICS[name].label for name in measures)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"λ = {lmbda:g}, means of {len(results)} pictures: {labels}. Plain files have {plain:.0f} bytes, "
+            f"{mean([result['whole'][0] for result in results])}, and their symbols are decoded in {fast:.2f} s; progressive "
+            f"ones {whole:.0f} bytes ({whole / plain - 1:+.1%}), in {slow:.2f} s.",
+        ]
     )
 
 

@@ -195,7 +195,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
     libraries = {name: features.version(name) for name in ("jpg", "jpg_2000", "webp", "avif")}
     return {
         "osdc": __version__,
-        "model": f"{plan.profile}, {ours.encoder.weights.model_id.hex()}",
+        "model": f"{plan.profile}, {', '.join(each.hex() for each in ours.encoder.coder.model_ids)}",
         "detail": f"{plan.detail:g}",
         "device": plan.device,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",

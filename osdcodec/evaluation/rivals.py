@@ -14,6 +14,8 @@ from typing import Protocol
 
 from PIL import Image, features
 
+from .metrics import psnr
+
 FAMILIES = ("jpeg", "jpeg2000", "webp", "avif", "jxl", "compressai")
 SCALES = {1: "", 2: "-half", 4: "-quarter"}
 SHRUNK = tuple(SCALES.values())[1:]
@@ -67,9 +69,9 @@ def _jpeg(quality: int, scale: int = 1) -> PillowCoding:
     return PillowCoding("jpeg", f"q{quality}", {"quality": quality, "optimize": True, "subsampling": "4:2:0"}, scale)
 
 
-def _jpeg2000(ratio: float, name: str) -> PillowCoding:
+def _jpeg2000(ratio: float, name: str, scale: int = 1) -> PillowCoding:
     options = {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True, "no_jp2": True}
-    return PillowCoding("jpeg2000", name, options)
+    return PillowCoding("jpeg2000", name, options, scale)
 
 
 def _webp(quality: int, scale: int = 1) -> PillowCoding:
@@ -208,16 +210,24 @@ class Found:
     within: bool
 
 
-def jpeg2000_within(picture: Image.Image, size: int) -> Found:
+def jpeg2000_within(picture: Image.Image, size: int, scale: int = 1) -> Found:
     """The best JPEG 2000 file (a bare codestream) of at most `size` bytes: a search over the compression ratio."""
-    return _largest_within(
-        picture, size, lambda step: _jpeg2000(4000.0 ** (1 - step / 4095), f"at most {size} bytes"), 4095
-    )
+    name = f"at most {size} bytes"
+    return _largest_within(picture, size, lambda step: _jpeg2000(4000.0 ** (1 - step / 4095), name, scale), 4095)
 
 
-def avif_within(picture: Image.Image, size: int) -> Found:
+def avif_within(picture: Image.Image, size: int, scale: int = 1) -> Found:
     """The best AVIF file of at most `size` bytes: a search over the quality."""
-    return _largest_within(picture, size, _avif, 100)
+    return _largest_within(picture, size, lambda quality: _avif(quality, scale), 100)
+
+
+def best_within(picture: Image.Image, size: int, search: Callable[[Image.Image, int, int], Found]) -> Found:
+    """What a search finds at full, half or quarter size, whichever is nearest to the picture; else the smallest there is."""
+    found = [search(picture, size, scale) for scale in SCALES]
+    fitting = [one for one in found if one.within]
+    if not fitting:
+        return min(found, key=lambda one: len(one.data))
+    return max(fitting, key=lambda one: psnr(picture, one.coding.decode(one.data, picture.size)))
 
 
 def _largest_within(picture: Image.Image, size: int, coding: Callable[[int], PillowCoding], last: int) -> Found:

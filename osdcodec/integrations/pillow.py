@@ -51,10 +51,11 @@ class OsdImageFile(ImageFile.ImageFile):
 def _save(picture: Image.Image, file: BinaryIO, name: str | bytes) -> None:
     from ..codec import encode
 
-    known = inspect.signature(encode).parameters
-    options = {key: value for key, value in picture.encoderinfo.items() if key in known}
+    known = [name for name in inspect.signature(encode).parameters if name != "picture"]
+    if unknown := picture.encoderinfo.keys() - known:
+        raise ValueError(f"no option of .osd files: {', '.join(sorted(unknown))}; give some of {', '.join(known)}")
     try:
-        file.write(encode(picture, **options))
+        file.write(encode(picture, **picture.encoderinfo))
     except OsdError as error:
         raise OSError(str(error)) from error
 

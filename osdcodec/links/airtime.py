@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .packet import AROUND, LONGEST_FILE
 from .transfer import SMALLEST
@@ -22,7 +23,7 @@ class LoRa:
 
     def seconds(self, bytes: int) -> float:
         """Time on air of a frame with explicit header and CRC: Semtech, AN1200.13, "LoRa Modem Designer's Guide", 2013."""
-        symbol = 2**self.spreading / (1000 * self.bandwidth)
+        symbol: float = 2**self.spreading / (1000 * self.bandwidth)
         per_block = 4 * (self.spreading - 2 * (symbol > 0.016))  # slow symbols carry two bits less
         blocks = max(0, math.ceil((8 * bytes - 4 * self.spreading + 28 + 16) / per_block))
         return (self.preamble + 4.25 + 8 + blocks * self.coding) * symbol
@@ -72,7 +73,7 @@ def links() -> dict[str, Link]:
     return {entry["name"]: _link(entry) for entry in listed}
 
 
-def _link(entry: dict) -> Link:
+def _link(entry: dict[str, Any]) -> Link:
     facts = {key: entry[key] for key in ("name", "title", "packet", "overhead", "source")}
     if "lora" in entry:
         return Link(on_air=LoRa(**entry["lora"]).seconds, **facts)

@@ -79,8 +79,10 @@ class Packet:
             raise FormatError("does not match: the packet is damaged", "checksum", len(data) - CHECKSUM)
         if data[0] & 0x0F not in tuple(Kind):
             raise FormatError(f"{data[0] & 0x0F} is not known here: update osdc", "kind", 0)
-        numbers = (int.from_bytes(data[first:last], "little") for first, last in ((1, 3), (3, 6), (6, 8)))
-        packet = cls(Kind(data[0] & 0x0F), *numbers, data[HEADER:-CHECKSUM])
+        file_id, length, index = (
+            int.from_bytes(data[first:last], "little") for first, last in ((1, 3), (3, 6), (6, 8))
+        )
+        packet = cls(Kind(data[0] & 0x0F), file_id, length, index, data[HEADER:-CHECKSUM])
         packet._check()
         return packet
 

@@ -95,7 +95,7 @@ class Transfer:
         """The first bytes of the file, up to the first piece that has not arrived."""
         if (whole := self.whole()) is not None:
             return whole
-        arrived = []
+        arrived: list[bytes] = []
         while len(arrived) in self.pieces:
             arrived.append(self.pieces[len(arrived)])
         return b"".join(arrived)
@@ -149,7 +149,7 @@ class Arrivals:
 
     def only(self, file_id: str | None = None) -> Transfer:
         """The one file that there are packets of, or that of this id. InputError if there are none, or several."""
-        found = [t for t in self.transfers.values() if file_id in (None, t.name)]
+        found = [t for t in self.transfers.values() if file_id is None or file_id.lower() == t.name]
         if not found:
             of = "" if file_id is None else f" of file {file_id}"
             left = f" ({self.left_out()})" if self.damaged + self.strangers else ""

@@ -123,12 +123,14 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
     # These are files of version 1.1 and earlier: "grey" has no flag that says so.
-    return [(name, what, pack(replace(encoder.code(p, lmbda)[0], grey=False))) for name, what, p, lmbda in vectors]
+    return [
+        (name, what, pack(replace(encoder.coder.code(p, lmbda)[0], grey=False))) for name, what, p, lmbda in vectors
+    ]
 
 
 def latents(encoder: Encoder) -> list[Vector]:
     """Vectors of latents that no picture has: both ends of the tables, symbols at their limits, edges of rounding."""
-    profile, prior, random = encoder.profile, encoder.prior, np.random.default_rng(SEED)
+    profile, prior, random = encoder.coder.profile, encoder.coder.prior, np.random.default_rng(SEED)
     last = profile.codebook_size - 1
 
     def vector(name: str, what: str, size: tuple[int, int], quality: int, y: float, hyper: float, tokens: list[int]):
@@ -138,7 +140,7 @@ def latents(encoder: Encoder) -> list[Vector]:
         values = random.integers(-16 * y, 16 * y, shape, endpoint=True) / 16 + random.choice([-0.001, 0, 0.001], shape)
         hypers = random.integers(-2 * hyper, 2 * hyper, hyper_shape, endpoint=True) / 2
         payload, _ = prior.encode(values, hypers, np.array(tokens), quality)
-        return name, what, pack(Osd(encoder.weights.model_id, *size, quality, payload))
+        return name, what, pack(Osd(encoder.coder.weights.model_id, *size, quality, payload))
 
     return [
         vector("edges-0", "values at the edges of rounding, q = 0", (130, 70), 0, 6, 2, [0, last, 0, last]),
@@ -153,7 +155,7 @@ def sections(encoder: Encoder) -> list[Vector]:
     """Vectors with sections: each lower-case one, all at once, one that no reader knows, alpha, and regions."""
     coffee = open_image(EXAMPLES / "coffee.png")
     picture = coffee.resize((48, 40))
-    osd, _ = encoder.code(picture, 1.0)
+    osd, _ = encoder.coder.code(picture, 1.0)
     exif = Image.Exif()
     exif[0x010E] = "coffee"  # ImageDescription
     kinds = {
@@ -177,8 +179,8 @@ def sections(encoder: Encoder) -> list[Vector]:
     carried = (("A", alpha.getvalue()),)
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
-    regions, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
-    grey, _ = encoder.code(picture.convert("L").convert("RGB"), 0.5)
+    regions, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
+    grey, _ = encoder.coder.code(picture.convert("L").convert("RGB"), 0.5)
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
@@ -192,14 +194,14 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
     astronaut, _, coffee = (open_image(path) for path in sorted(EXAMPLES.glob("*.png")))
     face = astronaut.crop((150, 20, 278, 148)).resize((64, 64))
     grey = coffee.resize((96, 64)).convert("L").convert("RGB")
-    plain = pack(encoder.code(face, 0.25, progressive=True)[0])
-    boxed, _ = encoder.code(coffee.resize((150, 100)), 1.0, roi=[(40, 30, 50, 20)], progressive=True)
+    plain = pack(encoder.coder.code(face, 0.25, progressive=True)[0])
+    boxed, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=[(40, 30, 50, 20)], progressive=True)
     boxed = pack(replace(boxed, sections=(*boxed.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
-    one = pack(encoder.code(coffee.resize((1, 1)), 1.0, progressive=True)[0])
-    wide = pack(encoder.code(coffee.resize((300, 60)), 0.1, progressive=True)[0])
+    one = pack(encoder.coder.code(coffee.resize((1, 1)), 1.0, progressive=True)[0])
+    wide = pack(encoder.coder.code(coffee.resize((300, 60)), 0.1, progressive=True)[0])
     taken = [
         ("whole", "λ = 0.25", plain),
-        ("whole-grey", "a grey picture", pack(encoder.code(grey, 0.5, progressive=True)[0])),
+        ("whole-grey", "a grey picture", pack(encoder.coder.code(grey, 0.5, progressive=True)[0])),
         ("whole-one-pixel", "1x1", one),
         ("whole-sections", "G before the payload, x and an unknown z behind it", boxed),
         ("whole-wide", "300x60, λ = 0.1", wide),

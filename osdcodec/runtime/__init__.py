@@ -28,26 +28,30 @@ class Runtime(Protocol):
 
 
 def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False) -> Runtime:
-    """ONNX Runtime on the CPU, torch on a GPU; `auto` takes a GPU only if torch is there and sees one.
+    """ONNX Runtime on the CPU, torch on a GPU. A profile without graphs runs in torch anywhere.
 
-    A profile without graphs runs in torch anywhere. compiled: what torch runs is compiled first.
-
-    WeightsError if `device` is "cuda" and there is none.
+    compiled: what torch runs is compiled first. WeightsError if `device` is "cuda" and there is none.
     """
-    if device == "auto":
-        device = "cuda" if sees_cuda() else "cpu"
+    device = chosen(device)
     if device == "cpu" and not weights.profile.bases:
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(weights)
-    if device == "cuda" and not sees_cuda():
-        raise WeightsError(
-            f"no CUDA device can be used here: choose --device cpu, or get what a GPU needs by {install('torch')}"
-        )
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
     return TorchRuntime(weights, device, compiled=compiled)
+
+
+def chosen(device: str) -> str:
+    """What to run on, cpu or cuda: `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without one."""
+    if device == "cpu" or (device == "auto" and not sees_cuda()):
+        return "cpu"
+    if not sees_cuda():
+        raise WeightsError(
+            f"no CUDA device can be used here: choose --device cpu, or get what a GPU needs by {install('torch')}"
+        )
+    return "cuda"
 
 
 def sees_cuda() -> bool:

@@ -10,36 +10,40 @@ from ..weights import Weights
 
 
 class OnnxRuntime:
-    """Sessions are made when first used: encoding does not load the decoder's networks."""
+    """Sessions are made when first used: encoding does not load the decoder's networks.
 
-    def __init__(self, weights: Weights, threads: int | None = None) -> None:
-        self.weights, self.threads = weights, threads
+    spinning: whether threads that wait for work keep their core, which pays where one session does it all.
+    """
+
+    def __init__(self, weights: Weights, threads: int | None = None, spinning: bool = True) -> None:
+        self.weights, self.threads, self.spinning = weights, threads, spinning
         self.sessions: dict[str, ort.InferenceSession] = {}
         self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y, hyper, tokens = self._run("analyse", x=x, thumb=thumb)
+        y, hyper, tokens = self.run("analyse", x=x, thumb=thumb)
         return y, hyper, tokens
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        z_c, condition = self._run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
+        z_c, condition = self.run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
         return z_c, condition
 
     def denoise(
         self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
     ) -> np.ndarray:
         alpha_bar = np.full((1, 1, 1, 1), self.weights.profile.alpha_bar(level), np.float32)
-        (z_hat,) = self._run(
+        (z_hat,) = self.run(
             "denoise", z_c=z_c, condition=condition, tokens=tokens.astype(np.int64), noise=noise,
             level=np.array([level], np.float32), alpha_bar=alpha_bar,
         )  # fmt: skip
         return z_hat
 
     def render(self, z: np.ndarray) -> np.ndarray:
-        (x,) = self._run("render", z=z)
+        (x,) = self.run("render", z=z)
         return x
 
-    def _run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+    def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        """A graph of the weights file by its name -> its outputs."""
         with self.lock:
             if verb not in self.sessions:
                 self.sessions[verb] = self._session(verb)
@@ -52,6 +56,8 @@ class OnnxRuntime:
         if str(threads).isdecimal():
             options.intra_op_num_threads = int(threads)
         options.log_severity_level = 3
+        if not self.spinning:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # The graphs hold no tensors, only their names in the weights file.
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
         values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]

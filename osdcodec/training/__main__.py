@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> None:
         "or of profile turbo's tokens, relay, pixels, export"
     )
     parser.add_argument("stages", nargs="*", help=stages)
-    parser.add_argument("--profile", default="small", choices=PROFILES)
+    parser.add_argument(
+        "--profile", default="small", choices=[name for name, each in PROFILES.items() if each.family == "latent"]
+    )
     parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
     data = "folder of photographs; or of train/ with them and, where they are at hand, thumbnails/ and perceptual/"
     parser.add_argument("--data", type=Path, required=True, help=data)

@@ -1,0 +1,182 @@
+"""Pictures <-> files of profile cod-lite: the two coders that `codec.Encoder` and `codec.Decoder` hold."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import container, image, similarity, weights
+from ..container import Box, Osd
+from ..entropy.indices import IndexCode, Indices
+from ..errors import FormatError, InputError, TargetError
+from ..target import Target
+from ..tiles import Progress
+from .runtime import open_networks
+from .sizes import Sizes, nearest_rate
+
+Made = tuple[Osd, Indices]
+
+
+class Code:
+    """The symbols of the files of one model. WeightsError if the weights are not those of such a model."""
+
+    def __init__(self, model: weights.Weights) -> None:
+        self.weights, self.code = model, IndexCode(model.tensors)
+
+    def symbols(self, osd: Osd) -> Indices:
+        """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
+        if osd.quality != self.code.quality:
+            raise FormatError(f"{osd.quality}, but files of its model have {self.code.quality}: damaged", "quality")
+        if container.regions(osd):
+            raise FormatError("regions, which files of its model never have: damaged", "section G")
+        if osd.progressive:
+            raise FormatError("progressive, which files of its model never are: damaged", "flags", 4)
+        return self.code.decode(osd.payload, *self.code.grid(osd.width, osd.height))
+
+    def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
+        """Ideal code length in bits."""
+        return {"index_bits": self.code.bits(symbols)}
+
+
+class Coder(Code):
+    """One model with its networks, hence one rate."""
+
+    def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
+        super().__init__(model)
+        self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
+        self.networks = open_networks(model, self.sizes, device, compiled)
+
+    def encode(self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
+        """An RGB picture, and what a file holds of it beside its colours -> fields of the file, and its symbols"""
+        x = (image.to_array(colours, self.sizes.multiple) + 1) / 2
+        features = self.networks.analyse(x, progress)
+        indices = Indices(nearest(features[0], self.code.codebook))
+        payload = self.code.encode(indices.grid)
+        return Osd(
+            self.weights.model_id, *colours.size, self.code.quality, payload, sections, grey=image.is_grey(colours)
+        ), indices
+
+    def picture(
+        self,
+        osd: Osd,
+        symbols: Indices,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image:
+        """The colours that these symbols of a file stand for. InputError for a detail: there is no coarse picture here."""
+        if detail != 1:
+            raise InputError("files of profile cod-lite hold no coarse picture to move from: leave --detail out")
+        entries = np.ascontiguousarray(self.code.codebook[symbols.grid].transpose(2, 0, 1))[None]
+        noise = []
+        if self.sizes.noise_level:
+            shape = 1, 3, symbols.grid.shape[0] * self.sizes.stride, symbols.grid.shape[1] * self.sizes.stride
+            drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(shape, np.float32)
+            noise = [drawn * np.float32(self.sizes.noise_level)]
+        picture = image.to_image(self.networks.synthesise(entries, noise, progress), osd.width, osd.height)
+        if preview:
+            half = -(-osd.width // 2), -(-osd.height // 2)
+            picture = picture.resize(half, Image.Resampling.BOX)
+        return picture
+
+
+class Rates:
+    """All models of the profile that are at hand; λ, a size or a similarity chooses among them."""
+
+    def __init__(
+        self, profile: str, device: str = "auto", weights_dir: str | Path | None = None, compiled: bool = False
+    ) -> None:
+        self.options, self.weights_dir = (device, compiled), weights_dir
+        self.ids = weights.rates(profile, weights_dir)
+        if not self.ids:
+            weights.load(profile, weights_dir)  # says what to do
+        self.coders: dict[float, Coder] = {}
+        self.lock = Lock()  # held while a model is loaded
+
+    def at(self, rate: float) -> Coder:
+        with self.lock:
+            if rate not in self.coders:
+                self.coders[rate] = Coder(weights.for_model(self.ids[rate], self.weights_dir), *self.options)
+        return self.coders[rate]
+
+    def code(
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> Made:
+        """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
+        if roi:
+            raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
+        if progressive:
+            raise InputError(
+                "files of profile cod-lite have no beginning that shows the whole: leave --progressive out"
+            )
+        colours, sections = picture.convert("RGB"), image.to_sections(picture)
+        if target is None:
+            return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, sections, progress)
+        if target.ms_ssim is not None:
+            return self._similar(colours, sections, target.ms_ssim, progress)
+        limit, least = target.limit(*picture.size), 0
+        for rate in sorted(self.ids, reverse=True):
+            # A file is three bytes and its frame larger than this: the networks of a rate that cannot fit are not run.
+            if self._least(rate, *picture.size) > limit:
+                continue
+            made = self.at(rate).encode(colours, sections, progress)
+            least = len(container.pack(made[0]))
+            if least <= limit:
+                return made
+        least = least or round(self._least(min(self.ids), *picture.size))
+        raise TargetError(
+            f"{limit:,} bytes are out of reach: the smallest rate that is here, {min(self.ids):.4f} bits per pixel, takes "
+            f"{least:,} and more"
+        )
+
+    @staticmethod
+    def _least(rate: float, width: int, height: int) -> float:
+        return rate * width * height / 8
+
+    def _similar(
+        self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], least: float, progress: Progress | None
+    ) -> Made:
+        """The smallest rate whose picture is so similar, else the largest."""
+        if min(colours.size) < similarity.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        for rate in sorted(self.ids):
+            coder = self.at(rate)
+            made = coder.encode(colours, sections, progress)
+            if similarity.ms_ssim(colours, coder.picture(*made)) >= least:
+                break
+        return made
+
+    @property
+    def model_ids(self) -> list[bytes]:
+        return list(self.ids.values())
+
+    def symbols(self, osd: Osd) -> Indices:
+        return self._of(osd).symbols(osd)
+
+    def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
+        return self._of(osd).parts(osd, symbols)
+
+    def _of(self, osd: Osd) -> Coder:
+        return self.at(next(rate for rate, name in self.ids.items() if name == osd.model_id))
+
+
+def nearest(features: np.ndarray[Any, Any], codebook: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """features (D, h, w), codebook (V, D) -> (h, w) int32: the nearest entry, the first of several as near."""
+    flat = features.reshape(len(features), -1)
+    lengths = np.square(codebook).sum(1)
+    found = np.empty(flat.shape[1], np.int32)
+    for first in range(0, flat.shape[1], 2**14):
+        part = slice(first, first + 2**14)
+        found[part] = (lengths[:, None] - 2 * (codebook @ flat[:, part])).argmin(0)
+    return found.reshape(features.shape[1:])
