@@ -18,10 +18,10 @@ from .profile import Profile
 from .runtime import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
-# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 19 (of
-# which 15 for y), 10.5, 13.5 and 6.7. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
+# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 27 (of
+# which 21 for y), 16.5, 13.5 and 15.9. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
 # whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
-MARGINS = {"small": {"analyse": 20, "synthesise": 11, "denoise": 14, "render": 7}}
+MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 16}}
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
 Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
