@@ -73,7 +73,7 @@ describe("the site", { timeout: 600_000 }, () => {
       const page = await visit(threads === "threads" ? stage.url : stage.plain);
       assert.equal(await page.evaluate(() => crossOriginIsolated), threads === "threads");
       const chosen = folders().flatMap((folder) => (folder.name === "embedded" ? folder.vectors : folder.vectors.filter(({ name }) => /^(alpha|odd|grey|regions|whole-sections|cut-90)$/.test(name))).map((vector) => ({ folder, vector })));
-      for (const { folder, vector } of chosen.filter(({ folder }) => folder.rmse !== undefined)) {
+      for (const { folder, vector } of chosen.filter(({ folder }) => folder.pictures)) {
         const found = await page.evaluate(
           async ({ name, partial }) => {
             const { Client } = await import("/harness.js" as string);
