@@ -67,7 +67,7 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
     if PROFILES[profile].bases:
         raise WeightsError(
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
-            f"`python -m osdcodec.training --profile {profile}` (README, The large profile), then name their folder by --weights-dir"
+            f"`python -m osdcodec.training --profile {profile}` (osdcodec/training/README.md, Profile turbo), then name their folder by --weights-dir"
         )
     if PROFILES[profile].family == "indices":
         raise WeightsError(f"no weights of profile {profile} are here: `osdc weights pull {profile}` fetches them")
@@ -81,7 +81,9 @@ def rates(
     found: dict[float, bytes] = {}
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile and path.is_file():
-            found.setdefault(float(model["bpp"]), bytes.fromhex(model["model_id"]))
+            if not isinstance(model.get("bpp"), float):
+                raise WeightsError(f"the list that has {path} does not tell its bpp, a number: correct it")
+            found.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
     return found
 
 

@@ -56,7 +56,7 @@ def run(line: str, folder: Path) -> None:
         shutil.copytree(folder, copy, dirs_exist_ok=True)
         if "osdc encode" in line and "-o" not in line:  # a file that is there would not be replaced
             Path(copy, "photo.osd").unlink()
-        done = subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
@@ -86,6 +86,24 @@ def test_python_in_the_readme(folder):
     (code,) = re.findall(r"```python\n(.*?)```", readme_section("Use"), re.DOTALL)
     script = f"paths = ['photo.jpg', 'logo.png']\n{code}\nassert len(files) == 2 and picture.size == (256, 192)"
     subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment(), check=True, timeout=120)
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = README.read_text("utf-8")
+    assert len(text.splitlines()) <= 200
+    pages = [README, *README.parent.glob("osdcodec/*/README.md"), *README.parent.glob(".github/*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            place, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            target = (page.parent / place).resolve() if place else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor and target.suffix == ".md":
+                titles = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+                assert anchor in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}, (
+                    f"{page}: {link}"
+                )
 
 
 @pytest.mark.parametrize(("words", "wanted"), [("osdc de", {"decode"}), ("osdc decode --de", {"--device", "--detail"})])

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from osdcodec import weights
 from osdcodec.models import CodecModel
 from osdcodec.models.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
-from osdcodec.release.embed import at_rate, table
+from osdcodec.release.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
 from osdcodec.training.__main__ import main
 from osdcodec.training.adversary import Discriminator, hinge
 from osdcodec.training.checkpoints import load
@@ -273,3 +274,17 @@ def test_rivals_in_the_released_table_are_interpolated_between_their_measured_ra
     assert "ms_ssim" not in found
     lines = table([ours, *measured]).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| **osdc, λ 1**", "| AVIF, interpolated"]
+
+
+def test_pages_have_the_places_that_a_release_fills():
+    root = Path(__file__).parents[1]
+    assert len(SIZES.findall((root / "README.md").read_text("utf-8"))) == 1
+    for page in ("evaluation", "embedded"):
+        assert len(TABLE.findall((root / "osdcodec" / page / "README.md").read_text("utf-8"))) == 1
+
+
+def test_what_a_lambda_comes_to():
+    summary = [{"codec": "osdc", "lambda": lmbda, "bpp": 0.046, "psnr": 24.63} for lmbda in LOOKS]
+    lines = sizes([*summary, {"codec": "avif", "setting": "q3"}]).splitlines()
+    assert lines[3] == f"| 1 | 2.3 kB | 69 kB | 0.046 | 24.6 dB | {LOOKS[1.0]} |" and len(lines) == 7
+    assert "| LPIPS |" in sizes([summary[0] | {"lpips": 0.2}]) and "| 0.200 |" in sizes([summary[0] | {"lpips": 0.2}])

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.comparison", description=__doc__)
     parser.add_argument("photo", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--lambda", dest="lmbda", type=float, default=0.5)
+    parser.add_argument("--lambda", dest="lmbda", type=float, default=1.0)
     parser.add_argument("--weights-dir")
     options = parser.parse_args(arguments)
     picture = open_image(options.photo)

@@ -1,8 +1,8 @@
 """Makes a trained file the embedded one: `python -m osdcodec.release.embed RUNS REPORT --terms "…" --data "…"`.
 
 REPORT is what `osdc evaluate KODAK --weights-dir RUNS -o REPORT` measured with RUNS/<profile>.safetensors. That file goes into the
-package, its entry into weights.toml, its results into the tables of README and model card; then the README's picture and plots
-and the conformance vectors of the embedded weights are made anew.
+package, its entry into weights.toml, its results into the tables of README, evaluation page and model card; then the picture
+and the plots, and the conformance vectors of the embedded weights are made anew.
 """
 
 import argparse
@@ -28,6 +28,14 @@ RIVALS = {"avif": "AVIF", "webp": "WebP"}
 PLOTS = "psnr", "ms-ssim", "perceptual", "lpips", "dists"  # those that were measured
 SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "lpips", "dists", "perceptual")
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+SIZES = re.compile(r"(<!-- sizes -->\n).*?(<!-- end of sizes -->)", re.DOTALL)
+LOOKS = {  # to be looked at again with each new model
+    2.0: "shapes and colours; surfaces smooth or invented, small things gone",
+    1.0: "the scene at a glance; edges in place, surfaces soft",
+    0.5: "the same with smaller things",
+    0.25: "texture in its place, more painted than sharp",
+    0.1: "fine edges and most of the texture; from here on AVIF is nearer",
+}
 
 
 def table(summary: list[dict]) -> str:
@@ -49,6 +57,28 @@ def table(summary: list[dict]) -> str:
     for name, row in rows:
         values = [f"{row['bpp']:.4f}", f"{row['bytes']:.0f}", *(METRICS[key].text(row.get(key)) for key in keys)]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def sizes(summary: list[dict]) -> str:
+    """Markdown of what a lambda comes to, for people who have not heard of it."""
+    rows = {row["lambda"]: row for row in summary if row["codec"] == "osdc"}
+    lpips = any(row.get("lpips") is not None for row in rows.values())
+    head = [
+        "λ",
+        "768x512",
+        "12 megapixels",
+        "bits per pixel",
+        "PSNR",
+        *(["LPIPS"] if lpips else []),
+        "what it looks like",
+    ]
+    lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(head) - 1)]
+    for lmbda, row in sorted(rows.items(), reverse=True):
+        sizes = (f"{pixels * row['bpp'] / 8000:.{digits}f} kB" for pixels, digits in ((768 * 512, 1), (12e6, 0)))
+        values = [f"{lmbda:g}", *sizes, f"{row['bpp']:.3f}", f"{row['psnr']:.1f} dB"]
+        values += [f"{row['lpips']:.3f}"] if lpips else []
+        lines.append(f"| {' | '.join([*values, LOOKS.get(lmbda, '')])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -101,7 +131,9 @@ def main(arguments: list[str] | None = None) -> None:
     models = [other for other in models if other["profile"] != options.profile] + [model]
     registry.write_text(registry_text(models) + bases, "utf-8")
 
-    for page in (PACKAGE.parent / "README.md", PACKAGE / "embedded" / "README.md"):
+    readme = PACKAGE.parent / "README.md"
+    readme.write_text(SIZES.sub(lambda found: found[1] + sizes(summary) + found[2], readme.read_text("utf-8")), "utf-8")
+    for page in (PACKAGE / "evaluation" / "README.md", PACKAGE / "embedded" / "README.md"):
         page.write_text(TABLE.sub(lambda found: found[1] + table(summary) + found[2], page.read_text("utf-8")), "utf-8")
     examples = PACKAGE.parent / "examples"
     for plot in PLOTS:
