@@ -13,7 +13,7 @@ import { ROOT, file, folders } from "../vectors";
 import { PYTHON, openStage, type Stage } from "./stage";
 
 const SHOTS = join(ROOT, "osdcodec/web/build/screenshots");
-const PATIENCE = { timeout: 60_000 };
+const PATIENCE = { timeout: 120_000 };
 const PHOTO = "spec/vectors/embedded/astronaut.osd";
 
 describe("the site", { timeout: 600_000 }, () => {
