@@ -55,6 +55,10 @@ class Coder(Code, Protocol):
         progressive: bool = False,
     ) -> tuple[Osd, Any]: ...
 
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]: ...
+
 
 class Viewer(Code, Protocol):
     """And back, with the networks of the one model that a file names."""
@@ -145,6 +149,12 @@ class Encoder:
                 "the file would not decode to what was encoded, so there is none: please report this picture"
             )
         return container.pack(osd)
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas."""
+        return self.coder.sizes(picture, lambdas, roi, progressive)
 
     def _decodes(self, osd: Osd, symbols: Any) -> bool:
         try:

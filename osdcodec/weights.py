@@ -81,7 +81,9 @@ def rates(
     found: dict[float, bytes] = {}
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile and path.is_file():
-            found.setdefault(float(model["bpp"]), bytes.fromhex(model["model_id"]))
+            if not isinstance(model.get("bpp"), float):
+                raise WeightsError(f"the list that has {path} does not tell its bpp, a number: correct it")
+            found.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
     return found
 
 

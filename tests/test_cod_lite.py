@@ -254,6 +254,11 @@ def test_a_size_chooses_among_the_rates(encoder, photo):
     assert 768 <= len(data) <= 800
 
 
+def test_sizes_are_known_beforehand(encoder, photo):
+    for size, lmbda in zip(encoder.sizes(photo, [2, 0.1]), [2, 0.1], strict=True):
+        assert size - 3 <= len(encoder.encode(photo, lmbda)) <= size
+
+
 def test_a_similarity_chooses_among_the_rates(home, photo):
     """Networks of random numbers resemble nothing: the largest rate is taken, as the best there is."""
     encoder = Encoder("cod-lite", "cpu", home)

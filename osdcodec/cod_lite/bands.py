@@ -22,7 +22,10 @@ PATCHES = 64  # that run through the pixels' network at once: their 16,384 pixel
 
 
 class Bands:
-    """norms: name of a group norm -> its weight and bias (C,). heard: is told, after each layer, that one more is done."""
+    """tensors: of the weights file, for the group norms. heard: is told, after each layer, that one more is done.
+
+    band: numbers in the largest input of a band; whole: pixels of a picture up to which there are no bands.
+    """
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from PIL import Image
 from .. import container, image, similarity, weights
 from ..container import Box, Osd
 from ..entropy.indices import IndexCode, Indices
-from ..errors import FormatError, InputError, TargetError
+from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..target import Target
 from ..tiles import Progress
 from .runtime import open_networks
@@ -47,7 +47,10 @@ class Coder(Code):
 
     def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
         super().__init__(model)
-        self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
+        try:
+            self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise WeightsError(f"{model.path} does not tell the sizes of its networks: fetch it again") from error
         self.networks = open_networks(model, self.sizes, device, compiled)
 
     def encode(self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
@@ -114,12 +117,7 @@ class Rates:
         progressive: bool = False,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
-        if roi:
-            raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
-        if progressive:
-            raise InputError(
-                "files of profile cod-lite have no beginning that shows the whole: leave --progressive out"
-            )
+        self._refuse(roi, progressive)
         colours, sections = picture.convert("RGB"), image.to_sections(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, sections, progress)
@@ -139,6 +137,31 @@ class Rates:
             f"{limit:,} bytes are out of reach: the smallest rate that is here, {min(self.ids):.4f} bits per pixel, takes "
             f"{least:,} and more"
         )
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these λ; a byte or two more than they take.
+
+        Every index takes the same bits, so no network is run.
+        """
+        self._refuse(roi, progressive)
+        sections, found = image.to_sections(picture), []
+        for lmbda in lambdas:
+            coder = self.at(nearest_rate(lmbda, list(self.ids)))
+            payload = b"\1" * coder.code.largest(*coder.code.grid(*picture.size))
+            osd = Osd(coder.weights.model_id, *picture.size, coder.code.quality, payload, sections)
+            found.append(len(container.pack(osd)))
+        return found
+
+    @staticmethod
+    def _refuse(roi: Sequence[Box], progressive: bool) -> None:
+        if roi:
+            raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
+        if progressive:
+            raise InputError(
+                "files of profile cod-lite have no beginning that shows the whole: leave --progressive out"
+            )
 
     @staticmethod
     def _least(rate: float, width: int, height: int) -> float:

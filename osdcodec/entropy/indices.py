@@ -5,13 +5,14 @@ log2(V) bits an index and three bytes more.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import WeightsError
 from . import Array
-from .rans import TOTAL, Reader, Writer
+from .rans import PRECISION, TOTAL, Reader, Writer
 
 PREFIX = "code."
 LARGEST_PATCH = 16  # of pixels per position of the networks behind: the grid covers whole ones
@@ -69,6 +70,10 @@ class IndexCode:
         grid = reader.pop(self.table[None], np.zeros(rows * columns, np.int32)).reshape(rows, columns)
         reader.finish()
         return Indices(grid)
+
+    def largest(self, rows: int, columns: int) -> int:
+        """Bytes of the largest payload of so many indices."""
+        return math.ceil(rows * columns * (PRECISION - math.log2(self.table.min())) / 8) + 3
 
     def bits(self, indices: Indices) -> float:
         """Ideal code length."""

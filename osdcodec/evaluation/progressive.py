@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, features
 
 from .. import container
-from ..codec import Decoder, Encoder, decode_symbols
+from ..codec import Decoder, Encoder
 from ..errors import FormatError, TargetError
 from ..image import open_image
 from ..target import Target
@@ -64,7 +64,7 @@ def decoding_seconds(data: bytes, encoder: Encoder) -> float:
     osd, times = container.unpack(data), []
     for _ in range(3):
         start = time.process_time()
-        decode_symbols(osd, encoder.prior, encoder.profile)
+        encoder.coder.symbols(osd)
         times.append(time.process_time() - start)
     return min(times)
 
