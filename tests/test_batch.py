@@ -305,7 +305,7 @@ def test_a_terminal_sees_a_bar(pictures):
 
 def test_a_terminal_sees_what_became_of_one_file(pictures):
     told = on_a_terminal("encode", "in/a.png", "-o", "a.osd", cwd=pictures)
-    assert re.fullmatch(r"in/a\.png 3\.\d kB → \d+ bytes \([\d.]+ %\), [\d.]+ bpp, λ 1\r\n", told), told
+    assert re.fullmatch(r"in/a\.png [\d.]+ kB → \d+ bytes \([\d.]+ %\), [\d.]+ bpp, λ 1\r\n", told), told
     told = on_a_terminal("decode", "a.osd", "-o", "b.png", cwd=pictures)
     assert re.fullmatch(r"a\.osd \d+ bytes → b\.png [\d.]+ kB\r\n", told), told
     assert on_a_terminal("encode", "in/a.png", "-o", "a.osd", "-q", cwd=pictures) == ""
