@@ -85,8 +85,11 @@ class TiledRuntime:
 
         def work(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
             edges = (tile.columns.low, tile.rows.low, tile.columns.high, tile.rows.high)
-            box = [min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)]
-            part = picture if box == [0, 0, *picture.size] else picture.crop(box)
+            left, top, right, bottom = (
+                min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)
+            )
+            box = (left, top, right, bottom)
+            part = picture if box == (0, 0, *picture.size) else picture.crop(box)
             y, hyper, found = self.runtime.analyse(image.to_array(part, stride), thumb)
             tokens[:] = [found]
             return y, hyper
@@ -102,7 +105,8 @@ class TiledRuntime:
         def work(tile: Tile) -> tuple[np.ndarray, ...]:
             return self.runtime.synthesise(np.ascontiguousarray(y_hat[tile.outer(1)]), tokens)
 
-        z_c, condition = self._assemble("synthesise", *y_hat.shape[2:], work, (fine, fine))
+        rows, columns = y_hat.shape[2:]
+        z_c, condition = self._assemble("synthesise", rows, columns, work, (fine, fine))
         return z_c, condition
 
     def denoise(
@@ -116,7 +120,8 @@ class TiledRuntime:
             start, context, random = parts
             return (self.runtime.denoise(start, context, tokens, random, level),)
 
-        (z_hat,) = self._assemble("denoise", *(side // fine for side in z_c.shape[2:]), work, (fine,))
+        rows, columns = (side // fine for side in z_c.shape[2:])
+        (z_hat,) = self._assemble("denoise", rows, columns, work, (fine,))
         return z_hat
 
     def render(self, z: np.ndarray, width: int, height: int) -> Image.Image:

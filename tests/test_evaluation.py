@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from osdcodec.errors import InputError, WeightsError
 from osdcodec.evaluation import curves, page, report, rivals
 from osdcodec.evaluation.comparison import compare_page
-from osdcodec.evaluation.metrics import METRICS, Meter, PatchStatistics, detail_correlation, detail_ratio, psnr
+from osdcodec.evaluation.metrics import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
 from osdcodec.evaluation.rate_distortion import summary, unique_names
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +72,18 @@ def test_every_metric_knows_the_picture_itself(meter, photo):
     values = meter(photo, photo.copy())
     assert values.pop("psnr") is None  # infinite
     assert values == pytest.approx(best, abs=1e-4)
+
+
+def test_a_new_metric_is_one_function_and_one_line(photo, monkeypatch):
+    def brightness(original: Image.Image, decoded: Image.Image) -> float:
+        return float(np.mean(np.asarray(decoded, float)) - np.mean(np.asarray(original, float)))
+
+    monkeypatch.setitem(METRICS, "brightness", Metric("brightness", "+.1f", 0, brightness))
+    brighter = photo.point(lambda value: min(255, value + 10))
+    assert 5 < Meter(plain=True)(photo, brighter)["brightness"] <= 10
+    rows = [{"codec": "osdc", "setting": "λ 1", "bpp": bpp, "brightness": 9.75} for bpp in (0.05, 0.1)]
+    assert report.facts(rows[0] | {"bytes": 10})["brightness"] == "+9.8"
+    assert b"brightness" in curves.draw(rows, "brightness", [])
 
 
 def test_every_metric_falls_with_blur(meter, photo):

@@ -23,30 +23,19 @@ PATCH = 256  # side of the patches that FID and KID compare
 
 @dataclass(frozen=True)
 class Metric:
-    """label: for tables and axes; form: a format specification; better: 1 if larger is, -1 if smaller is, 0 if neither."""
+    """label: for tables and axes; form: a format specification; better: 1 if larger is, -1 if smaller is, 0 if neither.
+
+    compute: (original, decoded) -> value, None where the Meter sees to it; smallest: the side that it asks for.
+    """
 
     label: str
     form: str
     better: int
+    compute: Callable[[Image.Image, Image.Image], float] | None = None
+    smallest: int = 1
 
     def text(self, value: float | None) -> str:
         return "–" if value is None else format(value, self.form)
-
-
-METRICS = {
-    "psnr": Metric("PSNR / dB", ".2f", 1),
-    "ms_ssim": Metric("MS-SSIM", ".4f", 1),
-    "haarpsi": Metric("HaarPSI", ".4f", 1),
-    "gmsd": Metric("GMSD", ".4f", -1),
-    "vif": Metric("VIF", ".4f", 1),
-    "detail_ratio": Metric("detail ratio", ".3f", 0),
-    "detail_correlation": Metric("detail correlation", ".3f", 1),
-    "perceptual": Metric("perceptual distance", ".3f", -1),
-    "lpips": Metric("LPIPS (AlexNet)", ".4f", -1),
-    "dists": Metric("DISTS", ".4f", -1),
-    "fid": Metric(f"FID ({PATCH}x{PATCH})", ".2f", -1),  # of a whole set of pictures, as is KID
-    "kid": Metric(f"KID ({PATCH}x{PATCH})", ".5f", -1),
-}
 
 
 def psnr(original: Image.Image, decoded: Image.Image) -> float:
@@ -91,6 +80,23 @@ def _tensor(picture: Image.Image):
     return torch.from_numpy(np.array(picture, np.float32)).permute(2, 0, 1)[None]
 
 
+# A new metric is its line here and, where it needs no more than NumPy, its function; one with a network is added by the Meter.
+METRICS = {
+    "psnr": Metric("PSNR / dB", ".2f", 1, psnr),
+    "ms_ssim": Metric("MS-SSIM", ".4f", 1),
+    "haarpsi": Metric("HaarPSI", ".4f", 1),
+    "gmsd": Metric("GMSD", ".4f", -1),
+    "vif": Metric("VIF", ".4f", 1),
+    "detail_ratio": Metric("detail ratio", ".3f", 0, detail_ratio, BLOCK),
+    "detail_correlation": Metric("detail correlation", ".3f", 1, detail_correlation, BLOCK),
+    "perceptual": Metric("perceptual distance", ".3f", -1),
+    "lpips": Metric("LPIPS (AlexNet)", ".4f", -1),
+    "dists": Metric("DISTS", ".4f", -1),
+    "fid": Metric(f"FID ({PATCH}x{PATCH})", ".2f", -1),  # of a whole set of pictures, as is KID
+    "kid": Metric(f"KID ({PATCH}x{PATCH})", ".5f", -1),
+}
+
+
 class Meter:
     """All metrics of one picture that can be had here: `meter(original, decoded)` -> name to value.
 
@@ -98,17 +104,14 @@ class Meter:
     that are never measured why. perceptual: safetensors file of the project's own perceptual network; WeightsError if it is
     not one. LPIPS and DISTS are measured where the packages that carry their weights are installed (models/perceptual.py): nothing
     is ever fetched.
-    ModuleNotFoundError if the extra `eval` is not installed, unless `plain`: then the three metrics that need NumPy only.
+    ModuleNotFoundError if the extra `eval` is not installed, unless `plain`: then the metrics that need NumPy only.
     """
 
     def __init__(self, perceptual: Path | None = None, plain: bool = False) -> None:
         self.unavailable: dict[str, str] = {}
-        self.smallest = {"detail_ratio": BLOCK, "detail_correlation": BLOCK}  # sides that a metric asks for
-        self.compute: dict[str, Callable[[Image.Image, Image.Image], float]] = {
-            "psnr": psnr,
-            "detail_ratio": detail_ratio,
-            "detail_correlation": detail_correlation,
-        }
+        plainly = {name: metric for name, metric in METRICS.items() if metric.compute}
+        self.smallest = {name: metric.smallest for name, metric in plainly.items()}  # sides that a metric asks for
+        self.compute = {name: metric.compute for name, metric in plainly.items()}
         if not plain:
             self._add_similarities()
             self._add_perceptual(perceptual)
