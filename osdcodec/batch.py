@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from . import files
 from .errors import (
@@ -191,7 +191,7 @@ class Report:
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
         self.sums = {"input_bytes": 0, "bytes": 0, "pixels": 0}
         self.shares: dict[tuple[str, str], float] = {}  # of the files in work
-        self.bar = None
+        self.bar: Any = None
         self.lock = threading.Lock()
         # Where stdout carries data, or nobody can tell, the JSON lines go to stderr.
         self.json_to_stderr = any(target == files.STREAM for _, target in jobs)

@@ -24,6 +24,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import registry as catalogue
 from .errors import WeightsError
@@ -64,7 +65,9 @@ def _read(path: Path) -> list[Component]:
     try:
         listed = []
         for entry in catalogue.components(path):
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+            }
             listed.append(Component(**values))
     except (TypeError, AttributeError) as error:
         raise WeightsError(f"{path} is not a list of components: {error}") from error

@@ -52,7 +52,7 @@ def read_input(source: str | Path) -> bytes:
         raise InputError("an input without a name: name a file")
     try:
         if urls.is_url(source):
-            return urls.read(source)
+            return urls.read(str(source))
         if str(source) != STREAM:
             return Path(urls.plain(source)).read_bytes()
         if sys.stdin is None:
@@ -90,7 +90,7 @@ def check_output(target: str | Path, overwrite: bool = True, source: str | Path 
     if str(target) == "":
         raise OutputError("an output without a name: name a file with -o")
     if urls.is_url(target):
-        if not overwrite and urls.exists(target):
+        if not overwrite and urls.exists(str(target)):
             raise _in_the_way(target)
         if str(source) == str(target):
             raise OutputError(f"{target}: is the input itself; name another file with -o")
@@ -150,7 +150,7 @@ def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> Non
     try:
         if urls.is_url(target):
             check_output(target, overwrite)
-            urls.write(target, data)
+            urls.write(str(target), data)
         elif (number := descriptor(target)) is not None:
             sys.stdout and sys.stdout.flush()
             _write_all(number, data)

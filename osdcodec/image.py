@@ -5,9 +5,10 @@ import re
 import struct
 import warnings
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin
+from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from . import formats
 from .arrays import is_array, to_picture
@@ -61,26 +62,27 @@ def open_image(
         raise ValueError(f"icc must be srgb or keep, not {icc}")
     backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
     name = name or (label(source) if isinstance(source, str | Path) else "the picture")
+    given: bytes | Image.Image
     if is_array(source):
-        source = to_picture(source)
-    elif not isinstance(source, Image.Image):
-        source = bytes_of(source)
-    if source == b"":
+        given = to_picture(source)
+    else:
+        given = source if isinstance(source, Image.Image) else bytes_of(cast(Source, source))
+    if given == b"":
         raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:
-        if isinstance(source, bytes):
-            image = formats.read(source, name, lambda opened: _judge(opened, name, max_pixels))
+        if isinstance(given, bytes):
+            image = formats.read(given, name, lambda opened: _judge(opened, name, max_pixels))
         else:
-            _judge(image := source, name, max_pixels)
+            _judge(image := given, name, max_pixels)
             image.load()
         upright = _upright(image)
         colours, plane = _split(_to_8_bits(upright))
         profile = upright.info.get("icc_profile")
         picture, kept = _to_rgb(colours, profile, icc, name) if profile else (colours.convert("RGB"), None)
-        info = {"icc_profile": kept} if kept else {}
+        info: dict[Any, Any] = {"icc_profile": kept} if kept else {}
         if keep_metadata:
             info |= _metadata(image, upright, name)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP, AVIF, TIFF or BMP") from error
     except _DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
@@ -170,7 +172,8 @@ def _with_hidden_filled(picture: Image.Image, plane: Image.Image) -> Image.Image
     colours = np.asarray(picture, np.float32)
     levels = [(colours * weight, weight)]
     while max(levels[-1][1].shape) > 1:
-        levels.append(tuple(_halved(array) for array in levels[-1]))
+        sums, weights = levels[-1]
+        levels.append((_halved(sums), _halved(weights)))
     fill = np.zeros_like(levels[-1][0])
     for sums, weights in reversed(levels):
         fill = fill.repeat(2, 0)[: len(sums)].repeat(2, 1)[:, : sums.shape[1]] if fill.shape != sums.shape else fill
@@ -195,7 +198,8 @@ def _to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[
             colours = colours.convert("RGB")  # grey pictures may have profiles of either kind
             if icc == "keep":
                 return colours, profile
-        return ImageCms.profileToProfile(colours, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"), None
+        srgb = ImageCms.createProfile("sRGB")
+        return cast(Image.Image, ImageCms.profileToProfile(colours, embedded, srgb, outputMode="RGB")), None
     except (ImageCms.PyCMSError, OSError, KeyError, ValueError) as error:
         warnings.warn(f"{name}: its colour profile is not usable ({error}); taken as sRGB", OsdWarning, stacklevel=3)
         return colours.convert("RGB"), None
@@ -248,7 +252,7 @@ def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
             raise ValueError("its size is not that of the picture")
         plane.load()
         return plane.getchannel("G") if plane.mode == "RGB" else plane.convert("L")
-    except (*_DEFECTS, Image.UnidentifiedImageError) as error:
+    except (*_DEFECTS, UnidentifiedImageError) as error:
         raise FormatError(f"damaged ({error})", "section A") from error
 
 
@@ -340,7 +344,7 @@ def encode_image(image: Image.Image, name: str) -> bytes:
 
 def _save(image: Image.Image, name: str) -> bytes:
     info, note = image.info, image.info.get("comment")
-    tags = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
+    tags: dict[str, Any] = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
     if name == "PNG":  # it has texts of its own
         tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if note:

@@ -85,7 +85,8 @@ def plan(
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
         raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
-    found, left_out = {}, []
+    found: dict[str, str] = {}
+    left_out: list[tuple[str, str]] = []
     for source in sources:
         for path, name in _found(source):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file

@@ -33,10 +33,10 @@ class Profile:
     autoencoder_channels: int = 48  # C_z
     autoencoder_widths: tuple[int, ...] = (24, 24, 48, 96, 192)  # the first is unused: no stage runs at full resolution
     encoder_layers: tuple[int, ...] = (0, 1, 1, 2, 2)
-    decoder_layers: tuple[int, ...] = (0, 2, 4, 4, 2)
+    decoder_layers: tuple[int, ...] = (0, 4, 12, 10, 6)
 
     transform_widths: tuple[int, ...] = (128, 256)  # analysis and synthesis, at 1/16 and at 1/32
-    transform_layers: tuple[int, ...] = (2, 3)
+    transform_layers: tuple[int, ...] = (4, 5)
     condition_channels: int = 64  # what the synthesis tells the denoiser beside z_c
     denoiser_widths: tuple[int, int] = (128, 160)  # UNet, at 1/16 and at 1/32
     denoiser_layers: int = 1

@@ -47,7 +47,8 @@ def _means(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 def _blocks(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     edge = len(_WINDOW) - 1  # rows that a window needs beside its own
     for top in range(0, len(a) - edge, _ROWS):
-        yield tuple(x[top : top + _ROWS + edge].astype(np.float32) for x in (a, b))
+        rows = slice(top, top + _ROWS + edge)
+        yield a[rows].astype(np.float32), b[rows].astype(np.float32)
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:

@@ -27,7 +27,9 @@ class Target:
 
     def limit(self, width: int, height: int) -> int:
         """Bytes that the file may have."""
-        return self.max_bytes if self.max_bytes is not None else math.floor(self.bpp * width * height / 8)
+        if self.max_bytes is not None:
+            return self.max_bytes
+        return math.floor((self.bpp or 0) * width * height / 8)
 
     def note(self, facts: dict) -> str:
         """What a person should hear of a file that was made for this target, "" for nothing."""

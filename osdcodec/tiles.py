@@ -18,10 +18,10 @@ from .profile import Profile
 from .runtime import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
-# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 19 (of
-# which 15 for y), 10.5, 13.5 and 6.7. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
+# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 27 (of
+# which 21 for y), 16.5, 13.5 and 15.9. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
 # whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
-MARGINS = {"small": {"analyse": 20, "synthesise": 11, "denoise": 14, "render": 7}}
+MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 16}}
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
 Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
@@ -85,8 +85,11 @@ class TiledRuntime:
 
         def work(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
             edges = (tile.columns.low, tile.rows.low, tile.columns.high, tile.rows.high)
-            box = [min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)]
-            part = picture if box == [0, 0, *picture.size] else picture.crop(box)
+            left, top, right, bottom = (
+                min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)
+            )
+            box = (left, top, right, bottom)
+            part = picture if box == (0, 0, *picture.size) else picture.crop(box)
             y, hyper, found = self.runtime.analyse(image.to_array(part, stride), thumb)
             tokens[:] = [found]
             return y, hyper
@@ -102,7 +105,8 @@ class TiledRuntime:
         def work(tile: Tile) -> tuple[np.ndarray, ...]:
             return self.runtime.synthesise(np.ascontiguousarray(y_hat[tile.outer(1)]), tokens)
 
-        z_c, condition = self._assemble("synthesise", *y_hat.shape[2:], work, (fine, fine))
+        rows, columns = y_hat.shape[2:]
+        z_c, condition = self._assemble("synthesise", rows, columns, work, (fine, fine))
         return z_c, condition
 
     def denoise(
@@ -116,7 +120,8 @@ class TiledRuntime:
             start, context, random = parts
             return (self.runtime.denoise(start, context, tokens, random, level),)
 
-        (z_hat,) = self._assemble("denoise", *(side // fine for side in z_c.shape[2:]), work, (fine,))
+        rows, columns = (side // fine for side in z_c.shape[2:])
+        (z_hat,) = self._assemble("denoise", rows, columns, work, (fine,))
         return z_hat
 
     def render(self, z: np.ndarray, width: int, height: int) -> Image.Image:

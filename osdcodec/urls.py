@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 from .errors import FileError
@@ -82,7 +83,7 @@ def make_folder(folder: str) -> None:
         Path(plain(folder)).mkdir(parents=True, exist_ok=True)
 
 
-def _system(url: str):
+def _system(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it."""
     try:
         from fsspec.core import url_to_fs

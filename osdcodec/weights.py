@@ -212,7 +212,7 @@ def inflate(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     tensors = {}
     for name, array in stored.items():
         if name.endswith(_DEFLATED):
-            name, content = name.removesuffix(_DEFLATED), zlib.decompress(array)
+            name, content = name.removesuffix(_DEFLATED), zlib.decompress(array.tobytes())
             shape = stored.get(name + _SHAPE)
             array = (
                 np.frombuffer(content, np.uint8) if shape is None else np.frombuffer(content, np.int8).reshape(shape)

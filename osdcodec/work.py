@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Resampling
+
 from . import files, image
 from .batch import Progress, Stop
 from .budget import shares
@@ -126,7 +128,7 @@ class Decoding(Work):
         data = files.read_input(source)
         picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
         if self.within:
-            picture.thumbnail(self.within, image.Image.Resampling.LANCZOS)
+            picture.thumbnail(self.within, Resampling.LANCZOS)
         written = image.encode_image(picture, name)
         files.write_output(target, written, self.overwrite)
         return self.facts(data) | {"output_bytes": len(written)}

@@ -281,10 +281,11 @@ def test_a_reader_that_has_gone(pictures, closed):
         assert done.returncode == 0 and len(below(pictures / "out")) == 3
 
 
-def test_a_terminal_sees_a_bar(pictures):
+def on_a_terminal(*arguments: str, cwd: Path) -> str:
+    """What osdc says on stderr where that is a terminal."""
     main, other = pty.openpty()
-    command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out"]
-    process = subprocess.Popen(command, cwd=pictures, stderr=other, env=environment() | {"TERM": "xterm"})
+    command = [sys.executable, "-m", "osdcodec", *arguments]
+    process = subprocess.Popen(command, cwd=cwd, stderr=other, env=environment() | {"TERM": "xterm"})
     os.close(other)
     told = b""
     while True:
@@ -294,4 +295,17 @@ def test_a_terminal_sees_a_bar(pictures):
             break
     assert process.wait(timeout=60) == 0
     os.close(main)
-    assert b"of 3 files" in told and b"%" in told and b"3 of 3 files: 3 done" in told
+    return told.decode()
+
+
+def test_a_terminal_sees_a_bar(pictures):
+    told = on_a_terminal("encode", "in", "-o", "out", cwd=pictures)
+    assert "of 3 files" in told and "%" in told and "3 of 3 files: 3 done" in told
+
+
+def test_a_terminal_sees_what_became_of_one_file(pictures):
+    told = on_a_terminal("encode", "in/a.png", "-o", "a.osd", cwd=pictures)
+    assert re.fullmatch(r"in/a\.png [\d.]+ kB → \d+ bytes \([\d.]+ %\), [\d.]+ bpp, λ 1\r\n", told), told
+    told = on_a_terminal("decode", "a.osd", "-o", "b.png", cwd=pictures)
+    assert re.fullmatch(r"a\.osd \d+ bytes → b\.png [\d.]+ kB\r\n", told), told
+    assert on_a_terminal("encode", "in/a.png", "-o", "a.osd", "-q", cwd=pictures) == ""

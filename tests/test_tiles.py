@@ -47,7 +47,7 @@ def test_spans_cover_everything_once():
 
 def test_no_receptive_field_is_wider_than_its_margin(runtime):
     """Whatever depends on an input that is not a number is none itself."""
-    profile, side, at = runtime.profile, 48, 24
+    profile, side, at = runtime.profile, 72, 36
     unit, nothing = profile.stride, float("nan")
     tokens = np.zeros((1, profile.tokens), np.int64)
 

@@ -4,7 +4,8 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,7 @@ from ..errors import OsdWarning, complaint, legible, printable, unforeseen
 from . import browser, coding, links, measuring, weights
 from .shared import examples
 
-UsageError = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
+UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
 
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
@@ -73,7 +74,7 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -83,7 +84,7 @@ def main() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
         warnings.simplefilter("always", OsdWarning)
-        warnings.showwarning = _warn
+        warnings.showwarning = _warn  # type: ignore[assignment]
     try:
         code = app(prog_name="osdc", standalone_mode=False)  # "osdc" also for `python -m osdcodec`
     except UsageError as error:
@@ -97,7 +98,7 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-def _usage(error) -> int:
+def _usage(error: Any) -> int:
     """What is wrong in one line, and where the help is."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()

@@ -58,7 +58,7 @@ def view(
             name = "stdin.osd" if source == files.STREAM else Path(source).name
             shown[name] = data
         try:
-            server = Server(site(weights_dir) | shown, port)
+            server = Server({**site(weights_dir), **shown}, port)
         except OSError as error:
             raise FileError(f"port {port}: {error.strerror}; choose another by --port") from error
         with server:

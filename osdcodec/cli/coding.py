@@ -4,7 +4,7 @@ import json
 import os
 import re
 import warnings
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,9 @@ from .shared import (
     reporting,
     tell_of_gpu,
 )
+
+if TYPE_CHECKING:
+    from ..batch import Style
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -78,7 +81,7 @@ def _largest(link: str | None, seconds: float | None) -> int | None:
     return most
 
 
-def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: float | None):
+def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: float | None) -> Any:
     """What is aimed at in place of a lambda, None for nothing."""
     if (given := sum(value is not None for value in (bpp, most, ms_ssim))) == 0:
         return None
@@ -288,7 +291,7 @@ def decode(
         _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
 
 
-def _style(quiet: bool, verbose: bool, as_json: bool) -> str:
+def _style(quiet: bool, verbose: bool, as_json: bool) -> "Style":
     return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
 
 
@@ -318,9 +321,9 @@ def _show(planned: Plan, as_json: bool) -> None:
 
 def _run(
     planned: Plan,
-    work,
+    work: Any,
     jobs: int | None,
-    style: str,
+    style: "Style",
     skip_existing: bool,
     listed: bool,
     engine: str,

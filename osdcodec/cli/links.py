@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def _size(packet: int | None, link: str | None, text: bool) -> int:
 
     if (packet is None) == (link is None):
         raise typer.BadParameter("give one of --packet and --link")
-    most = link_of(link).packet if link else packet
+    most: int = link_of(link).packet if link else packet or 0
     size = bytes_of_text(most) if text else most
     if size < SMALLEST:
         least = -(-SMALLEST * 4 // 3) if text else SMALLEST
@@ -41,7 +41,7 @@ def _size(packet: int | None, link: str | None, text: bool) -> int:
     return size
 
 
-def link_of(name: str):
+def link_of(name: str) -> Any:
     """A link of links.toml."""
     from ..links.airtime import links
 
@@ -57,7 +57,7 @@ def links_of(names: list[str] | None, bits_per_second: float | None, packet: int
     if (bits_per_second is None) != (packet is None):
         raise typer.BadParameter("--bits-per-second and --packet go together")
     chosen = [link for name in names or () for link in (links().values() if name == "all" else [link_of(name)])]
-    if bits_per_second is not None:
+    if bits_per_second is not None and packet is not None:
         try:
             chosen.append(custom(bits_per_second, packet, overhead))
         except ValueError as error:

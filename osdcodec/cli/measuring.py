@@ -19,7 +19,9 @@ app = typer.Typer()
 
 
 def _numbers(values: list[float] | None) -> list[float] | None:
-    return values and [number(value) for value in values]
+    for value in values or ():
+        number(value)
+    return values
 
 
 @app.command(

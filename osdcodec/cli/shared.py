@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -79,13 +79,12 @@ def byte_count(text: str) -> int:
     raise typer.BadParameter(f"{text!r} is no number of bytes; give one such as 2000, 1.5k or 20kB")
 
 
-def printed(*tables) -> str:
+def printed(*tables: Any) -> str:
     """Tables of rich as text, each as wide as it needs to be."""
     from rich.console import Console
 
-    console = Console(
-        file=StringIO(), force_terminal=bool(sys.stdout and sys.stdout.isatty()), highlight=False, width=1000
-    )
+    text = StringIO()
+    console = Console(file=text, force_terminal=bool(sys.stdout and sys.stdout.isatty()), highlight=False, width=1000)
     for table in tables:
         console.print(table, width=max(console.measure(table).maximum, len(table.title or "")))
-    return console.file.getvalue()
+    return text.getvalue()

@@ -79,7 +79,7 @@ def draw(rows: list[dict], metric: str, beside: list[dict]) -> bytes:
                 style |= {"linewidth": 2.4, "zorder": 3}
             axes.plot(rates, values, marker="o", markersize=4, label=codec, **style)
         shown = [found for found in beside if metric in found]
-        for found, mark in zip(shown, "1234+x|_.,*", strict=False):
+        for found, mark in zip(shown, "1234+x|_.,*^v<>", strict=False):
             label = f"{found['codec']} ({PUBLISHED})"
             axes.plot(found["bpp"], found[metric], color="0.6", linewidth=0.8, marker=mark, label=label, zorder=1)
         rates = [row["bpp"] for row in rows if row.get(metric) is not None]

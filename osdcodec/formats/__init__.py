@@ -6,9 +6,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from ..errors import InputError, OsdWarning
 from . import colour, heif, jpeg, png, tiff
@@ -19,7 +20,7 @@ _PPM = re.compile(rb"P([456])" + 2 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:(?:\s|#[
 _pillow_limit = threading.Lock()
 
 
-def open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def open_lazily(data: bytes, formats: tuple[str, ...] = FORMATS) -> ImageFile.ImageFile:
     """Image.open without Pillow's own limit on pixels, which is not ours and would print or raise first."""
     with _pillow_limit:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -50,8 +51,8 @@ def read(data: bytes, name: str, judge: Callable[[Image.Image], None]) -> Image.
     if image.format in ("JPEG", "MPO"):
         data, image = _read_jpeg(data, image, name)
     frame = image.tile[0][1] if image.format == "GIF" and image.tile else None
-    if image.format == "TIFF":
-        _read_tiff(image, turned is not None)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _read_tiff(image, turned or data, turned is not None)
     else:
         image.load()
     _warn_of_more(data, image, name)
@@ -82,12 +83,12 @@ def _read_png(data: bytes, name: str, judge: Callable[[Image.Image], None]) -> I
         whole = image.convert("L" if image.mode in ("1", "L") else "RGB")
         whole.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
         _put(image, whole)
-    image.info |= facts.info
+    image.info.update(facts.info)
     _warn_of_rest(facts.rest, b"\x89PNG", name)
     return image
 
 
-def _read_jpeg(data: bytes, image: Image.Image, name: str) -> tuple[bytes, Image.Image]:
+def _read_jpeg(data: bytes, image: ImageFile.ImageFile, name: str) -> tuple[bytes, ImageFile.ImageFile]:
     """A file that ends with its last sample, and lacks the mark that says so, is whole; one that ends earlier is not."""
     if jpeg.end(data) is not None:
         image.load()
@@ -100,9 +101,9 @@ def _read_jpeg(data: bytes, image: Image.Image, name: str) -> tuple[bytes, Image
     return data, mended
 
 
-def _read_tiff(image: Image.Image, turned: bool) -> None:
+def _read_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes, turned: bool) -> None:
     """16 bits are scaled by what the file says is white. turned: 0 is white."""
-    deep = _deep(image) if image.mode in ("RGB", "RGBA") else None
+    deep = _deep(image, data) if image.mode in ("RGB", "RGBA") else None
     if deep is None:
         image.load()
     if image.mode.startswith("I"):
@@ -110,10 +111,8 @@ def _read_tiff(image: Image.Image, turned: bool) -> None:
     if deep is None:
         return
     white = tiff.white(image, deep)
-    scaled = (np.minimum(deep, white) * np.float32(255 / white)).round().astype(np.uint8)
-    if turned:
-        scaled = 255 - scaled
-    _put(image, Image.fromarray(scaled))
+    scaled = (np.minimum(deep, white) * np.float32(255 / white)).round()
+    _put(image, Image.fromarray((255 - scaled if turned else scaled).astype(np.uint8)))
 
 
 def _integers(image: Image.Image) -> np.ndarray:
@@ -123,7 +122,7 @@ def _integers(image: Image.Image) -> np.ndarray:
     return pixels
 
 
-def _deep(image: Image.Image, data: bytes | None = None) -> np.ndarray | None:
+def _deep(image: ImageFile.ImageFile, data: bytes) -> np.ndarray | None:
     """(H, W, C) 16-bit samples of a picture that is not loaded yet; None if Pillow has no way to them.
 
     Pillow keeps the high bytes of colours only. Read in the other byte order, the low ones are what it keeps.
@@ -132,7 +131,7 @@ def _deep(image: Image.Image, data: bytes | None = None) -> np.ndarray | None:
         image.load()
         return _integers(image)
     if image.tile and image.tile[0].args == "LA;16B":
-        wide = open_lazily(data, (image.format,))
+        wide = open_lazily(data)
         wide._mode, wide.tile = "RGBA", [tile._replace(args="RGBA") for tile in image.tile]  # as many bytes
         image.load()
         wide.load()
@@ -146,13 +145,11 @@ def _deep(image: Image.Image, data: bytes | None = None) -> np.ndarray | None:
         if colours not in ("RGB", "RGBA") or order not in other:
             return None
         swapped = f"{colours};{other[order]}"
-        tiles.append(tile._replace(args=(swapped, *rest) if isinstance(tile.args, tuple) else swapped))
+        args: Any = (swapped, *rest) if isinstance(tile.args, tuple) else swapped
+        tiles.append(tile._replace(args=args))
     if not tiles:
         return None
-    if data is None:
-        image.fp.seek(0)
-        data = image.fp.read()
-    low = open_lazily(data, (image.format,))
+    low = open_lazily(data)
     low.tile = tiles
     image.load()
     low.load()

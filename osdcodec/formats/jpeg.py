@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
+from PIL import ImageFile
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # in coded data: no stuffed zero, no restart
 _END = b"\xff\xd9"
@@ -34,7 +34,7 @@ def end(data: bytes) -> int | None:
     return at + 2 if data[at : at + 2] == _END else None
 
 
-def completed(data: bytes, open_lazily: Callable[[bytes], Image.Image]) -> Image.Image | None:
+def completed(data: bytes, open_lazily: Callable[[bytes], ImageFile.ImageFile]) -> ImageFile.ImageFile | None:
     """The picture of a file that lacks only the mark of its end; None if samples are missing too.
 
     A decoder that has all samples does not look at what follows, so nothing that is put there changes the picture.

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
+from PIL import TiffImagePlugin
 
 _BITS, _PHOTOMETRIC, _MAKE, _SUB_IFDS, _MAX_SAMPLE, _DNG = 258, 262, 271, 330, 281, 50706
 _RAW_PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw
@@ -24,6 +24,9 @@ SUFFIXES = (
     ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw", ".x3f",
     ".mrw", ".3fr", ".iiq", ".erf", ".kdc", ".dcr", ".rwl",
 )  # fmt: skip
+
+
+Entry = tuple[str, int, bytes]
 
 
 def raw_maker(data: bytes) -> str | None:
@@ -46,7 +49,7 @@ def raw_maker(data: bytes) -> str | None:
     return (maker or "unknown camera") if raw else None
 
 
-def white(image: Image.Image, samples: np.ndarray) -> int:
+def white(image: TiffImagePlugin.TiffImageFile, samples: np.ndarray) -> int:
     """The number that means the most light: that of the bits, or of MaxSampleValue if no sample is above it."""
     bits = image.tag_v2.get(_BITS, (16,))[0]
     said = image.tag_v2.get(_MAX_SAMPLE)
@@ -77,10 +80,10 @@ def counted_from_black(data: bytes) -> bytes | None:
     return None
 
 
-def _directories(data: bytes) -> Iterator[dict[int, tuple[int, bytes]]]:
-    """Tags of the directories of a TIFF file and of those below them: tag -> (type, value). What is damaged ends it."""
+def _directories(data: bytes) -> Iterator[dict[int, Entry]]:
+    """Tags of the directories of a TIFF file and of those below them: tag -> (byte order, type, value). What is damaged ends it."""
     order = "<" if data[:2] == b"II" else ">"
-    waiting, seen = [struct.unpack_from(order + "I", data, 4)[0] if len(data) >= 8 else 0], set()
+    waiting, seen = [struct.unpack_from(order + "I", data, 4)[0] if len(data) >= 8 else 0], set[int]()
     while waiting and len(seen) < 64:
         at = waiting.pop(0)
         if at in seen or at < 8 or at + 2 > len(data):
@@ -102,12 +105,12 @@ def _directories(data: bytes) -> Iterator[dict[int, tuple[int, bytes]]]:
         yield tags
 
 
-def _number(entry) -> int | None:
+def _number(entry: Entry | None) -> int | None:
     if entry is None or len(entry[2]) < 2:
         return None
     order, kind, value = entry
     return struct.unpack_from(order + ("H" if kind == 3 or len(value) < 4 else "I"), value)[0]
 
 
-def _text(entry) -> str:
+def _text(entry: Entry | None) -> str:
     return entry[2].split(b"\0")[0].decode("ascii", "replace").strip() if entry else ""

@@ -7,7 +7,7 @@
 """
 
 import inspect
-from typing import BinaryIO
+from typing import IO, Any
 
 from PIL import Image, ImageFile
 
@@ -23,6 +23,7 @@ class OsdImageFile(ImageFile.ImageFile):
     format_description = "Extreme image codec with one-step diffusion"
 
     def _open(self) -> None:
+        assert self.fp is not None
         self.data: bytes | None = self.fp.read()
         try:
             osd = unpack(self.data)
@@ -34,7 +35,7 @@ class OsdImageFile(ImageFile.ImageFile):
         self.info = {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
         self.tile = []
 
-    def load(self):
+    def load(self) -> Any:
         if self.data is not None:
             from ..codec import decode
 
@@ -48,7 +49,7 @@ class OsdImageFile(ImageFile.ImageFile):
         return super().load()
 
 
-def _save(picture: Image.Image, file: BinaryIO, name: str | bytes) -> None:
+def _save(picture: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     from ..codec import encode
 
     known = [name for name in inspect.signature(encode).parameters if name != "picture"]

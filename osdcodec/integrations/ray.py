@@ -10,6 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from .. import files, urls
 from ..batch import Outcome, Stop, attempt
@@ -21,7 +22,7 @@ TRIES = 3  # of a file whose workers die
 
 def outcomes(
     jobs: Sequence[tuple[str, str]],
-    work,
+    work: Any,
     skip_existing: bool = False,
     address: str | None = None,
     limit: int | None = None,
@@ -32,7 +33,7 @@ def outcomes(
     """
     if any(files.STREAM in job for job in jobs):
         raise InputError("a cluster knows no standard input or output; name files, or leave out --engine ray")
-    jobs = [tuple(name if urls.is_url(name) else os.path.abspath(urls.plain(name)) for name in job) for job in jobs]
+    jobs = [(_everywhere(source), _everywhere(target)) for source, target in jobs]
     ray = _connected(address)
     try:
         yield from _collected(ray, jobs, work, skip_existing, limit)
@@ -40,7 +41,11 @@ def outcomes(
         ray.shutdown()
 
 
-def _connected(address: str | None):
+def _everywhere(name: str) -> str:
+    return name if urls.is_url(name) else os.path.abspath(urls.plain(name))
+
+
+def _connected(address: str | None) -> Any:
     require("a batch on a cluster", "ray")
     host, _, port = (address or "").rpartition(":")
     if port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
@@ -62,10 +67,12 @@ def _connected(address: str | None):
     return ray
 
 
-def _collected(ray, jobs: list[tuple[str, str]], work, skip_existing: bool, limit: int | None) -> Iterator[Outcome]:
+def _collected(
+    ray: Any, jobs: list[tuple[str, str]], work: Any, skip_existing: bool, limit: int | None
+) -> Iterator[Outcome]:
     @ray.remote
     class Worker:
-        def work(self, job: tuple[str, str], task) -> Outcome | Stop:
+        def work(self, job: tuple[str, str], task: Any) -> Outcome | Stop:
             self.task = getattr(self, "task", None) or task  # the one that came first has the model
             try:
                 return attempt(job, self.task, skip_existing)
@@ -75,10 +82,11 @@ def _collected(ray, jobs: list[tuple[str, str]], work, skip_existing: bool, limi
     room = ray.cluster_resources()
     gpus = int(room.get("GPU", 0))
     count = max(1, min(len(jobs), gpus or int(room.get("CPU", 1)), limit or len(jobs)))
+    actor: Any = Worker  # Ray has given it more than the class has
     need = {"num_gpus": 1} if gpus else {"num_cpus": 1}
     task = ray.put(work)
     existed = [files.exists(target) for _, target in jobs]
-    idle = [Worker.options(**need).remote() for _ in range(count)]
+    idle = [actor.options(**need).remote() for _ in range(count)]
     waiting, tries, told = deque(range(len(jobs))), [0] * len(jobs), 0
     busy: dict = {}  # reference to an outcome -> (worker, index)
     found: dict[int, Outcome] = {}  # outcomes whose turn has not come
@@ -93,7 +101,7 @@ def _collected(ray, jobs: list[tuple[str, str]], work, skip_existing: bool, limi
             outcome = ray.get(reference)
             idle.append(worker)
         except ray.exceptions.RayActorError:
-            idle.append(Worker.options(**need).remote())
+            idle.append(actor.options(**need).remote())
             outcome = _after_death(jobs[index], work, existed[index], tries[index])
         if isinstance(outcome, Stop):
             raise outcome
@@ -106,7 +114,7 @@ def _collected(ray, jobs: list[tuple[str, str]], work, skip_existing: bool, limi
             told += 1
 
 
-def _after_death(job: tuple[str, str], work, existed: bool, tries: int) -> Outcome | None:
+def _after_death(job: tuple[str, str], work: Any, existed: bool, tries: int) -> Outcome | None:
     """What is known of a job whose worker died; None: nothing, so it is to be done again."""
     if files.exists(job[1]) and not existed:  # outputs appear whole: it died between writing this one and saying so
         with suppress(OsdError):

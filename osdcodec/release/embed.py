@@ -30,10 +30,10 @@ SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "lp
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 SIZES = re.compile(r"(<!-- sizes -->\n).*?(<!-- end of sizes -->)", re.DOTALL)
 LOOKS = {  # to be looked at again with each new model
-    2.0: "shapes and colours; surfaces smooth or invented, small things gone",
-    1.0: "the scene at a glance; edges in place, surfaces soft",
+    2.0: "shapes and colours; surfaces invented, small things gone",
+    1.0: "the scene at a glance; edges crisp and in place, textures invented",
     0.5: "the same with smaller things",
-    0.25: "texture in its place, more painted than sharp",
+    0.25: "texture where it was, more painted than photographed",
     0.1: "fine edges and most of the texture; from here on AVIF is nearer",
 }
 

@@ -364,9 +364,9 @@ function readTables(tensors: Tensors, name: string): Tables {
   }
 }
 
-/** The bytes whose SHA-256 is the digest of the symbols. */
-export function digestInput(symbols: Symbols): Uint8Array {
-  const parts = [symbols.tokens, symbols.hyper, symbols.latent, symbols.y16];
+/** The bytes whose SHA-256 is the digest of the symbols, or of indices. */
+export function digestInput(symbols: Symbols | Int32Array): Uint8Array {
+  const parts = symbols instanceof Int32Array ? [symbols] : [symbols.tokens, symbols.hyper, symbols.latent, symbols.y16];
   const view = new DataView(new ArrayBuffer(4 * parts.reduce((sum, part) => sum + part.length, 0)));
   let at = 0;
   for (const part of parts) for (const value of part) view.setInt32(4 * at++, value, true);

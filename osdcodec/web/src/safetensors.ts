@@ -63,8 +63,8 @@ function half(bits: number): number {
 
 /** Eight hexadecimal digits over the tensors that fix the symbols. */
 export function modelId(tensors: Tensors): string {
-  const normative = [...tensors].filter(([name]) => name.startsWith("prior.") || name.startsWith("gains."));
-  normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
+  const normative = [...tensors].filter(([name]) => /^(prior|gains|code)\./.test(name));
+  if (!tensors.has("code.table")) normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
   const digest = sha256.create();
   for (const [name, { dtype, shape, bytes }] of normative.sort(([a], [b]) => (a < b ? -1 : 1))) {
     digest.update(new TextEncoder().encode(`${name}\0${dtype}\0${shape.join(",")}\0`)).update(bytes);

@@ -21,6 +21,7 @@ export interface Folder {
   vectors: Vector[];
   refused?: Omit<Vector, "symbols">[];
   weights: string; // path
+  pictures: boolean; // whether there are some, of networks that are known here
 }
 
 /** Every folder of vectors; one without weights of its own is decoded with those that the package embeds. */
@@ -34,7 +35,7 @@ export function folders(): Folder[] {
       const folder = join(VECTORS, listed.weights ?? name);
       const own = readdirSync(folder).find((file) => file.endsWith(".safetensors"));
       const weights = own ? join(folder, own) : join(ROOT, "osdcodec/embedded", `${listed.profile}.safetensors`);
-      return { ...listed, name, weights };
+      return { ...listed, name, weights, pictures: listed.rmse !== undefined && listed.profile !== "cod-lite" };
     });
 }
 

@@ -13,7 +13,7 @@ import { ROOT, file, folders } from "../vectors";
 import { PYTHON, openStage, type Stage } from "./stage";
 
 const SHOTS = join(ROOT, "osdcodec/web/build/screenshots");
-const PATIENCE = { timeout: 60_000 };
+const PATIENCE = { timeout: 120_000 };
 const PHOTO = "spec/vectors/embedded/astronaut.osd";
 
 describe("the site", { timeout: 600_000 }, () => {
@@ -73,7 +73,7 @@ describe("the site", { timeout: 600_000 }, () => {
       const page = await visit(threads === "threads" ? stage.url : stage.plain);
       assert.equal(await page.evaluate(() => crossOriginIsolated), threads === "threads");
       const chosen = folders().flatMap((folder) => (folder.name === "embedded" ? folder.vectors : folder.vectors.filter(({ name }) => /^(alpha|odd|grey|regions|whole-sections|cut-90)$/.test(name))).map((vector) => ({ folder, vector })));
-      for (const { folder, vector } of chosen.filter(({ folder }) => folder.rmse !== undefined)) {
+      for (const { folder, vector } of chosen.filter(({ folder }) => folder.pictures)) {
         const found = await page.evaluate(
           async ({ name, partial }) => {
             const { Client } = await import("/harness.js" as string);

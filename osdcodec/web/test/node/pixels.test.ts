@@ -13,7 +13,7 @@ import { file, folders } from "../vectors";
 
 ort.env.wasm.numThreads = 1;
 
-for (const folder of folders().filter(({ rmse }) => rmse !== undefined)) {
+for (const folder of folders().filter(({ pictures }) => pictures)) {
   const bytes = new Uint8Array(readFileSync(folder.weights));
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const networks = loadWeights(bytes, { sha256 }).then((model) => new Networks(ort as unknown as Runtime, model));

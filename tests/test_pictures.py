@@ -1,0 +1,43 @@
+"""What the embedded networks make of plain pictures: flat ones at every size, and grey ones."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from osdcodec.codec import Decoder, Encoder
+
+SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
+
+
+@pytest.fixture(scope="module")
+def coders() -> tuple[Encoder, Decoder]:
+    return Encoder(), Decoder()
+
+
+def errors(coders: tuple[Encoder, Decoder], picture: Image.Image, lmbda: float) -> np.ndarray:
+    """Largest error of a channel at each pixel, in levels (H, W)."""
+    encoder, decoder = coders
+    decoded = decoder.decode(encoder.encode(picture, lmbda)).convert("RGB")
+    return np.abs(np.asarray(decoded, int) - np.asarray(picture, int)).max(2)
+
+
+@pytest.mark.parametrize("number", range(len(SIZES)))
+def test_flat_pictures_stay_flat_up_to_their_borders(coders, number):
+    """Every count of rows and columns beyond whole blocks comes up: where padding begins is where smudges were."""
+    level, lmbda = (255, 128, 0)[number % 3], (1.0, 0.1, 2.0)[number // 3 % 3]
+    found = errors(coders, Image.new("RGB", SIZES[number], (level,) * 3), lmbda)
+    assert found.max() <= 28
+    assert np.quantile(found, 0.999) <= 12 and np.median(found) <= 6
+
+
+@pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
+def test_grey_pictures_have_no_colour_before_their_flag_is_heeded(coders, lmbda):
+    """R = G = B; one pixel is not, so that the file does not say that the picture is grey."""
+    encoder, decoder = coders
+    side = np.linspace(-3, 3, 320)
+    grey = (127 + 60 * np.sin(side * 4)[:, None] + 60 * np.sin(side**2)[None]).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, 2)
+    picture[0, 0] += np.array((1, 0, 0), np.uint8)
+    decoded = np.asarray(decoder.decode(encoder.encode(Image.fromarray(picture), lmbda)), int)
+    chroma = decoded.max(2) - decoded.min(2)
+    assert decoded.shape == picture.shape and np.quantile(chroma, 0.99) <= 14 and chroma.mean() <= 6
