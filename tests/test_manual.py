@@ -71,7 +71,7 @@ def test_examples_in_the_help(command, folder):
     lines = help_examples(*command)
     assert len(lines) >= 2
     for line in lines:
-        if "COMMAND" not in line:
+        if "COMMAND" not in line and "weights pull" not in line:  # which needs a hub: tests/test_downloads.py
             run(line, folder)
 
 

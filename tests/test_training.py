@@ -22,7 +22,7 @@ from osdcodec.release.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
 from osdcodec.training.__main__ import main
 from osdcodec.training.adversary import Discriminator, hinge
 from osdcodec.training.checkpoints import load
-from osdcodec.training.export.tensors import quantise
+from osdcodec.training.export.tensors import STEPS, quantise
 from osdcodec.training.losses import flatness, structure, weave
 from osdcodec.training.rate import RateControl
 from osdcodec.training.study.average import main as average
@@ -32,7 +32,7 @@ from osdcodec.training.study.match_rates import main as calibrate
 def test_every_stage_leaves_a_checkpoint(trained):
     for stage in ("tower", "autoencoder", "codec", "prior", "balance"):
         assert torch.load(trained / f"{stage}.pt", weights_only=True)["steps"] == 3
-    assert (trained / "small.safetensors").stat().st_size <= 24 * 2**20
+    assert (trained / "small.safetensors").stat().st_size <= 32 * 2**20
 
 
 def test_quantised_weights_are_within_half_a_step():
@@ -42,7 +42,7 @@ def test_quantised_weights_are_within_half_a_step():
     steps, scale = quantise(weight.astype(np.float32))
     assert steps.dtype == np.int8 and scale.dtype == np.float16
     spread = np.sqrt(np.square(weight).mean((1, 2, 3)))
-    assert scale[:3] == pytest.approx(spread[:3] / 36, rel=1e-3)
+    assert scale[:3] == pytest.approx(spread[:3] / STEPS, rel=1e-3)
     assert scale[3] == pytest.approx(40 / 127, rel=1e-3)
     error = np.abs(steps * scale.astype(np.float32).reshape(-1, 1, 1, 1) - weight).max((1, 2, 3))
     assert (error <= 0.501 * scale + 127 * scale * 2**-11).all()
@@ -228,7 +228,7 @@ def test_export_takes_the_newest_model_and_can_keep_the_symbols(trained, tmp_pat
     assert not np.array_equal(new.tensors["autoencoder.up.bias"], old.tensors["autoencoder.up.bias"])
     kept, former = (parse(path.read_bytes()) for path in (new.path, old.path))
     fixed = [name for name in former if name.startswith(("prior.", "gains.", "semantics.codebook"))]
-    assert len(fixed) > 70 and all(kept[name].tobytes() == former[name].tobytes() for name in fixed)
+    assert len(fixed) >= 70 and all(kept[name].tobytes() == former[name].tobytes() for name in fixed)
     shutil.copyfile(trained / "model.pt", tmp_path / "model.pt")
     with pytest.raises(SystemExit) as ended:
         main(["export", *arguments, "--steps", "1", "--keep-symbols", str(old.path)])

@@ -383,7 +383,7 @@ def test_a_release_keeps_the_listed_base_models(tmp_path):
     registry.write_text((Path(__file__).parents[1] / "weights.toml").read_text("utf-8"), "utf-8")
     for _ in range(2):
         registry.write_text(registry_text([]) + components_text(registry), "utf-8")
-    assert downloads.components(None, registry) == listed and len(listed) == 2
+    assert downloads.components(None, registry) == listed and {c.name for c in listed} >= {"sd-turbo", "clip-vit-h-14"}
 
 
 def test_untrained_it_says_how_to_train_it(home, tmp_path, photo):
