@@ -137,11 +137,17 @@ def test_view_refuses_what_it_could_not_show(page, server, tmp_path):
 def test_view_ends_with_an_interrupt_and_without_a_complaint(page):
     script = f"from pathlib import Path; from osdcodec import cli, web; web.BUILT = Path({str(page)!r}); cli.main()"
     command = [sys.executable, "-c", script, "view", str(PICTURE), "--no-browser"]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as served:
-        address = served.stderr.readline().split()[1]
-        assert fetch(address)[0] == 200
-        served.send_signal(signal.SIGINT)
-        assert served.wait(20) == 0 and served.stderr.read().strip() == ""
+    with subprocess.Popen(
+        command, env=environment(), stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
+    ) as served:  # fmt: skip
+        try:
+            address = served.stderr.readline().split()[1]
+            assert fetch(address)[0] == 200
+            served.send_signal(signal.SIGINT)
+            assert served.wait(20) == 0 and served.stderr.read().strip() == ""
+        finally:
+            served.kill()
 
 
 def test_what_a_reader_of_symbols_needs_comes_first_in_the_weights():
