@@ -35,6 +35,7 @@ from osdcodec.cod_lite.install import install
 from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
 from osdcodec.downloads import Component
+from osdcodec.image import open_image
 
 torch = pytest.importorskip("torch")
 from osdcodec.cod_lite import checkpoint, graphs, networks  # noqa: E402
@@ -255,7 +256,7 @@ def test_a_size_chooses_among_the_rates(encoder, photo):
 
 
 def test_sizes_are_known_beforehand(encoder, photo):
-    for size, lmbda in zip(encoder.sizes(photo, [2, 0.1]), [2, 0.1], strict=True):
+    for size, lmbda in zip(encoder.sizes(open_image(photo), [2, 0.1]), [2, 0.1], strict=True):
         assert size - 3 <= len(encoder.encode(photo, lmbda)) <= size
 
 
