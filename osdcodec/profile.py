@@ -50,9 +50,17 @@ class Profile:
 
     noise_low: int = 120  # diffusion step N at lambda = 0.1
     noise_high: int = 300  # and at lambda = 2
+    # Of the spaced steps from there to the picture (RDEIC, eq. 3): one number, or one for each of ANCHORS. The networks are
+    # trained through that chain and no other.
+    steps: tuple[int, ...] = (1,)
     beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
     beta_end: float = 0.012
     diffusion_steps: int = 1000
+
+    base_codes: int = 0  # structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself
+    base_channels: int = 32  # dimension of such a code
+    base_factor: int = 2  # positions of y per position of the base, on a side
+    decoder_semantics: bool = False  # what the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff)
 
     # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
     bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
@@ -66,6 +74,20 @@ class Profile:
     def hyper_grid(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the hyper-latent for rows x columns of y."""
         return -(-rows // self.hyper_factor), -(-columns // self.hyper_factor)
+
+    def base_grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the base for rows x columns of y; nothing without a base."""
+        return (-(-rows // self.base_factor), -(-columns // self.base_factor)) if self.base_codes else (0, 0)
+
+    def step_count(self, quality: int) -> int:
+        """Diffusion steps for a quality byte: those of the nearest anchor."""
+        nearest = min(range(len(ANCHORS)), key=lambda place: abs(quality_of(ANCHORS[place]) - quality))
+        return self.steps[nearest] if len(self.steps) > 1 else self.steps[0]
+
+    def spaced(self, quality: int) -> list[int]:
+        """The diffusion steps that a decoder visits for a quality byte, from N downwards, as far apart as each other."""
+        count, level = self.step_count(quality), self.level(quality)
+        return [round(level * (count - place) / count) for place in range(count)]
 
     def level(self, quality: int) -> int:
         """Diffusion step N for a quality byte: linear in log lambda, so linear in q (rate-adaptive noise of DiffO)."""

@@ -29,6 +29,7 @@ class Seen(NamedTuple):
     z: Tensor | None = None  # (B, C_z, h, w) the latent of x
     z_hat: Tensor | None = None  # the denoised one
     coarse: Tensor | None = None  # (b, 3, H, W) D(z_c) of the first b pictures
+    commitment: Tensor | None = None  # (B,) of features to the codes of the base
 
 
 def luma(x: Tensor) -> Tensor:
@@ -126,6 +127,7 @@ LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "weave": lambda seen: weave(seen.x_hat, seen.x),
     "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
     "relay": lambda seen: squared(seen.z_hat, seen.z),
+    "commitment": lambda seen: seen.commitment,
 }
 
 
