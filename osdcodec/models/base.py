@@ -9,17 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
-from .blocks import principal_components
+from .blocks import principal_components, zeroed
 from .growth import Part
 
 DECAY = 0.99  # of the running means, a batch
 DEAD = 0.05  # of an even share: a code that stands for fewer features gets one of the batch in place of its own
+COMMITMENT = 0.25  # beside the error of what the codes show
 
 
 class Base(Part):
     """z (B, C_z, F h, F w) -> base of y (B, C_y, h, w), codes (B, ceil(h/2), ceil(w/2))
 
-    What a code says of y is linear in the codebook, so a decoder needs no network for it: `up` of each code is a block of y.
+    A code stands for a block of the autoencoder's latent. What it says of y is linear in the codebook, so a decoder needs no network
+    for it, and begins as nothing: how much of y is left to the base, training finds out.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -28,10 +30,8 @@ class Base(Part):
         side = factor * profile.stride // profile.autoencoder_factor
         self.edge = side - side // factor  # so that the grid ends where y does, or behind it
         self.down = nn.Conv2d(profile.autoencoder_channels, channels, side, side)
-        self.up = nn.Sequential(
-            nn.Conv2d(channels, profile.latent_channels * factor**2, 1), nn.PixelShuffle(factor)
-        )
-        nn.init.zeros_(self.up[0].weight), nn.init.zeros_(self.up[0].bias)
+        up = zeroed(nn.Conv2d(channels, profile.latent_channels * factor**2, 1))
+        self.up = nn.Sequential(up, nn.PixelShuffle(factor))
         self.register_buffer("codebook", torch.randn(profile.base_codes, channels))
         self.register_buffer("usage", torch.zeros(profile.base_codes))  # share of the features; all 0: not started yet
 
@@ -47,21 +47,26 @@ class Base(Part):
         """Codes' vectors (B, hh, hw, C_b) -> base of y, as large as `like`"""
         return self.up(values.permute(0, 3, 1, 2))[..., : like.shape[2], : like.shape[3]]
 
-    def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """What inference asks for: y less its base, and the codes."""
+    def forward(self, z: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """What inference asks for: the base of y, as large as `like`, and the codes."""
         codes = self.search(self.features(z))
-        return y - self.decode(self.codebook[codes], y), codes
+        return self.decode(self.codebook[codes], like), codes
 
-    def quantise(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As training sees it -> base like y, codes, commitment (B,), bits (B,): those of the codes' frequencies so far"""
-        features = self.features(z).float()
+    def quantise(self, z: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As training sees it -> base of y, loss (B,) of the codes themselves, bits (B,) by the codes' frequencies so far"""
+        features = self.features(z)
         codes = self.search(features.detach())
-        values = self.codebook[codes]
-        commitment = (features - values).square().mean((1, 2, 3))
-        bits = -(self.usage + 1e-6).log2()[codes].sum((1, 2))
+        values, usage = self.codebook[codes], self.usage + 1e-6
+        through = features + (values - features).detach()
+        # The block of z that a code shows by the transpose of what made its features: else they would shrink to nothing.
+        shown = F.conv_transpose2d(
+            (through - self.down.bias).permute(0, 3, 1, 2), self.down.weight, stride=self.down.stride
+        )[..., : z.shape[2], : z.shape[3]]
+        loss = (shown - z).square().mean((1, 2, 3)) + COMMITMENT * (features - values).square().mean((1, 2, 3))
+        bits = -usage.log2()[codes].sum((1, 2))
         if self.training:
             self.observe(features.detach().flatten(0, 2), codes.flatten())
-        return self.decode(features + (values - features).detach(), y), codes, commitment, bits
+        return self.decode(through, like), loss, bits
 
     @torch.no_grad()
     def observe(self, features: Tensor, codes: Tensor) -> None:
@@ -75,8 +80,8 @@ class Base(Part):
         self.usage[dead] = 2 * DEAD / len(self.usage)
 
     @torch.no_grad()
-    def start(self, z: Tensor, y: Tensor, rounds: int = 20) -> None:
-        """Begins with z (N, C_z, F h, F w) and y (N, C_y, h, w): principal components, k-means, and what the codes tell of y."""
+    def start(self, z: Tensor, rounds: int = 20) -> None:
+        """Begins with z (N, C_z, F h, F w): the principal components of its blocks, and k-means over them."""
         side = self.down.kernel_size[0]
         mean, basis, _ = principal_components(z, side, self.down.out_channels)
         self.down.weight.copy_(basis.unflatten(1, self.down.weight.shape[1:]))
@@ -85,14 +90,7 @@ class Base(Part):
         self.codebook.copy_(features[torch.randperm(len(features), device=z.device)[: len(self.codebook)]])
         for _ in range(rounds):
             hits = F.one_hot(self.search(features), len(self.codebook)).float()
-            sums = hits.T @ features
             empty = hits.sum(0) == 0
-            self.codebook.copy_(sums / hits.sum(0).clamp_min(1)[:, None])
+            self.codebook.copy_(hits.T @ features / hits.sum(0).clamp_min(1)[:, None])
             self.codebook[empty] = features[torch.randint(len(features), (int(empty.sum()),), device=z.device)]
-        codes = self.search(features)
-        self.usage.copy_(F.one_hot(codes, len(self.codebook)).float().mean(0))
-        known = F.pad(self.codebook[codes], (0, 1), value=1.0).double()
-        blocks = F.pixel_unshuffle(y, self.up[1].upscale_factor).permute(0, 2, 3, 1).flatten(0, 2).double()
-        weight = torch.linalg.lstsq(known, blocks).solution.float()
-        self.up[0].weight.copy_(weight[:-1].T[:, :, None, None])
-        self.up[0].bias.copy_(weight[-1])
+        self.usage.copy_(F.one_hot(self.search(features), len(self.codebook)).float().mean(0))

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import ANCHORS, Profile, quality_of
+from ..relay import relay
 from .autoencoder import Autoencoder
 from .base import Base
 from .decoder_semantics import DecoderSemantics
 from .denoiser import Denoiser
 from .prior import Prior
-from .relay import relay
 from .semantics import Semantics
 from .transforms import Analysis, Gains, HyperAnalysis, Synthesis
 
@@ -29,7 +29,7 @@ class Compressed(NamedTuple):
     tokens: Tensor  # (B, K)
     bits: Tensor  # (B, 2) hyper-latent, latent; (B, 3) with those of the base
     error: Tensor  # (B,)
-    commitment: Tensor | None  # (B,) of the features to the codes of the base
+    base: Tensor | None  # (B,) what the codes of the base miss
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Reconstruction:
     bits: Tensor  # (B, 2) hyper-latent, latent; (B, 3) with those of the base
     error: Tensor  # (B,) of the latent, over the price of a bit: what the prior learns from beside the bits
     signal_to_noise: Tensor  # of the start z_N
-    commitment: Tensor | None  # (B,) of the features to the codes of the base
+    base: Tensor | None  # (B,) what the codes of the base miss
 
 
 def parts(profile: Profile, base: Callable[[str], Path] | None) -> tuple[nn.Module, ...]:
@@ -74,15 +74,15 @@ class CodecModel(nn.Module):
     def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, ...]:
         """x (B, 3, H, W), thumb (B, 3, t, t) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)
 
-        With a base y is less that, and its codes (B, ceil(h/2), ceil(w/2)) come fourth.
+        With a base y is what that leaves, and its codes (B, ceil(h/2), ceil(w/2)) come fourth.
         """
         features, tokens = self.semantics(thumb)
         z = self.autoencoder.observe(x)
         y = self.analysis(z, x, features)
         if self.base is None:
             return y, self.hyper_analysis(y), tokens
-        y, codes = self.base(z, y)
-        return y, self.hyper_analysis(y), tokens, codes
+        base, codes = self.base(z, y)
+        return y - base, self.hyper_analysis(y - base), tokens, codes
 
     def synthesise(self, y_hat: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """y_hat (B, C_y, h, w), tokens (B, K) -> z_c (B, C_z, H/f, W/f), condition (B, C_c, H/f, W/f)"""
@@ -127,7 +127,8 @@ class CodecModel(nn.Module):
         observed = self.autoencoder.observe(x, z)
         y = self.analysis(observed, x, features)
         if self.base is not None:
-            base, _, commitment, base_bits = self.base.quantise(observed, y)
+            with torch.autocast(x.device.type, enabled=False):  # running means need all their digits
+                base, base_loss, base_bits = self.base.quantise(observed.float(), y)
             y = y - base
         hyper = self.hyper_analysis(y)
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the integers of the prior
@@ -137,18 +138,19 @@ class CodecModel(nn.Module):
         if self.base is None:
             return Compressed(z, *self.synthesise(y_hat * inverse, tokens), tokens, bits, error, None)
         bits = torch.cat([bits, base_bits[:, None]], 1)
-        return Compressed(z, *self.synthesise(y_hat * inverse + base, tokens), tokens, bits, error, commitment)
+        y_hat = y_hat + base * gain
+        return Compressed(z, *self.synthesise(y_hat * inverse, tokens), tokens, bits, error, base_loss)
 
     def forward(
         self, x: Tensor, quality: Tensor, thumb: Tensor | None = None, noise: Tensor | None = None
     ) -> Reconstruction:
         """As `compress`, noise like z, by default drawn -> the whole reconstruction, through all steps of the profile"""
-        z, z_c, condition, tokens, bits, error, commitment = self.compress(x, quality, thumb)
+        z, z_c, condition, tokens, bits, error, base = self.compress(x, quality, thumb)
         noise = torch.randn_like(z_c) if noise is None else noise
         z_hat = self.reconstruct(z_c, condition, tokens, noise, quality)
         alpha_bar = self.alpha_bars[self.levels(quality).long()][:, None, None, None]
         signal_to_noise = (alpha_bar * z_c.square()).mean() / (1 - alpha_bar).mean()
-        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach(), commitment)
+        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach(), base)
 
     def reconstruct(self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, quality: Tensor) -> Tensor:
         """From the start to z_hat, by as many steps as the profile has for each quality (B,)"""

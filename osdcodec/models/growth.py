@@ -43,7 +43,9 @@ def _places(module: nn.Module, new: str, old: str, state: dict[str, Tensor]) -> 
     children = {name: child for name, child in module.named_children() if child.state_dict()}
     pairs = [(name, name) for name in children]
     if isinstance(module, (nn.Sequential, nn.ModuleList)):
-        before = list(dict.fromkeys(name[len(old) :].split(".")[0] for name in state if name.startswith(old)))
+        # A weights file has its tensors in an order of its own.
+        names = {name[len(old) :].split(".")[0] for name in state if name.startswith(old)}
+        before = sorted(names, key=lambda name: int(name) if name.isdigit() else list(children).index(name))
         if len(before) != len(children):
             pairs = list(_aligned(children, [(name, _stored(state, f"{old}{name}.")) for name in before]))
         else:

@@ -116,7 +116,11 @@ def _tables(path: Path) -> dict[str, Any]:
 
 def _merged(before: dict, after: dict) -> dict:
     """after over before, table by table and key by key."""
-    both = {name for name in before.keys() & after.keys() if isinstance(before[name], dict) and isinstance(after[name], dict)}
+    both = {
+        name
+        for name in before.keys() & after.keys()
+        if isinstance(before[name], dict) and isinstance(after[name], dict)
+    }
     return before | after | {name: _merged(before[name], after[name]) for name in both}
 
 

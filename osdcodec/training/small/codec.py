@@ -75,7 +75,7 @@ class Codec(Stage):
         weights = model.gains.weights(quality)
         out = model(x, quality)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
-        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.commitment)
+        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base)
         loss, record = self.losses(seen, weights, self.steps, self.done)
         with full_precision(x):
             bpp, error = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
@@ -85,7 +85,7 @@ class Codec(Stage):
                 realism = self.adversary.loss(x, seen.x_hat, out.z_c.float(), self.steps, self.done)
                 loss = loss if realism is None else loss + realism
         if model.base is not None:
-            record |= {"base": (out.bits[:, 2] / out.bits.sum(1)).detach()}
+            record |= {"base_share": (out.bits[:, 2] / out.bits.sum(1)).detach()}
         record |= {
             "psnr": psnr(seen.x_hat.detach(), x),
             "bpp": bpp.detach(),
@@ -112,12 +112,7 @@ def start_base(model: CodecModel, photos: Photos, pictures: int) -> None:
     """A base that has not begun yet begins with what the rest of the model makes of crops of 256x256."""
     if model.base is None or model.base.usage.any():
         return
-    found = []
-    for _ in range(0, pictures, 8):
-        x = photos.batch(8, 256)
-        z = model.autoencoder.encode(x)
-        found.append((z, model.analysis(z, x, model.semantics(model.thumbnail(x))[0])))
-    model.base.start(*map(torch.cat, zip(*found, strict=True)))
+    model.base.start(torch.cat([model.autoencoder.encode(photos.batch(8, 256)) for _ in range(0, pictures, 8)]))
 
 
 def train_codec(run: Run, build: Callable[[Profile], CodecModel] = CodecModel) -> CodecModel:
