@@ -101,7 +101,7 @@ class CodecModel(nn.Module):
     ) -> Tensor:
         """One step from z_n to z_hat; level (B,), alpha_bar (B, 1, 1, 1); the coarse picture and its thumbnail for decoder semantics"""
         if self.decoder_semantics is not None:
-            z_c, condition = self.decoder_semantics(z_c, condition, coarse, self.semantics.patches(coarse_thumb))
+            z_c, condition = self.decoder_semantics(z_c, condition, coarse, self.semantics.tower_features(coarse_thumb))
         return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
 
     def render(self, z: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def _tables(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a recipe ({error}); see osdcodec/training/README.md") from error
     other = tables.pop("like", None)
-    return _merged(_tables(path.with_name(str(other))), tables) if other else tables
+    return _merged(_tables(path.parent / str(other)), tables) if other else tables
 
 
 def _merged(before: dict, after: dict) -> dict:
