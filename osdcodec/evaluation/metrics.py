@@ -91,6 +91,7 @@ METRICS = {
     "detail_correlation": Metric("detail correlation", ".3f", 1, detail_correlation, BLOCK),
     "perceptual": Metric("perceptual distance", ".3f", -1),
     "lpips": Metric("LPIPS (AlexNet)", ".4f", -1),
+    "lpips_vgg": Metric("LPIPS (VGG16)", ".4f", -1),
     "dists": Metric("DISTS", ".4f", -1),
     "niqe": Metric("NIQE", ".3f", -1),  # of the decoded picture alone
     "fid": Metric(f"FID ({PATCH}x{PATCH})", ".2f", -1),  # of a whole set of pictures, as is KID
@@ -161,8 +162,7 @@ class Meter:
     def _add_distances(self) -> None:
         from ..models.perceptual import SMALLEST, at_hand
 
-        # Of VGG16 one network is enough here: each takes seconds for a photograph on a CPU.
-        found, missing = at_hand(("lpips", "dists"))
+        found, missing = at_hand()
         self.unavailable |= missing
         for name, distance in found.items():
             self._add_network(name, distance, SMALLEST)

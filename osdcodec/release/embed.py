@@ -26,7 +26,17 @@ from ..weights import entry
 PACKAGE = Path(__file__).parents[1]
 RIVALS = {"avif": "AVIF", "webp": "WebP"}
 PLOTS = "psnr", "ms-ssim", "perceptual", "lpips", "dists"  # those that were measured
-SHOWN = ("psnr", "ms_ssim", "haarpsi", "detail_ratio", "detail_correlation", "lpips", "dists", "perceptual")
+SHOWN = (
+    "psnr",
+    "ms_ssim",
+    "haarpsi",
+    "detail_ratio",
+    "detail_correlation",
+    "lpips",
+    "lpips_vgg",
+    "dists",
+    "perceptual",
+)
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 SIZES = re.compile(r"(<!-- sizes -->\n).*?(<!-- end of sizes -->)", re.DOTALL)
 LOOKS = {  # to be looked at again with each new model

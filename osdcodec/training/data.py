@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -32,6 +32,7 @@ class Variety:
     grey: float = 0.0
     ends: float = 0.0  # the end of a picture, padded by reflection
     flat: float = 0.0  # no photograph, but one colour or a slope
+    screen: float = 0.0  # no photograph, but windows and words on plain ground
 
 
 PLAIN = Variety()
@@ -105,6 +106,8 @@ class Photos:
         random, width = self.random, width or height
         if random.random() < self.variety.flat:
             return flat(random, height, width)
+        if random.random() < self.variety.screen:
+            return screen(random, height, width)
         turned = random.random() < self.variety.turned
         rows, columns = (width, height) if turned else (height, width)
         for _ in range(1000):
@@ -141,6 +144,27 @@ def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:
     slope = random.uniform(-120, 120, 2) * (random.random() < 0.4)
     rows, columns = np.linspace(0, slope[0], height), np.linspace(0, slope[1], width)
     return (colour + (rows[:, None] + columns)[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def screen(random: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 3) like a part of a screen: windows, lines and words on plain ground."""
+    light = random.random() < 0.7
+    ground = random.integers(225, 256) if light else random.integers(0, 60)
+    picture = Image.new("RGB", (width, height), (int(ground),) * 3)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(random.integers(0, 4)):
+        left, top = int(random.integers(-40, width)), int(random.integers(-40, height))
+        corner = left + int(random.integers(30, width)), top + int(random.integers(20, height))
+        fill = tuple(random.choice([random.integers(0, 256, 3), np.full(3, random.integers(256))]).tolist())
+        draw.rectangle((left, top, *corner), fill, None if random.random() < 0.5 else tuple(255 - c for c in fill))
+    row = int(random.integers(0, 30))
+    while row < height and random.random() < 0.9:
+        size = int(random.integers(9, 28))
+        letters = "".join(random.choice(list("abcdefghijklmnopqrstuvwxyz      0123456789.,"), random.integers(4, 60)))
+        ink = int(random.integers(0, 110) if light else random.integers(140, 256))
+        draw.text((int(random.integers(-20, width // 2)), row), letters, (ink,) * 3, ImageFont.load_default(size))
+        row += int(size * random.uniform(1.1, 6))
+    return np.asarray(picture)
 
 
 def ended(random: np.random.Generator, crop: np.ndarray) -> np.ndarray:

@@ -118,12 +118,37 @@ def squared(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).square().flatten(1).mean(1)
 
 
+def peak(x: Tensor) -> Tensor:
+    """The mean of eighth powers, and the eighth root of that: near the largest of (B, …), with a gradient for all -> (B,)"""
+    return (x.flatten(1).abs().float().pow(8).mean(1) + 1e-16).pow(1 / 8)
+
+
+def unrest(x_hat: Tensor, x: Tensor) -> Tensor:
+    """The largest error where x is one colour for eight pixels around, as `peak` takes it: (B, 3, H, W) twice -> (B,).
+
+    A wall that is white, or the ground of a screen, shows errors that squared error does not count.
+    """
+    both = torch.cat([x, -x], 1)  # of which the largest values make the range
+    highest = F.max_pool2d(F.max_pool2d(both, (17, 1), 1, (8, 0)), (1, 17), 1, (0, 8))
+    plain = sum(highest.chunk(2, 1)).amax(1, keepdim=True) < 1.5 / 127.5
+    return peak((x_hat - x) * plain)
+
+
+def tint(x_hat: Tensor, x: Tensor) -> Tensor:
+    """The largest difference of the colours of x_hat, as `peak` takes it, of each x that is grey: (B, 3, H, W) twice -> (B,)"""
+    colours = x.roll(1, 1) - x, x_hat.roll(1, 1) - x_hat
+    grey = colours[0].abs().flatten(1).amax(1) == 0
+    return peak(colours[1]) * grey
+
+
 # Name in a recipe -> the loss of each picture, (B,) or of the first of them.
 LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "mse": lambda seen: squared(seen.x_hat, seen.x),
     "ms_ssim": lambda seen: structure(seen.x_hat, seen.x),
     "detail": lambda seen: flatness(seen.x_hat, seen.x),
     "weave": lambda seen: weave(seen.x_hat, seen.x),
+    "unrest": lambda seen: unrest(seen.x_hat, seen.x),
+    "tint": lambda seen: tint(seen.x_hat, seen.x),
     "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
     "relay": lambda seen: squared(seen.z_hat, seen.z),
 }
