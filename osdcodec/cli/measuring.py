@@ -102,6 +102,10 @@ def evaluate(
         Path | None, typer.Option(help="Safetensors file of the perceptual network; without it, no such distance.")
     ] = None,
     detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="rdeic: short side to 768, then the centre 768x768, as papers do with CLIC and Tecnick."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take so many pictures only.")] = None,
     page_pictures: Annotated[int, typer.Option(min=0, help="So many pictures in the page.")] = 24,
     page_all: Annotated[bool, typer.Option("--page-all", help="All settings in the page: a large file.")] = False,
@@ -113,11 +117,14 @@ def evaluate(
     """Measure osdc and everyday codecs over photographs: a table, and a folder with records, plots and a page."""
     with reporting(), _extra("eval"):
         from ..evaluation import report
+        from ..evaluation.protocols import PROTOCOLS
         from ..evaluation.rivals import FAMILIES
         from ..quality import ANCHORS
 
         if unknown := set(codecs or ()) - {*FAMILIES, "none"}:
             raise typer.BadParameter(f"{unknown.pop()} is no codec known here; choose of {', '.join(FAMILIES)}, none")
+        if protocol not in (None, *PROTOCOLS):
+            raise typer.BadParameter(f"there is no protocol {protocol}; choose {', '.join(PROTOCOLS)}")
         families = tuple(f for f in FAMILIES if not codecs or f in codecs)
         if anchor not in (None, *report.curve_names(families)):
             raise typer.BadParameter(
@@ -136,6 +143,7 @@ def evaluate(
             device=device,
             profile=profile,
             weights_dir=weights_dir,
+            protocol=protocol,
         )
         with _progress("measuring") as advance:
             found = report.evaluate(plan, output, advance)

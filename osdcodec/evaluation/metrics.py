@@ -93,6 +93,7 @@ METRICS = {
     "lpips": Metric("LPIPS (AlexNet)", ".4f", -1),
     "lpips_vgg": Metric("LPIPS (VGG16)", ".4f", -1),
     "dists": Metric("DISTS", ".4f", -1),
+    "niqe": Metric("NIQE", ".3f", -1),  # of the decoded picture alone
     "fid": Metric(f"FID ({PATCH}x{PATCH})", ".2f", -1),  # of a whole set of pictures, as is KID
     "kid": Metric(f"KID ({PATCH}x{PATCH})", ".5f", -1),
 }
@@ -103,8 +104,8 @@ class Meter:
 
     A value is None where a metric does not apply (the picture is too small, too large, or flat). `unavailable` says of the metrics
     that are never measured why. perceptual: safetensors file of the project's own perceptual network; WeightsError if it is
-    not one. LPIPS and DISTS are measured where the packages that carry their weights are installed (models/perceptual.py): nothing
-    is ever fetched.
+    not one. LPIPS, DISTS and NIQE are measured where the packages that carry their numbers are installed (models/perceptual.py,
+    niqe.py): nothing is ever fetched.
     ModuleNotFoundError if the extra `eval` is not installed, unless `plain`: then the metrics that need NumPy only.
     """
 
@@ -117,6 +118,7 @@ class Meter:
             self._add_similarities()
             self._add_perceptual(perceptual)
             self._add_distances()
+            self._add_niqe()
         self.compute = {name: self.compute[name] for name in METRICS if name in self.compute}
 
     def __call__(self, original: Image.Image, decoded: Image.Image) -> dict[str, float | None]:
@@ -164,6 +166,16 @@ class Meter:
         self.unavailable |= missing
         for name, distance in found.items():
             self._add_network(name, distance, SMALLEST)
+
+    def _add_niqe(self) -> None:
+        from .niqe import SMALLEST, Niqe
+
+        try:
+            niqe = Niqe()
+        except WeightsError as error:
+            self.unavailable["niqe"] = str(error)
+        else:
+            self.compute["niqe"], self.smallest["niqe"] = lambda original, decoded: niqe(decoded), SMALLEST
 
     def _add_network(self, name: str, distance: "Distance", smallest: int) -> None:
         """A distance in the features of a network. Those of an original serve all of its settings."""

@@ -7,7 +7,7 @@ A record has picture, width, height, codec, setting, bytes, bpp (of every byte o
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +58,16 @@ class EqualCoding:
 
 
 def measure(
-    paths: list[Path], codings: list[Coding], equals: list[EqualCoding], meter: Meter, folder: Path
+    paths: list[Path],
+    codings: list[Coding],
+    equals: list[EqualCoding],
+    meter: Meter,
+    folder: Path,
+    opened: Callable[[Path], Image.Image] = open_image,
 ) -> Iterator[tuple[dict, Image.Image, Image.Image]]:
     """(record, original, decoded) for each picture and coding. Every file stays in `folder`, and what is measured is that."""
     for path, name in zip(paths, unique_names(paths), strict=True):
-        picture = open_image(path)
+        picture = opened(path)
         sizes: dict[str, int] = {}
         for coding in [*codings, *equals]:
             start = time.perf_counter()
@@ -116,15 +121,15 @@ def summary(records: list[dict]) -> list[dict]:
     return rows
 
 
-def peak_memory(path: Path, codings: list[Coding], options: list[str]) -> dict[str, dict[str, float]]:
+def peak_memory(picture: Image.Image, codings: list[Coding], options: list[str]) -> dict[str, dict[str, float]]:
     """Peak resident MiB of a process that encodes, and of one that decodes, this picture at each codec's first setting.
 
     Interpreter and libraries are included. options: further ones of `osdc encode` and `osdc decode`.
     """
     peaks: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        open_image(path).save(source := f"{folder}/source.png")
-        size = [str(side) for side in Image.open(source).size]
+        picture.save(source := f"{folder}/source.png")
+        size = [str(side) for side in picture.size]
         for coding in codings:
             if coding.codec in peaks or coding.codec.endswith(SHRUNK):
                 continue

@@ -21,6 +21,7 @@ from ..files import write_output
 from ..image import SUFFIXES, open_image
 from . import curves, page
 from .metrics import METRICS, Meter, PatchStatistics
+from .protocols import opener
 from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_memory, summary
 from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 
@@ -33,7 +34,8 @@ NOT_MEASURED = "not available: {}"
 class Plan:
     """What is measured. paths: pictures; lambdas: of osdc; families: of rivals; anchor: the codec that BD-rates refer to,
     None for JPEG 2000 where it is measured; perceptual: the project's own network; memory: also measure peak memory;
-    page_pictures: so many pictures are in the page, spread over the set; page_all: at all settings there."""
+    page_pictures: so many pictures are in the page, spread over the set; page_all: at all settings there; protocol: what is
+    done to pictures before, a name of protocols.py."""
 
     paths: list[Path]
     lambdas: tuple[float, ...]
@@ -47,6 +49,7 @@ class Plan:
     device: str = "auto"
     profile: str = "small"
     weights_dir: Path | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
         unavailable |= {"fid": patches.unavailable, "kid": patches.unavailable}
     files = _make_folder(folder / "files")
 
-    first = open_image(plan.paths[0])  # what happens only once, such as loading a library, is not to be timed
+    opened = opener(plan.protocol)
+    first = opened(plan.paths[0])  # what happens only once, such as loading a library, is not to be timed
     for coding in {coding.codec: coding for coding in every}.values():
         coding.decode(coding.encode(first), first.size)
 
@@ -104,7 +108,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     shown = _spread(len(plan.paths), plan.page_pictures)
     settings = None if plan.page_all else _settings_shown(every)
     total = len(plan.paths) * (len(every) + len(equals))
-    for done, (record, original, decoded) in enumerate(measure(plan.paths, every, equals, meter, files)):
+    for done, (record, original, decoded) in enumerate(measure(plan.paths, every, equals, meter, files, opened)):
         advance(done, total, f"{record['picture']}, {record['codec']} {record['setting']}")
         records.append(record)
         index, key = done // (len(every) + len(equals)), f"{record['codec']} {record['setting']}"
@@ -122,7 +126,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     memory: dict[str, dict[str, float]] = {}
     if plan.memory and sys.platform == "linux":
         advance(total, total, "peak memory")
-        largest = max(plan.paths, key=lambda path: math.prod(open_image(path).size))
+        largest = max((opened(path) for path in plan.paths), key=lambda picture: math.prod(picture.size))
         options = ["--quiet", "--device", plan.device]
         options += ["--weights-dir", str(plan.weights_dir)] if plan.weights_dir else []
         memory = peak_memory(largest, every, options)
@@ -197,6 +201,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
         "osdc": __version__,
         "model": f"{plan.profile}, {', '.join(each.hex() for each in ours.encoder.coder.model_ids)}",
         "detail": f"{plan.detail:g}",
+        "protocol": plan.protocol or "pictures as they are",
         "device": plan.device,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         "python": platform.python_version(),

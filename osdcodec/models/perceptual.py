@@ -31,6 +31,16 @@ SMALLEST = 32  # side from which on every layer of these networks has a position
 def find(name: str, folder: Path | None = None) -> Path | None:
     """The file of `name` (alexnet, vgg16, dists) in a folder, or in the installed package; None if it is nowhere."""
     package, file, _ = FILES[name]
+    return located(package, file, folder)
+
+
+def content(name: str, folder: Path | None = None) -> bytes:
+    """The file of `name`. WeightsError if it is not at hand, or is another file than the one that is meant."""
+    return verified(find(name, folder), FILES[name][2], f"the weights of {name}", INSTALL)
+
+
+def located(package: str, file: str, folder: Path | None = None) -> Path | None:
+    """A file in a folder, or in an installed package, which is not imported for that; None if it is nowhere."""
     if folder is not None:
         places = [folder / Path(file).name, folder / package / file]
     else:
@@ -39,14 +49,13 @@ def find(name: str, folder: Path | None = None) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def content(name: str, folder: Path | None = None) -> bytes:
-    """The file of `name`. WeightsError if it is not at hand, or is another file than the one that is meant."""
-    path = find(name, folder)
+def verified(path: Path | None, sha256: str, what: str, install: str) -> bytes:
+    """The content of a file that others publish. WeightsError if it is not at hand, or is another file than the one that is meant."""
     if path is None:
-        raise WeightsError(f"the weights of {name} are not here: {INSTALL}")
+        raise WeightsError(f"{what} are not here: {install}")
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != FILES[name][2]:
-        raise WeightsError(f"{path} is not the file that is meant (its SHA-256 differs): {INSTALL}")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WeightsError(f"{path} is not the file that is meant (its SHA-256 differs): {install}")
     return data
 
 
