@@ -239,15 +239,15 @@ def test_info_of_a_beginning(folder):
 
 
 def test_the_table_of_shares_is_written_into_a_page(tmp_path, photo):
-    from osdcodec.evaluation.progressive import BEGIN, END, main
+    from osdcodec.evaluation.progressive import main
 
     (tmp_path / "in").mkdir()
     photo.crop((0, 0, 176, 176)).save(tmp_path / "in" / "a.png")
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+    page, begin, end = tmp_path / "page.md", "<!-- progressive -->", "<!-- end of progressive -->"
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n", "utf-8")
     main([str(tmp_path / "in"), "--write", str(page)])
     text = page.read_text("utf-8")
-    assert text.startswith(f"before\n{BEGIN}\n| share of the bytes | 5% |") and text.endswith(f"\n{END}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n| share of the bytes | 5% |") and text.endswith(f"\n{end}\nafter\n")
     (row,) = [line for line in text.splitlines() if line.startswith("| progressive, cut there |")]
     cells = [cell.strip().split(" / ") for cell in row.strip("|").split("|")[1:]]
     quality = [float(cell[0]) for cell in cells if cell != ["–"]]

@@ -10,6 +10,8 @@ from string import Template
 
 from PIL import Image
 
+from ..errors import InputError
+
 QUALITY = 90  # of the embedded WebP pictures, where they are not lossless
 WEBP_SIDE = 16383  # larger pictures are embedded as PNG
 
@@ -73,3 +75,12 @@ def section(title: str, *content: str) -> str:
 
 def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
+
+
+def insert(path: Path, place: str, text: str) -> None:
+    """Puts a text into a Markdown file, between its lines `<!-- PLACE -->` and `<!-- end of PLACE -->`. InputError if it has none."""
+    begin, end = f"<!-- {place} -->\n", f"<!-- end of {place} -->"
+    whole = path.read_text("utf-8")
+    if begin not in whole or end not in whole:
+        raise InputError(f"{path}: has no line {begin.strip()} with {end} below it; add them where the text belongs")
+    path.write_text(f"{whole.partition(begin)[0]}{begin}{text}\n{end}{whole.partition(end)[2]}", "utf-8")

@@ -20,11 +20,11 @@ from ..errors import FormatError, TargetError
 from ..image import open_image
 from ..quality import Target
 from .metrics import METRICS, Meter
+from .page import insert
 from .rivals import jpeg2000_within
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 SHOWN = ("psnr", "ms_ssim", "lpips")
-BEGIN, END = "<!-- progressive -->", "<!-- end of progressive -->"
 Values = dict[str, float | None]
 
 
@@ -95,8 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = report(results, options.lmbda, [name for name in SHOWN if name in meter.compute])
     print(text)
     if options.write:
-        before, rest = options.write.read_text("utf-8").split(f"{BEGIN}\n")
-        options.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", "utf-8")
+        insert(options.write, "progressive", text)
 
 
 def report(results: list[dict[str, list]], lmbda: float, measures: list[str]) -> str:
