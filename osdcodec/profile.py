@@ -9,9 +9,6 @@ turbo  picture (W, H)  ──64──▶  latent y (C_y, h, w)  ──4──▶
 import math
 from dataclasses import dataclass
 
-LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
-ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
-
 
 @dataclass(frozen=True)
 class Profile:
@@ -136,15 +133,3 @@ SYMBOLS = Profile(
 )
 OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the others are for the tests of the format
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE, SYMBOLS)}
-
-
-def lambda_of(quality: int) -> float:
-    """Quality byte 0..255 -> lambda 0.1..2 (255 is the smallest file)."""
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (quality / 255)
-
-
-def quality_of(lmbda: float) -> int:
-    """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
-    if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
-        raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
-    return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))
