@@ -93,9 +93,9 @@ def test_a_recipe_is_a_codec(made, photo):
         assert bits / 8 == pytest.approx(len(osd.payload), abs=6)
         picture = Decoder("cpu", folder).decode(data)
         torch_runtime = TiledRuntime(TorchRuntime(model), model.profile)
-        other = encoder.coder.picture(osd, symbols)
+        other = encoder.coder.reconstruct(osd, symbols)
         encoder.coder.runtime = torch_runtime.runtime
-        third = encoder.coder.picture(osd, symbols)
+        third = encoder.coder.reconstruct(osd, symbols)
         assert picture.size == photo.size and picture.tobytes() == other.tobytes()
         assert np.abs(np.asarray(picture, float) - np.asarray(third, float)).max() <= 2
 

@@ -87,7 +87,7 @@ def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: f
         return None
     if given > 1 or lmbda is not None:
         raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
-    from ..target import Target
+    from ..quality import Target
 
     try:
         return Target(bpp, None if most is None else byte_count(most), ms_ssim)
