@@ -13,8 +13,10 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room. What is not listed stands above: command line, training, …
 LAYERS = (
-    {"errors", "profile", "arrays", "similarity"},
-    {"extras", "quality", "registry", "urls"},
+    {"errors", "arrays", "relay", "similarity"},
+    {"quality"},
+    {"profile"},
+    {"extras", "registry", "urls"},
     {"container", "files", "formats", "links"},
     {"budget", "description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
@@ -32,7 +34,7 @@ KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile", "quality"},
     "links": {"errors", "extras"},
-    "models": {"errors", "extras", "profile", "quality"},
+    "models": {"errors", "extras", "profile", "quality", "relay"},
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -91,6 +93,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "profile": set(),
     "quality": set(),
     "registry": set(),
+    "relay": set(),
     "runtime": {"numpy"},
     "runtime.onnx": {"numpy", "onnxruntime"},
     "similarity": {"numpy", "PIL"},
