@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from . import container, image, weights
-from .container import Box, Osd
+from .container import Box, Osd, sections
 from .description import describe
 from .errors import FormatError, OsdError
 from .files import Source, bytes_of
@@ -116,14 +116,12 @@ class Decoder:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
         model = self._model(osd.model_id)
-        content = dict(osd.sections).get("A")
-        alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
+        opened = sections.opened(osd.sections, (osd.width, osd.height))
         picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
         if osd.grey:
-            picture = picture.convert("L").convert("RGB" if "i" in dict(osd.sections) else "L")
-        if alpha and preview:
-            alpha = alpha.resize(picture.size, Image.Resampling.BOX)
-        image.add_sections(picture, alpha, osd.sections, _note(osd))
+            picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
+        sections.give_to(picture, opened)
+        picture.info["comment"] = _note(osd)
         return picture
 
     def _model(self, model_id: bytes) -> Viewer:
@@ -183,9 +181,9 @@ def info(
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
     """
     data = bytes_of(data)
-    facts = describe(data, max_pixels, weights_dir)
+    osd = container.unpack(data, max_pixels)
+    facts = describe(data, osd, weights_dir)
     if parts:
-        osd = container.unpack(data, max_pixels)
         code = open_code(weights.for_model(osd.model_id, weights_dir))
         facts |= code.parts(osd, code.symbols(osd))
     return facts

@@ -2,7 +2,6 @@
 
 import io
 import re
-import struct
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +11,8 @@ from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin, Unident
 
 from . import formats
 from .arrays import is_array, to_picture
-from .container import MAX_PIXELS, MAX_SIDE, alpha_size
-from .errors import FormatError, InputError, OsdWarning, OutputError, label
+from .container import MAX_PIXELS, MAX_SIDE
+from .errors import InputError, OsdWarning, OutputError, label
 from .extras import available
 from .files import Source, bytes_of, is_stream, write_output
 
@@ -22,20 +21,12 @@ SUFFIXES = (  # taken in a folder
     ".pnm",
 )  # fmt: skip
 QUALITY = 95  # of the output formats that lose something
-_WEBP_SIDE = 16383  # the largest of WebP
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
-_EXIF_HEADER = b"Exif\0\0"
 _ORIENTATION, _SOFTWARE, _XMP = 0x0112, 0x0131, 0x02BC
 # Tags of a TIFF file that say how its pixels lie there, what has a section of its own, and padding.
 _STRUCTURE = (
     *range(0x00FE, 0x0108), 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x012D, 0x013D,
     *range(0x0140, 0x0160), *range(0x0200, 0x0215), _XMP, 0x83BB, 0x8649, 0x8773, 0xEA1C,
-)  # fmt: skip
-
-# What Pillow raises on broken files.
-_DEFECTS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
-    AssertionError, struct.error,
 )  # fmt: skip
 
 
@@ -84,7 +75,7 @@ def open_image(
             info |= _metadata(image, upright, name)
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP, AVIF, TIFF or BMP") from error
-    except _DEFECTS as error:
+    except formats.DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
     if plane is not None and alpha == "keep":
         picture = _with_hidden_filled(picture, plane)
@@ -224,51 +215,6 @@ def _metadata(image: Image.Image, upright: Image.Image, name: str) -> dict[str, 
     return kept
 
 
-def to_sections(picture: Image.Image) -> tuple[tuple[str, bytes], ...]:
-    """What a file keeps of a picture, as open_image gives it, beside its colours: A alpha, i ICC profile, e EXIF, x XMP."""
-    found = {
-        "A": _encode_alpha(picture.getchannel("A")) if picture.mode == "RGBA" else None,
-        "i": picture.info.get("icc_profile"),
-        "e": picture.info.get("exif", b"").removeprefix(_EXIF_HEADER),
-        "x": picture.info.get("xmp"),
-    }
-    return tuple((kind, content) for kind, content in found.items() if content)
-
-
-def _encode_alpha(plane: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    if max(plane.size) <= _WEBP_SIDE:
-        plane.save(buffer, "WEBP", lossless=True, quality=100)
-    else:
-        plane.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
-    """Section A -> alpha, L, width x height. FormatError if it is damaged, before any pixel if its size is another."""
-    try:
-        plane = formats.open_lazily(content, ("WEBP", "PNG"))
-        if alpha_size(content) != (width, height) or plane.size != (width, height):
-            raise ValueError("its size is not that of the picture")
-        plane.load()
-        return plane.getchannel("G") if plane.mode == "RGB" else plane.convert("L")
-    except (*_DEFECTS, UnidentifiedImageError) as error:
-        raise FormatError(f"damaged ({error})", "section A") from error
-
-
-def add_sections(
-    picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
-) -> None:
-    """Puts alpha (RGB becomes RGBA, L becomes LA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
-    if alpha:
-        picture.putalpha(alpha)
-    content = dict(sections)
-    picture.info |= {name: content[kind] for kind, name in (("i", "icc_profile"), ("x", "xmp")) if kind in content}
-    if "e" in content:
-        picture.info["exif"] = _EXIF_HEADER + content["e"]
-    picture.info["comment"] = note
-
-
 def is_grey(picture: Image.Image) -> bool:
     """Whether red, green and blue of every pixel are equal."""
     red, green, blue = picture.split()[:3]
@@ -331,7 +277,7 @@ def encode_image(image: Image.Image, name: str) -> bytes:
         image.info = info
     try:
         return _save(image, name)
-    except _DEFECTS as error:
+    except formats.DEFECTS as error:
         if not {"exif", "xmp"} & image.info.keys():
             raise OutputError(f"the picture cannot be written as {name} ({error}); use .png") from error
         text = f"EXIF and XMP cannot be written as {name} ({error}) and are left out"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from . import container, image, similarity, weights
-from .container import Box, Osd, Regions
+from .container import Box, Osd, Regions, sections, units
 from .entropy.prior import Prior, Symbols
 from .errors import InputError
 from .preview import render as draft
@@ -159,14 +159,14 @@ class LatentModel(LatentCode):
         progressive: bool = False,
     ) -> Callable[[int], Coded]:
         """Runs the networks on a picture, once -> what makes its file for a quality byte."""
-        rgb, sections = picture.convert("RGB"), image.to_sections(picture)
+        rgb, kept = picture.convert("RGB"), sections.taken_from(picture)
         grey, boxes = image.is_grey(rgb), units(roi, *picture.size)
         y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         def at(quality: int) -> Coded:
             better = max(0, quality - REGION_STEP)
             gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
-            ordered = gained + sections
+            ordered = gained + kept
             if progressive:
                 ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
             osd = Osd(
@@ -212,20 +212,5 @@ def decode_symbols(osd: Osd, prior: Prior) -> Symbols:
 
 def qualities_of(osd: Osd, profile: Profile) -> np.ndarray | None:
     """(h, w) quality of each position of y, None where all are alike."""
-    regions = container.regions(osd)
-    grid = profile.grid(osd.width, osd.height)
+    regions, grid = osd.regions, profile.grid(osd.width, osd.height)
     return np.array(regions.qualities(osd.quality, profile.stride, *grid)) if regions else None
-
-
-def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
-    """Boxes in pixels -> boxes in units of 32 pixels that hold what of them is in the picture. InputError if nothing is."""
-    found = []
-    if len(roi) > Regions.MOST:
-        raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
-    for x, y, w, h in roi:
-        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-        if right <= left or bottom <= top:
-            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")
-        first = left // Regions.UNIT, top // Regions.UNIT
-        found.append((*first, -(-right // Regions.UNIT) - first[0], -(-bottom // Regions.UNIT) - first[1]))
-    return tuple(found)

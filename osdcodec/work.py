@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from . import files, image
 from .batch import Progress, Stop
 from .budget import shares
-from .container import MAX_PIXELS
+from .container import MAX_PIXELS, unpack, unpack_prefix
 from .description import describe
 from .errors import OsdError, OsdWarning, label
 from .quality import ANCHORS, Target
@@ -56,7 +56,8 @@ class Work:
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
-        return describe(data, self.max_pixels, self.weights_dir, self.options.get("partial", False))
+        read = unpack_prefix if self.options.get("partial") else unpack
+        return describe(data, read(data, self.max_pixels), self.weights_dir)
 
 
 @dataclass

@@ -15,7 +15,9 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"errors", "profile", "arrays", "similarity"},
     {"extras", "quality", "registry", "urls"},
-    {"container", "files", "formats", "links"},
+    {"files", "formats"},
+    {"container"},
+    {"links"},
     {"budget", "description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
@@ -29,7 +31,7 @@ LAYERS = (
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
-    "container": {"errors"},
+    "container": {"errors", "formats"},
     "entropy": {"errors", "profile", "quality"},
     "links": {"errors", "extras"},
     "models": {"errors", "extras", "profile", "quality"},

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import files
-from ..container import MAX_PIXELS
+from ..container import MAX_PIXELS, unpack_prefix
+from ..container.sections import KINDS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
 from ..plan import Plan, names, plan
 from .links import link_of, links_of
@@ -392,7 +393,7 @@ def info(
         else:
             from ..description import describe
 
-            facts = describe(data, max_pixels, weights_dir, True)
+            facts = describe(data, unpack_prefix(data, max_pixels), weights_dir)
         if chosen := links_of(links, bits_per_second, packet, overhead):
             facts["links"] = [
                 {
@@ -443,7 +444,7 @@ def _table(facts: dict) -> str:
         if key not in shown:  # header_bytes, tokens_bits, …
             name, _, unit = key.rpartition("_")
             rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
-    names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
+    names = {kind: section.name for kind, section in KINDS.items()}
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     for link in facts.get("links", []):
         rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
