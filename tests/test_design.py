@@ -119,6 +119,7 @@ def imports(name: str, tree: ast.Module) -> tuple[set[str], set[str], set[str]]:
         id(inner)
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         for inner in ast.walk(node)
     }
     is_package = (PACKAGE / name.replace(".", "/")).is_dir()
