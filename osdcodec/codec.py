@@ -16,7 +16,7 @@ from .errors import FormatError, OsdError
 from .files import Source, bytes_of
 from .model import Viewer, open_code, open_coder, open_viewer
 from .quality import Target, lambda_of
-from .tiles import Progress
+from .runtime.tiles import Progress
 
 Picture = Image.Image | np.ndarray[Any, Any] | Source  # or a tensor
 

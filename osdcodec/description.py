@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from . import registry
 from .container import Osd, layout
 from .errors import WeightsError
 from .quality import lambda_of
+from .weights import registry
 
 
 def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> dict:

@@ -11,15 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from . import container, image, similarity, weights
+from . import container, image, weights
 from .container import Box, Osd, Regions, sections, units
 from .entropy.prior import Prior, Symbols
 from .errors import InputError
-from .preview import render as draft
+from .image import similarity
 from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
 from .runtime import open_runtime
-from .tiles import Progress, TiledRuntime
+from .runtime.preview import render as draft
+from .runtime.tiles import Progress, TiledRuntime
 
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Coded = tuple[Osd, Any]  # the fields of a file, and the symbols its payload is made of

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from osdcodec import container, downloads, weights
+from osdcodec import container, weights
 from osdcodec.checks import budgets, gpu
 from osdcodec.cli import app
 from osdcodec.codec import Decoder, Encoder
@@ -35,6 +35,7 @@ from osdcodec.training.turbo import STAGES
 from osdcodec.training.turbo.pixels import Pixels
 from osdcodec.training.turbo.relay import Relay
 from osdcodec.training.turbo.stages import Batch
+from osdcodec.weights import downloads
 
 TINY = replace(
     TURBO, latent_channels=32, hyper_channels=4, feature_channels=4, context_channels=8, transform_widths=(8, 8, 16, 16),

@@ -20,6 +20,7 @@ from ..cod_lite.networks import Networks
 from ..cod_lite.runtime import TorchNetworks
 from ..cod_lite.sizes import Sizes
 from ..evaluation.timing import process, rendered
+from ..weights import registry
 
 MIB = 2**20
 SIZES = ((768, 512), (1920, 1080), (3840, 2160))
@@ -35,7 +36,7 @@ def model(folder: Path, stride: int = 16, entries: int = 256) -> weights.Weights
     save_file(weights_file(sizes, torch.randn(entries, sizes.dimension), networks), folder / "random.safetensors")
     entry = weights.entry(folder / "random.safetensors", "cod-lite") | {"bpp": sizes.bpp, "rate": f"{sizes.bpp:.4f}"}
     lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
-    (folder / weights.REGISTRY).write_text("[[model]]\n" + "\n".join(lines) + "\n")
+    (folder / registry.NAME).write_text("[[model]]\n" + "\n".join(lines) + "\n")
     return weights.load("cod-lite", folder)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .. import container, image, similarity, weights
+from .. import container, image, weights
 from ..container import Box, Osd, sections
 from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
+from ..image import similarity
 from ..quality import Target
-from ..tiles import Progress
+from ..runtime.tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
 

@@ -8,11 +8,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from .. import registry, weights
-from ..downloads import Component
+from .. import weights
 from ..errors import WeightsError
 from ..extras import require
 from ..files import write_output
+from ..weights import registry
+from ..weights.downloads import Component
 
 
 def install(component: Component, folder: Path, weights_dir: str | Path | None = None) -> Path:
@@ -41,7 +42,7 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
         raise WeightsError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    _register(home / weights.REGISTRY, weights.entry(target, "cod-lite") | {
+    _register(home / registry.NAME, weights.entry(target, "cod-lite") | {
         "bpp": sizes.bpp,
         "rate": component.rate,
         "checkpoint": f"SHA-256 {digest}, {component.repository}",

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 
-from .. import registry
 from ..codec import Decoder, Encoder
 from ..errors import InputError, OsdError
 from ..files import write_output
@@ -23,6 +22,7 @@ from ..image import open_image
 from ..models import CodecModel
 from ..models.turbo import clip_tower
 from ..profile import Profile
+from ..weights import registry
 from .curves import bd_rate
 from .metrics import METRICS, Meter
 from .page import insert

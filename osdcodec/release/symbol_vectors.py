@@ -22,6 +22,7 @@ from ..entropy.integer_net import EXACT
 from ..entropy.rans import TOTAL, Writer
 from ..model import decode_symbols, qualities_of
 from ..profile import SYMBOLS, Profile
+from ..weights import registry
 
 SEED = 23
 ROWS, LIMIT = 24, 20  # of the tables
@@ -90,7 +91,7 @@ def weights_file(folder: Path) -> weights.Weights:
     told = weights.entry(path, SYMBOLS.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
     lines = ["# The model of the vectors for readers of symbols: an integer prior, no networks.", "[[model]]"]
     lines += [f"{key} = {json.dumps(value)}" for key, value in told.items()]
-    (folder / weights.REGISTRY).write_text("\n".join([*lines, "results = []", ""]), "utf-8")
+    (folder / registry.NAME).write_text("\n".join([*lines, "results = []", ""]), "utf-8")
     return weights.load(SYMBOLS.name, folder)
 
 

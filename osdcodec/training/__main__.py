@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import OsdError
 from ..extras import require
 from ..profile import PROFILES
-from ..registry import VARIABLE
+from ..weights.registry import VARIABLE
 
 try:
     import torch

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, WeightsError
+from ..image.similarity import WEIGHTS
 from ..models import CodecModel
 from ..models.perceptual import Distance, Dists, Lpips
 from ..models.vgg_like import PerceptualDistance
-from ..similarity import WEIGHTS
 from .recipe import STRICT, Anchored
 
 

@@ -11,9 +11,10 @@ from safetensors.numpy import save
 from torch.nn import functional as F
 
 from ...errors import WeightsError
-from ...image import thumbnail, to_array
+from ...image import thumbnail
 from ...models import CodecModel
 from ...models.prior import SYMBOL_LIMIT, TABLE_ROWS, Prior, frequencies
+from ...runtime.torch import analyse
 from ...weights import deflate
 from ..data import Photos
 from .graphs import graph, verbs
@@ -74,8 +75,7 @@ def fit_preview(model: CodecModel, photos: Photos, pictures: int) -> dict[str, n
     seen = torch.zeros(channels + 1, 3 * side**2, dtype=torch.float64)
     for index, pixels in enumerate(photos.pictures(pictures)):
         picture = Image.fromarray(pixels)
-        x = torch.from_numpy(to_array(picture, model.profile.stride)).to(device)
-        y, _, tokens = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)).to(device))
+        y, _, tokens = analyse(model, picture)
         gain, inverse, _ = model.gains(torch.tensor([255.0 * (index % 5) / 4], device=device))
         z_c, _ = model.synthesise(torch.round(y * gain) * inverse, tokens)
         blocks = F.pixel_unshuffle(F.avg_pool2d(model.render(z_c), 2), side)[0].flatten(1).double().cpu()
@@ -157,8 +157,7 @@ def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> np.ndarra
     counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1))
     for index in range(pictures):
         picture = Image.fromarray(photos.crop(256))
-        x, thumb = to_array(picture, model.profile.stride), thumbnail(picture, model.profile.thumb)
-        y, hyper, _ = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
+        y, hyper, _ = analyse(model, picture)
         quality = torch.tensor([float(97 * index % 256)], device=device)
         gain, _, hyper_gain = model.gains(quality)
         for symbols, row, mask in prior.walk((y * gain).float(), (hyper * hyper_gain).float(), quality)[2]:

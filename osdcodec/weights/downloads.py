@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import WeightsError
+from ..files import write_output
 from . import registry as catalogue
-from .errors import WeightsError
-from .files import write_output
 
 LOCK = "osdc.lock.json"
 SUFFIXES = (".json", ".safetensors")

@@ -9,13 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from .errors import WeightsError
+from ..errors import WeightsError
 
 NAME = "weights.toml"
 VARIABLE = "OSDC_WEIGHTS"
 NEEDED = "profile", "file", "model_id", "sha256"  # texts that a model has which is to be loaded
 TOLD = "profile", "model_id"  # and one that is to be named
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def folder(weights_dir: str | Path | None) -> Path | None:
