@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from .. import files
+from ..batch.jobs import plan
 from ..container import MAX_PIXELS
 from ..errors import InputError
-from ..plan import plan
 from ..urls import is_folder
 from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
 

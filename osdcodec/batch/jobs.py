@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from . import files, urls
-from .errors import InputError, OutputError
-from .files import STREAM
+from .. import files, urls
+from ..errors import InputError, OutputError
+from ..files import STREAM
 
 Job = tuple[str, str]  # input, output
 

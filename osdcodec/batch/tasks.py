@@ -10,17 +10,17 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from . import files, image
-from .batch import Progress, Stop
-from .budget import shares
-from .container import MAX_PIXELS, unpack, unpack_prefix
-from .description import describe
-from .errors import OsdError, OsdWarning, label
-from .quality import ANCHORS, Target
+from .. import files, image
+from ..container import MAX_PIXELS, unpack, unpack_prefix
+from ..description import describe
+from ..errors import OsdError, OsdWarning, label
+from ..quality import ANCHORS, Target, shares
+from .jobs import Job
+from .run import Progress, Stop
 
 
 @dataclass
-class Work:
+class Task:
     """options: those of Encoder.encode or Decoder.decode."""
 
     options: dict = field(default_factory=dict)
@@ -61,12 +61,12 @@ class Work:
 
 
 @dataclass
-class Encoding(Work):
+class Encoding(Task):
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
 
     def load(self) -> Any:
-        from .codec import Encoder
+        from ..codec import Encoder
 
         return Encoder(self.profile, self.device, self.weights_dir, self.compiled)
 
@@ -79,14 +79,14 @@ class Encoding(Work):
         files.write_output(target, data, self.overwrite)
         return self.facts(data) | {"input_bytes": given}
 
-    def limit(self, jobs: list[tuple[str, str]], total: int, threads: int) -> None:
+    def limit(self, jobs: list[Job], total: int, threads: int) -> None:
         """Shares out `total` bytes among the files of these jobs. What cannot be read gets none: it fails when its turn comes.
 
         TargetError if they are too few.
         """
         chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
 
-        def sizes(job: tuple[str, str]) -> list[int] | None:
+        def sizes(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
                 return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
@@ -112,12 +112,12 @@ class Encoding(Work):
 
 
 @dataclass
-class Decoding(Work):
+class Decoding(Task):
     format: str | None = None  # suffix of the outputs' format; None: each by its own
     within: tuple[int, int] | None = None  # the largest width and height; larger pictures are shrunk
 
     def load(self) -> Any:
-        from .codec import Decoder
+        from ..codec import Decoder
 
         return Decoder(self.device, self.weights_dir, self.compiled)
 
