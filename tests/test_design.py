@@ -97,6 +97,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "urls": set(),
     "weights": set(),
     "weights.downloads": set(),
+    "weights.listing": {"tomlkit"},  # which only training, releases and conversions import
     "weights.loading": {"numpy", "safetensors"},
     "weights.registry": set(),
     "weights.storage": {"numpy"},

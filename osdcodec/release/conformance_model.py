@@ -24,9 +24,9 @@ from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
 from ..profile import CONFORMANCE, Profile
 from ..quality import ANCHORS
-from ..training.export.listing import registry_text
 from ..training.export.tensors import export, normative
 from ..weights import SUFFIX, entry
+from ..weights.listing import registry_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = 1
