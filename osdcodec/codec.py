@@ -12,7 +12,7 @@ from PIL import Image
 from . import container, image, weights
 from .container import Box, Osd, sections
 from .description import describe
-from .errors import FormatError, OsdError
+from .errors import FormatError, OsdError, WeightsError
 from .files import Source, bytes_of
 from .model import Viewer, open_code, open_coder, open_viewer
 from .quality import Target, lambda_of
@@ -102,6 +102,7 @@ class Decoder:
         preview: bool = False,
         progress: Progress | None = None,
         partial: bool = False,
+        steps: int | None = None,
     ) -> Image.Image:
         """An .osd file (bytes, a path, a binary file) -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
@@ -109,13 +110,20 @@ class Decoder:
         Its info has what the file holds of icc_profile, exif and xmp, and a comment that tells how the picture came about.
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
         denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner; partial: the beginning of a progressive
-        file will do, for as much of the picture as has arrived, unverified. FormatError if the file is
-        damaged, WeightsError if its model is not at hand.
+        file will do, for as much of the picture as has arrived, unverified; steps of the diffusion: those that the model was trained
+        for, which are taken anyway. FormatError if the file is damaged, WeightsError if its model is not at hand, or was trained for
+        another number of steps.
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
         model = self._model(osd.model_id)
+        trained = model.weights.profile.step_count(osd.quality)
+        if steps not in (None, trained):
+            raise WeightsError(
+                f"the weights of this file were trained for {trained} step{'s' * (trained > 1)} at its lambda, not for {steps}: "
+                "leave out --steps"
+            )
         opened = sections.opened(osd.sections, (osd.width, osd.height))
         picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
         if osd.grey:
@@ -164,10 +172,15 @@ def encode(
 
 
 def decode(
-    data: Source, seed: int = 0, detail: float = 1.0, preview: bool = False, partial: bool = False
+    data: Source,
+    seed: int = 0,
+    detail: float = 1.0,
+    preview: bool = False,
+    partial: bool = False,
+    steps: int | None = None,
 ) -> Image.Image:
     """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
-    return _decoder().decode(data, seed, detail, preview=preview, partial=partial)
+    return _decoder().decode(data, seed, detail, preview=preview, partial=partial, steps=steps)
 
 
 def info(

@@ -18,6 +18,7 @@ from .errors import InputError
 from .image import similarity
 from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
+from .relay import relay
 from .runtime import open_runtime
 from .runtime.preview import render as draft
 from .runtime.tiles import Progress, TiledRuntime
@@ -61,6 +62,8 @@ class Coder(Code, Protocol):
 
 class Viewer(Code, Protocol):
     """And back, with the networks of the one model that a file names."""
+
+    weights: weights.Weights
 
     def reconstruct(
         self,
@@ -115,7 +118,7 @@ class LatentCode:
 
     def parts(self, osd: Osd, symbols: Symbols) -> dict[str, float]:
         bits = self.prior.parts(symbols, osd.quality, qualities_of(osd, self.profile), osd.progressive)
-        return {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
+        return {f"{part.removesuffix('s')}_bits": count for part, count in bits.items()}
 
 
 class LatentModel(LatentCode):
@@ -162,7 +165,7 @@ class LatentModel(LatentCode):
         """Runs the networks on a picture, once -> what makes its file for a quality byte."""
         rgb, kept = picture.convert("RGB"), sections.taken_from(picture)
         grey, boxes = image.is_grey(rgb), units(roi, *picture.size)
-        y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
+        y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         def at(quality: int) -> Coded:
             better = max(0, quality - REGION_STEP)
@@ -176,7 +179,8 @@ class LatentModel(LatentCode):
             qualities = qualities_of(osd, self.profile)
             gains = self.prior.gain_maps(quality, qualities)
             latents = y[0] * gains.latent, hyper[0] * gains.hyper, tokens[0]
-            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive)
+            base = (part[0] for part in codes)
+            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive, *base)
             return replace(osd, payload=payload), symbols
 
         return at
@@ -193,16 +197,35 @@ class LatentModel(LatentCode):
         """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
         tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
         gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
-        y_hat = (symbols.y16.astype(np.float32) / 16 * gains.inverse)[None]
+        y_hat = symbols.y16.astype(np.float32) / 16
+        if self.profile.base_codes:
+            base = base_of(symbols.base, self.weights.tensors, self.profile.base_factor)
+            y_hat += base[:, : y_hat.shape[1], : y_hat.shape[2]] * gains.latent
+        y_hat = (y_hat * gains.inverse)[None]
         z_c, condition = tiled.synthesise(y_hat, tokens)
         if preview:
             return draft(z_c, self.weights.tensors, osd.width, osd.height)
         z = z_c
         if detail > 0:
             noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
-            z_hat = tiled.denoise(z_c, condition, tokens, noise, self.profile.level(osd.quality))
+            coarse = tiled.render(z_c, osd.width, osd.height) if self.profile.decoder_semantics else None
+            levels = self.profile.spaced(osd.quality)
+            ratios = [np.float32((bar / (1 - bar)) ** 0.5) for bar in map(self.profile.alpha_bar, levels)]
+
+            def step(noise: np.ndarray, place: int) -> np.ndarray:
+                return tiled.denoise(z_c, condition, tokens, noise, levels[place], coarse)
+
+            z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
         return tiled.render(z, osd.width, osd.height)
+
+
+def base_of(codes: np.ndarray, tensors: dict[str, np.ndarray], factor: int) -> np.ndarray:
+    """Structural codes (hb, wb) -> what they say of y, (C_y, factor hb, factor wb), as models/base.py has it."""
+    weight, bias = tensors["base.up.0.weight"][:, :, 0, 0], tensors["base.up.0.bias"]
+    blocks = (tensors["base.codebook"] @ weight.T + bias)[codes]  # (hb, wb, C_y factor²)
+    cells = blocks.reshape(*codes.shape, -1, factor, factor).transpose(2, 0, 3, 1, 4)
+    return cells.reshape(-1, codes.shape[0] * factor, codes.shape[1] * factor)
 
 
 def decode_symbols(osd: Osd, prior: Prior) -> Symbols:

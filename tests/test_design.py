@@ -13,8 +13,9 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"errors", "profile"},
+    {"errors", "relay"},
     {"extras", "quality", "urls"},
+    {"profile"},
     {"files", "formats"},
     {"container"},
     {"links"},
@@ -36,7 +37,7 @@ KNOWN = {
     "container": {"errors", "formats"},
     "entropy": {"errors", "profile", "quality"},
     "links": {"errors", "extras"},
-    "models": {"errors", "extras", "profile", "quality"},
+    "models": {"errors", "extras", "profile", "quality", "relay"},
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -90,6 +91,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "model": {"numpy", "PIL"},
     "profile": set(),
     "quality": set(),
+    "relay": set(),
     "runtime": {"numpy"},
     "runtime.preview": {"numpy", "PIL"},
     "runtime.tiles": {"numpy", "PIL"},

@@ -161,7 +161,7 @@ def test_symbols_compare_by_value(prior):
     _, symbols = prior.encode(*tiny.latents("compare", 2, 2), 50)
     copy = Symbols(*(array.copy() for array in symbols._arrays()))
     assert copy == symbols and copy.digest() == symbols.digest()
-    for array in copy._arrays():
+    for array in filter(np.size, copy._arrays()):
         array.flat[-1] += 1
         assert copy != symbols and copy.digest() != symbols.digest()
         array.flat[-1] -= 1

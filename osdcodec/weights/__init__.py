@@ -7,12 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loading import SUFFIX, Weights, entry, for_model, inventory, listed, load, model_id, rates, verify
+    from .loading import (
+        SUFFIX,
+        Weights,
+        entry,
+        for_model,
+        inventory,
+        listed,
+        load,
+        metadata,
+        model_id,
+        rates,
+        told_of,
+        verify,
+    )
     from .storage import deflate, inflate
 
 __all__ = [
-    "SUFFIX", "Weights", "deflate", "entry", "for_model", "inflate", "inventory", "listed", "load", "model_id", "rates",
-    "verify",
+    "SUFFIX", "Weights", "deflate", "entry", "for_model", "inflate", "inventory", "listed", "load", "metadata", "model_id",
+    "rates", "told_of", "verify",
 ]  # fmt: skip
 
 
