@@ -135,8 +135,8 @@ class Decoder:
     def _model(self, model_id: bytes) -> Viewer:
         with self.lock:
             if model_id not in self.models:
-                found = weights.for_model(model_id, self.weights_dir)
-                self.models[model_id] = open_viewer(found, self.device, self.compiled)
+                model = weights.for_model(model_id, self.weights_dir)
+                self.models[model_id] = open_viewer(model, self.device, self.compiled)
         return self.models[model_id]
 
 

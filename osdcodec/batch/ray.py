@@ -89,7 +89,7 @@ def _collected(ray: Any, jobs: list[Job], work: Any, skip_existing: bool, limit:
     idle = [actor.options(**need).remote() for _ in range(count)]
     waiting, tries, told = deque(range(len(jobs))), [0] * len(jobs), 0
     busy: dict = {}  # reference to an outcome -> (worker, index)
-    found: dict[int, Outcome] = {}  # outcomes whose turn has not come
+    finished: dict[int, Outcome] = {}  # outcomes whose turn has not come
     while told < len(jobs):
         while waiting and idle:
             worker, index = idle.pop(), waiting.popleft()
@@ -108,9 +108,9 @@ def _collected(ray: Any, jobs: list[Job], work: Any, skip_existing: bool, limit:
         if outcome is None:
             waiting.appendleft(index)
             continue
-        found[index] = outcome
-        while told in found:
-            yield found.pop(told)
+        finished[index] = outcome
+        while told in finished:
+            yield finished.pop(told)
             told += 1
 
 

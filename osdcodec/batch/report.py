@@ -40,32 +40,36 @@ class Outcome:
             return complaint(self.error, self.source)
         if self.skipped:
             return f"{self.target}: exists, skipped"
-        told = [shown.format(self.facts[key]) for key, shown in _SHOWN.items() if key in self.facts]
-        told += [f"{self.seconds:.2f} s", *([self.note] if self.note else [])]
-        return f"{self.source} → {self.target}: {', '.join(told)}"
+        parts = [shown.format(self.facts[key]) for key, shown in _SHOWN.items() if key in self.facts]
+        parts += [f"{self.seconds:.2f} s", *([self.note] if self.note else [])]
+        return f"{self.source} → {self.target}: {', '.join(parts)}"
 
     def brief(self) -> str:
         """For a person who gave one file."""
-        facts, told = self.facts, []
+        facts, parts = self.facts, []
         if "input_bytes" in facts:
-            told = [change(facts["input_bytes"], facts["bytes"]), f"{facts['bpp']:.3f} bpp", f"λ {facts['lambda']:.3g}"]
+            parts = [
+                change(facts["input_bytes"], facts["bytes"]),
+                f"{facts['bpp']:.3f} bpp",
+                f"λ {facts['lambda']:.3g}",
+            ]
         elif "output_bytes" in facts:
-            told = [f"{size(facts['bytes'])} → {self.target} {size(facts['output_bytes'])}"]
-        return f"{label(self.source)} {', '.join(told + ([self.note] if self.note else []))}"
+            parts = [f"{size(facts['bytes'])} → {self.target} {size(facts['output_bytes'])}"]
+        return f"{label(self.source)} {', '.join(parts + ([self.note] if self.note else []))}"
 
     def json(self) -> str:
         """For machines."""
-        told = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
+        row = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
         if self.error:
-            told |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
-        return _json(told | self.facts)
+            row |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
+        return _json(row | self.facts)
 
 
 _SHOWN = {"bytes": "{:,} bytes", "bpp": "{:.4f} bpp", "lambda": "λ {:.3g}"}
 
 
-def _json(told: dict) -> str:
-    return without_surrogates(json.dumps(told, ensure_ascii=False))
+def _json(row: dict) -> str:
+    return without_surrogates(json.dumps(row, ensure_ascii=False))
 
 
 def size(count: int) -> str:
@@ -116,11 +120,11 @@ class Report:
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
         if (self.many or self.left_out) and not silent and failure in (None, KeyboardInterrupt):
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-            told = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
+            parts = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
             if self.sums["input_bytes"]:
-                told += [change(self.sums["input_bytes"], self.sums["bytes"])]
-                told += [f"{8 * self.sums['bytes'] / self.sums['pixels']:.3f} bpp"]
-            self._print("; ".join([", ".join(told), *([self.summary] if self.summary else [])]))
+                parts += [change(self.sums["input_bytes"], self.sums["bytes"])]
+                parts += [f"{8 * self.sums['bytes'] / self.sums['pixels']:.3f} bpp"]
+            self._print("; ".join([", ".join(parts), *([self.summary] if self.summary else [])]))
 
     def advance(self, job: Job, share: float) -> None:
         """Called from the threads: so much of a large picture is done."""

@@ -93,8 +93,8 @@ class Encoding(Task):
             return None
 
         with ThreadPoolExecutor(threads) as pool:
-            found = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
-        self.limits = dict(zip(found, shares(list(found.values()), total), strict=True))
+            known_sizes = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
+        self.limits = dict(zip(known_sizes, shares(list(known_sizes.values()), total), strict=True))
 
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""

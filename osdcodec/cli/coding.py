@@ -302,8 +302,8 @@ def _within(resize: str | None) -> tuple[int, int] | None:
     """N or WxH -> the largest width and height."""
     if resize is None:
         return None
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", resize)
-    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", resize)
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (width and height):
         raise typer.BadParameter(f"{resize} is no size; give the longest side, 1600, or width and height, 1280x720")
     return width, height
@@ -314,11 +314,11 @@ def _show(planned: Plan, as_json: bool) -> None:
     rows = []
     for source, target in planned.jobs:
         there = files.exists(target)
-        told = {"input": source, "output": target, "status": "planned", "exists": there}
-        rows.append((told, f"{source} -> {target}{' (exists)' if there else ''}"))
+        row = {"input": source, "output": target, "status": "planned", "exists": there}
+        rows.append((row, f"{source} -> {target}{' (exists)' if there else ''}"))
     for name, why in planned.left_out:
         rows.append(({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}"))
-    lines = [without_surrogates(json.dumps(told, ensure_ascii=False)) if as_json else printable(t) for told, t in rows]
+    lines = [without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(t) for row, t in rows]
     files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 

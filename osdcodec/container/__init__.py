@@ -280,7 +280,7 @@ def _read_sections(
     data: bytes, at: int, end: int, size: tuple[int, int], quality: int, upper: bool | None = None
 ) -> list[tuple[str, bytes, Any]]:
     """Type, bytes and contents of the sections from offset `at` to `end`; upper: only those of upper case, or of lower case, may stand there."""
-    found: dict[str, tuple[str, bytes, Any]] = {}
+    known: dict[str, tuple[str, bytes, Any]] = {}
     while at < end:
         kind = chr(data[at])
         if not sections.is_letter(kind):
@@ -289,16 +289,16 @@ def _read_sections(
             raise FormatError(f"section {kind} stands on the wrong side of the payload", "section type", at)
         if not sections.may_stand(kind):
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
-        if kind in found:
+        if kind in known:
             raise FormatError(f"a second section {kind}", "section type", at)
         length, start = read_leb128(data, at + 1, end, f"length of section {kind}")
         content = _take(data, start, length, end, f"section {kind}")
         try:
-            found[kind] = kind, content, sections.read(kind, content, quality, size)
+            known[kind] = kind, content, sections.read(kind, content, quality, size)
         except ValueError as error:
             raise FormatError(str(error), f"section {kind}", start) from error
         at = start + length
-    return list(found.values())
+    return list(known.values())
 
 
 def _check(osd: Osd) -> None:

@@ -44,9 +44,8 @@ def alpha_size(content: bytes) -> Size | None:
     """Width and height of a section A, by its own header: a lossless WebP or a grey PNG; None if it is neither."""
     if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L" and content[20:21] == b"\x2f" and len(content) >= 25:
         file, chunk, sizes = (int.from_bytes(content[at : at + 4], "little") for at in (4, 16, 21))
-        if (
-            len(content) == 8 + file == 20 + chunk + chunk % 2 and sizes < 2**28
-        ):  # 14 bits a side, then flags, which are 0
+        # The sizes have 14 bits a side; the flags behind them are 0.
+        if len(content) == 8 + file == 20 + chunk + chunk % 2 and sizes < 2**28:
             return (sizes & 0x3FFF) + 1, (sizes >> 14) + 1
     if content[:16] == _PNG and content[24:29] == _GREY:
         return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
@@ -134,8 +133,8 @@ def read(kind: str, content: bytes, quality: int, size: Size) -> Any:
 
 def taken_from(picture: "Image") -> tuple[tuple[str, bytes], ...]:
     """What a file keeps of a picture, as `image.open_image` gives it, beside its colours."""
-    found = ((kind, section.take(picture)) for kind, section in KINDS.items())
-    return tuple((kind, content) for kind, content in found if content)
+    taken = ((kind, section.take(picture)) for kind, section in KINDS.items())
+    return tuple((kind, content) for kind, content in taken if content)
 
 
 def opened(sections: tuple[tuple[str, bytes], ...], size: Size) -> dict[str, Any]:

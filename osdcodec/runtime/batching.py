@@ -7,9 +7,8 @@ from concurrent.futures import Future
 import numpy as np
 
 LARGEST = 8  # calls in a batch
-ELEMENTS = (
-    2**24
-)  # of the first input of a batch: eight pictures of a megapixel and less, tiles of large ones by themselves
+# Of the first input of a batch: eight pictures of a megapixel and less, tiles of large ones by themselves.
+ELEMENTS = 2**24
 
 Verbs = Callable[..., list[np.ndarray]]  # work(name, *inputs (B, …)) -> outputs (B, …)
 

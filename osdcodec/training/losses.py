@@ -229,9 +229,8 @@ class Term:
     every: int = 1  # steps: on the others it is left out
     share: float = 1.0  # of the batch, one picture at least
     start: float = 0.0  # from this share of the stage on
-    shift: int = (
-        0  # both pictures lose this many rows and columns, at a random side: a network's own grid must not show
-    )
+    # Both pictures lose this many rows and columns, at a random side: a network's own grid must not show.
+    shift: int = 0
     stages: int = 5  # of the network `perceptual`
 
 

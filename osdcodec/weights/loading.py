@@ -86,13 +86,13 @@ def rates(
     profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None
 ) -> dict[float, bytes]:
     """Bits per pixel -> model id of the models of a profile that has one for each rate, as far as they are here."""
-    found: dict[float, bytes] = {}
+    ids: dict[float, bytes] = {}
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile and path.is_file():
             if not isinstance(model.get("bpp"), float):
                 raise WeightsError(f"the list that has {path} does not tell its bpp, a number: correct it")
-            found.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
-    return found
+            ids.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
+    return ids
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
@@ -113,10 +113,10 @@ def inventory(weights_dir: str | Path | None = None, registry: str | Path | None
             row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
         )
     for part in downloads.components(weights_dir, registry):
-        found = downloads.place(part, weights_dir)
+        placed = downloads.place(part, weights_dir)
         row = {"name": part.name, "profile": ", ".join(part.profiles), "terms": part.licence}
         source = f"{part.repository} @ {part.revision[:12]}"
-        rows.append(row | {"source": source, "place": str(found[0]) if found else "not here"})
+        rows.append(row | {"source": source, "place": str(placed[0]) if placed else "not here"})
     return rows
 
 
