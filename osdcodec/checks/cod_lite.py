@@ -18,6 +18,7 @@ from ..cod_lite.coder import Coder
 from ..cod_lite.networks import Networks
 from ..cod_lite.runtime import TorchNetworks
 from ..cod_lite.sizes import Sizes
+from ..errors import run_command
 from ..evaluation.timing import process, rendered
 from ..weights import registry
 from ..weights.listing import registry_text
@@ -99,4 +100,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from .. import container, weights
 from ..codec import Decoder, Encoder
-from ..errors import FormatError, OsdError
+from ..errors import FormatError, OsdError, run_command
 from ..image import open_image
 from ..model import open_code
 from ..weights import registry
@@ -195,4 +195,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

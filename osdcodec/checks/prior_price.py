@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .. import image, weights
+from ..errors import run_command
 from ..models.prior import IntegerConv
 from ..quality import ANCHORS, quality_of
 from ..runtime.torch import analyse, load_model
@@ -48,4 +49,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from ..codec import Decoder, Encoder
-from ..errors import InputError, OsdError
+from ..errors import InputError, OsdError, run_command
 from ..files import write_output
 from ..image import open_image
 from ..models import CodecModel
@@ -186,4 +186,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

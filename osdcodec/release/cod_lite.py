@@ -17,6 +17,7 @@ from ..cod_lite.coder import Code
 from ..cod_lite.networks import Networks
 from ..cod_lite.sizes import Sizes
 from ..container import Osd, Regions
+from ..errors import run_command
 from ..weights.listing import registry_text
 
 # As small as may be, and no two sizes alike where a mix-up could go unnoticed. With noise, which the seed draws.
@@ -96,4 +97,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -18,6 +18,7 @@ from ..checks.conformance import Vector, write
 from ..checks.fuzz import sealed
 from ..codec import Encoder
 from ..container import Osd, pack
+from ..errors import run_command
 from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
@@ -246,4 +247,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

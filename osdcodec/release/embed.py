@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..checks.conformance import renew
+from ..errors import run_command
 from ..evaluation import comparison
 from ..evaluation.curves import curve
 from ..evaluation.metrics import METRICS
@@ -155,4 +156,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

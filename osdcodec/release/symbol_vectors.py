@@ -20,6 +20,7 @@ from ..checks.conformance import MANIFEST
 from ..container import Osd, Regions, leb128, pack, unpack
 from ..entropy.integer_net import EXACT
 from ..entropy.rans import TOTAL, Writer
+from ..errors import run_command
 from ..model import decode_symbols, qualities_of
 from ..profile import SYMBOLS, Profile
 from ..weights import registry
@@ -223,4 +224,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

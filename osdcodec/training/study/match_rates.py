@@ -14,6 +14,7 @@ from rich.progress import track
 from ... import container
 from ...container import Osd
 from ...entropy.prior import Prior
+from ...errors import run_command
 from ...image import open_image
 from ...models import CodecModel
 from ...quality import ANCHORS, quality_of
@@ -77,4 +78,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

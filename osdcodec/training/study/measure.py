@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...errors import run_command
 from ...image import network_inputs, open_image
 from ...models import CodecModel
 from ...models.perceptual import INSTALL, at_hand
@@ -100,4 +101,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
