@@ -19,7 +19,7 @@ from osdcodec import web, weights
 from osdcodec.checks.conformance import ROOT, VECTORS
 from osdcodec.cli import app
 from osdcodec.profile import SMALL
-from osdcodec.tiles import MARGINS
+from osdcodec.runtime.tiles import MARGINS
 
 PICTURE = VECTORS / "embedded" / "one-pixel.osd"
 

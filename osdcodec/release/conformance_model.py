@@ -18,15 +18,16 @@ from ..checks.conformance import Vector, write
 from ..checks.fuzz import sealed
 from ..codec import Encoder
 from ..container import Osd, pack
+from ..errors import run_command
 from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
 from ..profile import CONFORMANCE, Profile
 from ..quality import ANCHORS
-from ..training.export.listing import registry_text
 from ..training.export.tensors import export, normative
 from ..weights import SUFFIX, entry
+from ..weights.listing import registry_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = 1
@@ -249,4 +250,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

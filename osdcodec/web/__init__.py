@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .. import weights
 from ..errors import OsdError, OutputError
-from ..tiles import MARGINS
+from ..runtime.tiles import MARGINS
 
 BUILT = Path(__file__).parent / "build" / "site"
 LIST = "models.json"
