@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from conftest import EXAMPLES
 from PIL import Image
 from torch.nn import functional as F
 
-from osdcodec import container, weights
+from osdcodec import container, web, weights
+from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.checks.fuzz import attack, mutated, sealed
 from osdcodec.codec import Decoder, Encoder, info
 from osdcodec.entropy.prior import Prior
@@ -22,6 +24,7 @@ from osdcodec.models.base import Base
 from osdcodec.models.growth import grown
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
+from osdcodec.release.base_vectors import main as make_vectors
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.tiles import TiledRuntime
 from osdcodec.training import small
@@ -167,6 +170,42 @@ def test_a_recipe_takes_over_from_another_what_it_does_not_say(tmp_path):
     (tmp_path / "mine.toml").write_text("[profile]\nsteps = [2, 5]\n")
     with pytest.raises(InputError, match="needs 1 or 5 numbers"):
         read(tmp_path / "mine.toml", SMALL, small.STAGES)
+
+
+def test_vectors_of_a_base_are_read_and_refused_as_listed(tmp_path):
+    results = check(VECTORS / "base")
+    assert [result.name for result in results if not result.good] == []
+    assert {result.name for result in results} == {path.stem for path in (VECTORS / "base").glob("*.osd")}
+    make_vectors([str(tmp_path)])
+    for path in (VECTORS / "base").iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_prior_with_symbols_of_another_kind_is_refused():
+    profile = replace(tiny.TINY, base_codes=5)
+    base = {"prior.base_table": tiny.frequencies("base", 1, 5)[0], "prior.base_factor": np.array([2], np.int32)}
+    prior = Prior(tiny.tensors() | base, profile)
+    latents = tiny.latents("base", 3, 5)
+    codes = np.array([[0, 4, 2], [1, 3, 0]])
+    payload, symbols = prior.encode(*latents, 99, base=codes)
+    assert np.array_equal(prior.decode(payload, 99, 3, 5).base, codes) and np.array_equal(symbols.base, codes)
+    assert prior.parts(symbols, 99)["base"] == pytest.approx((24 - np.log2(base["prior.base_table"][codes])).sum())
+    wrong = (
+        (base, tiny.TINY), ({}, profile), (base, replace(profile, base_codes=4)), (base, replace(profile, base_factor=3)),
+        (base | {"prior.base_table": base["prior.base_table"] + 1}, profile), (base | {"prior.more": codes}, profile),
+    )  # fmt: skip
+    for told, other in wrong:
+        with pytest.raises(WeightsError):
+            Prior(tiny.tensors() | told, other)
+
+
+def test_the_page_for_browsers_refuses_what_it_cannot_decode(tmp_path, monkeypatch):
+    (tmp_path / "index.html").touch()
+    monkeypatch.setattr(web, "BUILT", tmp_path)
+    model = weights.load()
+    monkeypatch.setattr(weights, "load", lambda **_: replace(model, profile=replace(model.profile, steps=(2,))))
+    with pytest.raises(WeightsError, match="another steps"):
+        web.site()
 
 
 def test_an_unknown_recipe_is_named(capsys):

@@ -15,7 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from .. import weights
-from ..errors import OsdError, OutputError
+from ..errors import OsdError, OutputError, WeightsError
+from ..profile import changes
 from ..tiles import MARGINS
 
 BUILT = Path(__file__).parent / "build" / "site"
@@ -42,6 +43,10 @@ def site(weights_dir: str | Path | None = None) -> dict[str, Path | bytes]:
     """Every file of the site: its name -> where it lies, or its bytes. OsdError, WeightsError."""
     folder = built()
     model = weights.load(weights_dir=weights_dir)
+    if other := [name for name in changes(model.profile) if "layers" not in name]:
+        raise WeightsError(
+            f"{model.path} has another {', '.join(other)} than the page can decode: only osdc itself can"
+        )
     listed = weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
     return files | {model.path.name: model.path, LIST: json.dumps([listed], indent=1).encode() + b"\n"}

@@ -17,6 +17,7 @@ const HYPER_FACTOR = 4;
 
 export interface Symbols {
   tokens: Int32Array; // (K)
+  base: Int32Array; // (hb, wb) codes, of models that have such
   hyper: Int32Array; // (C_h, hh, hw)
   latent: Int32Array; // (C_y, h, w)
   y16: Int32Array; // (C_y, h, w), the reconstructed latent in sixteenths
@@ -142,6 +143,7 @@ export class Prior {
   private readonly limit: number; // L
   private readonly tables: Tables;
   private readonly tokenTables: Tables;
+  private readonly base?: { table: Tables; factor: number };
   private readonly hyperScale: Layer[];
   private readonly hyperSynthesis: Layer[];
   private readonly context: Record<"first" | "second" | "mean" | "scale", Layer>[];
@@ -151,6 +153,11 @@ export class Prior {
     const layer = (name: string) => new Layer(tensors, name);
     this.tables = readTables(tensors, "prior.tables");
     this.tokenTables = readTables(tensors, "prior.token_tables");
+    if (tensors.has("prior.base_table")) {
+      const [factor] = integers(tensors, "prior.base_factor");
+      if (!(factor > 0)) throw new WeightsError("the base has no grid");
+      this.base = { table: readTables(tensors, "prior.base_table"), factor };
+    }
     if (this.tables.columns % 2 === 0) throw new WeightsError("the prior's tables have no middle");
     this.limit = (this.tables.columns - 1) / 2;
     this.hyperScale = [0, 1].map((i) => layer(`hyper_scale.${i}`));
@@ -223,6 +230,8 @@ export class Prior {
       return stack.pop(tables, row);
     };
     const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => first(this.tokenTables, k));
+    const places = this.base ? Math.ceil(h / this.base.factor) * Math.ceil(w / this.base.factor) : 0;
+    const base = Int32Array.from({ length: places }, () => first(this.base!.table, 0));
 
     const [hh, hw] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
     const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(osd.quality));
@@ -267,7 +276,7 @@ export class Prior {
       if (stack.exhausted) break;
     }
     stack.finish();
-    return { tokens, hyper, latent, y16, rows: h, columns: w };
+    return { tokens, base, hyper, latent, y16, rows: h, columns: w };
   }
 
   /** Rows and columns of the latent of a picture. */
@@ -358,7 +367,7 @@ export class Prior {
 function readTables(tensors: Tensors, name: string): Tables {
   const { shape } = tensor(tensors, name);
   try {
-    return new Tables(integers(tensors, name), shape[0], shape[1]);
+    return new Tables(integers(tensors, name), shape.length > 1 ? shape[0] : 1, shape[shape.length - 1]);
   } catch (error) {
     throw error instanceof RangeError ? new WeightsError(`${name}: ${error.message}`) : error;
   }
@@ -366,7 +375,7 @@ function readTables(tensors: Tensors, name: string): Tables {
 
 /** The bytes whose SHA-256 is the digest of the symbols, or of indices. */
 export function digestInput(symbols: Symbols | Int32Array): Uint8Array {
-  const parts = symbols instanceof Int32Array ? [symbols] : [symbols.tokens, symbols.hyper, symbols.latent, symbols.y16];
+  const parts = symbols instanceof Int32Array ? [symbols] : [symbols.tokens, symbols.base, symbols.hyper, symbols.latent, symbols.y16];
   const view = new DataView(new ArrayBuffer(4 * parts.reduce((sum, part) => sum + part.length, 0)));
   let at = 0;
   for (const part of parts) for (const value of part) view.setInt32(4 * at++, value, true);

@@ -31,6 +31,12 @@ export function readSafetensors(data: Uint8Array): Tensors {
   }
 }
 
+/** What a safetensors file that could be read tells beside its tensors. */
+export function metadata(data: Uint8Array): Record<string, string> {
+  const length = Number(new DataView(data.buffer, data.byteOffset, data.length).getBigUint64(0, true));
+  return JSON.parse(new TextDecoder().decode(data.subarray(8, 8 + length))).__metadata__ ?? {};
+}
+
 export function tensor(tensors: Tensors, name: string): Tensor {
   const found = tensors.get(name);
   if (!found) throw new WeightsError(`the weights lack the tensor ${name}`);
@@ -65,6 +71,8 @@ function half(bits: number): number {
 export function modelId(tensors: Tensors): string {
   const normative = [...tensors].filter(([name]) => /^(prior|gains|code)\./.test(name));
   if (!tensors.has("code.table")) normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
+  const base = tensors.get("base.codebook");
+  if (base) normative.push(["base.codebook", base]);
   const digest = sha256.create();
   for (const [name, { dtype, shape, bytes }] of normative.sort(([a], [b]) => (a < b ? -1 : 1))) {
     digest.update(new TextEncoder().encode(`${name}\0${dtype}\0${shape.join(",")}\0`)).update(bytes);

@@ -5,7 +5,7 @@ import { hex } from "./container";
 import { WeightsError } from "./errors";
 import { placeTensors } from "./graph";
 import { Prior } from "./prior";
-import { floats, modelId, readSafetensors, tensor, type Tensors } from "./safetensors";
+import { floats, metadata, modelId, readSafetensors, tensor, type Tensors } from "./safetensors";
 
 export type Verb = "synthesise" | "denoise" | "render";
 
@@ -81,6 +81,11 @@ export async function loadWeights(data: Uint8Array, listed: Pick<Listed, "sha256
     throw new WeightsError(`the weights are not the file listed (${data.length} bytes, SHA-256 differs): load them again`);
   }
   const model = new Model(readSafetensors(data), listed.margins);
+  // Another number of steps, a base, a denoiser that looks at the coarse picture: what this decoder does not do.
+  const changed = Object.keys(JSON.parse(metadata(data).changes ?? "{}")).filter((name) => !name.endsWith("_layers"));
+  if (changed.length) {
+    throw new WeightsError(`the weights are of a profile with another ${changed.join(", ")}, which only the program osdc decodes`);
+  }
   if (listed.model_id && model.modelId !== listed.model_id) {
     throw new WeightsError(`the weights are of model ${model.modelId}, not ${listed.model_id} as listed`);
   }
