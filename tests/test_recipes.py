@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from osdcodec import container, web, weights
 from osdcodec.checks.conformance import VECTORS, check
-from osdcodec.checks.fuzz import attack, mutated, sealed
+from osdcodec.checks.fuzz import attack, mutated, run, sealed
 from osdcodec.codec import Decoder, Encoder, info
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import InputError, WeightsError
@@ -29,6 +29,7 @@ from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.tiles import TiledRuntime
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
+from osdcodec.training.checkpoints import load
 from osdcodec.training.recipe import read
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
@@ -78,6 +79,11 @@ def made(request, tmp_path_factory) -> tuple[str, Path]:
         stages = ["unpack", "codec", "export"]
         main([*stages, *map(str, told), "--data", str(EXAMPLES), "--out", str(out), "--steps", "3", "--cpu"])
     return request.param, out
+
+
+def test_a_checkpoint_of_a_recipe_opens_by_itself(made):
+    recipe, folder = made
+    assert load(folder / "codec.pt", CONFORMANCE).profile == weights.load("conformance", folder).profile
 
 
 def test_a_recipe_is_a_codec(made, photo):
@@ -176,6 +182,8 @@ def test_vectors_of_a_base_are_read_and_refused_as_listed(tmp_path):
     results = check(VECTORS / "base")
     assert [result.name for result in results if not result.good] == []
     assert {result.name for result in results} == {path.stem for path in (VECTORS / "base").glob("*.osd")}
+    told = run(400, 3, VECTORS / "base")
+    assert told["crashes"] == [] and {"decoded", "payload"} <= told["outcomes"].keys()
     make_vectors([str(tmp_path)])
     for path in (VECTORS / "base").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
