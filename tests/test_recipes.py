@@ -26,7 +26,7 @@ from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
 from osdcodec.release.base_vectors import main as make_vectors
 from osdcodec.runtime.torch import TorchRuntime
-from osdcodec.tiles import TiledRuntime
+from osdcodec.tiles import PROJECTOR, TiledRuntime
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
 from osdcodec.training.checkpoints import load
@@ -82,7 +82,7 @@ def made(request, tmp_path_factory) -> tuple[str, Path]:
 
 
 def test_a_checkpoint_of_a_recipe_opens_by_itself(made):
-    recipe, folder = made
+    _, folder = made
     assert load(folder / "codec.pt", CONFORMANCE).profile == weights.load("conformance", folder).profile
 
 
@@ -220,6 +220,37 @@ def test_an_unknown_recipe_is_named(capsys):
     with pytest.raises(SystemExit) as raised:
         main(["--recipe", "diff0", "--data", "."])
     assert raised.value.code == 2 and "diffo, gpu, onestep" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_the_parts_see_no_farther_than_the_margins_of_tiles():
+    torch.manual_seed(5)
+    profile = replace(SMALL, decoder_semantics=True, base_codes=64)
+    model = CodecModel(profile)
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.normal_(0, 0.03)
+    runtime = TorchRuntime(None, model=model)
+    random = np.random.default_rng(6)
+    picture = Image.fromarray(random.integers(0, 256, (60, 900, 3), np.uint8))
+    whole, tiled = TiledRuntime(runtime, profile, core=100), TiledRuntime(runtime, profile, core=12)
+    (y, _, tokens, codes), (y2, _, _, codes2) = whole.analyse(picture), tiled.analyse(picture)
+    assert codes.shape == (1, 1, 15) and np.array_equal(codes, codes2) and len(np.unique(codes)) > 3
+    assert np.allclose(y, y2, atol=1e-3)
+    z_c, condition = whole.synthesise(np.round(4 * y), tokens)
+    noise = random.standard_normal(z_c.shape, np.float32)
+    z, z2, plain = (
+        verbs.denoise(z_c, condition, tokens, noise, 200, coarse)
+        for verbs, coarse in ((whole, picture), (tiled, picture), (whole, Image.new("RGB", picture.size)))
+    )
+    assert np.allclose(z, z2, atol=1e-3) and not np.allclose(z, plain, atol=1e-2)
+
+    pixels = torch.zeros(1, 3, 512, 512)
+    pixels[..., 256:288] = float("nan")
+    z, condition = torch.zeros(1, 48, 32, 32), torch.zeros(1, 64, 32, 32)
+    start, _ = model.decoder_semantics(z, condition, pixels, torch.zeros(1, 64, 128))
+    (spoilt,) = start[0].isnan().any(0).any(0).nonzero(as_tuple=True)
+    assert spoilt.min() >= 16 - 2 * PROJECTOR and spoilt.max() <= 17 + 2 * PROJECTOR
 
 
 @torch.no_grad()
