@@ -13,7 +13,7 @@ from conftest import EXAMPLES
 from PIL import Image
 from torch.nn import functional as F
 
-from osdcodec import container, web, weights
+from osdcodec import container, weights
 from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.checks.fuzz import attack, mutated, run, sealed
 from osdcodec.codec import Decoder, Encoder, info
@@ -25,8 +25,8 @@ from osdcodec.models.growth import grown
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
 from osdcodec.release.base_vectors import main as make_vectors
+from osdcodec.runtime.tiles import PROJECTOR, TiledRuntime
 from osdcodec.runtime.torch import TorchRuntime
-from osdcodec.tiles import PROJECTOR, TiledRuntime
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
 from osdcodec.training.checkpoints import load
@@ -205,15 +205,6 @@ def test_a_prior_with_symbols_of_another_kind_is_refused():
     for told, other in wrong:
         with pytest.raises(WeightsError):
             Prior(tiny.tensors() | told, other)
-
-
-def test_the_page_for_browsers_refuses_what_it_cannot_decode(tmp_path, monkeypatch):
-    (tmp_path / "index.html").touch()
-    monkeypatch.setattr(web, "BUILT", tmp_path)
-    model = weights.load()
-    monkeypatch.setattr(weights, "load", lambda **_: replace(model, profile=replace(model.profile, steps=(2,))))
-    with pytest.raises(WeightsError, match="another steps"):
-        web.site()
 
 
 def test_an_unknown_recipe_is_named(capsys):
