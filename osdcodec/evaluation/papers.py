@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from .. import registry
 from ..codec import Decoder, Encoder
-from ..errors import InputError, OsdError
+from ..errors import InputError, OsdError, run_command
 from ..files import write_output
 from ..image import open_image
 from ..models import CodecModel
 from ..models.turbo import clip_tower
 from ..profile import Profile
+from ..weights import registry
 from .curves import bd_rate
 from .metrics import METRICS, Meter
 from .page import insert
@@ -186,4 +186,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from ..errors import WeightsError
+from ..image import network_inputs
 from ..models import CodecModel
 from ..models.growth import grown
 from ..profile import Profile
@@ -98,6 +100,13 @@ def in_bfloat16(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             module.to(torch.bfloat16)
+
+
+def analyse(model: CodecModel, picture: Image.Image) -> tuple[torch.Tensor, ...]:
+    """RGB picture, seen whole -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes; on the model's device."""
+    device = model.semantics.codebook.device
+    x, thumb = (torch.from_numpy(array).to(device) for array in network_inputs(picture, model.profile))
+    return model.analyse(x, thumb)
 
 
 def heavy(model: CodecModel) -> list[nn.Module]:
