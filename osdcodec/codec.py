@@ -18,6 +18,7 @@ from .errors import FormatError, InputError, OsdError
 from .files import Source, bytes_of
 from .preview import render as draft
 from .profile import PROFILES, Profile, lambda_of, quality_of
+from .relay import relay
 from .runtime import Runtime, open_runtime
 from .target import Target, largest_below, smallest_above
 from .tiles import Progress, TiledRuntime
@@ -178,7 +179,7 @@ class LatentCode:
 
     def parts(self, osd: Osd, symbols: Symbols) -> dict[str, float]:
         bits = self.prior.parts(symbols, osd.quality, qualities_of(osd, self.profile), osd.progressive)
-        return {"token_bits": bits["tokens"], "hyper_bits": bits["hyper"], "latent_bits": bits["latent"]}
+        return {f"{part.removesuffix('s')}_bits": count for part, count in bits.items()}
 
 
 class LatentCoder(LatentCode):
@@ -223,7 +224,7 @@ class LatentCoder(LatentCode):
         """What makes the file of a picture for a quality byte."""
         rgb, sections = picture.convert("RGB"), image.to_sections(picture)
         grey = image.is_grey(rgb)
-        y, hyper, tokens = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
+        y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         boxes = units(roi, *picture.size)
 
@@ -240,7 +241,9 @@ class LatentCoder(LatentCode):
             gain = gain_map(self.prior, 0, quality, qualities)
             hyper_gain = self.prior.gains(quality)[2][:, None, None]
             latents = y[0] * gain, hyper[0] * hyper_gain, tokens[0]
-            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive)
+            payload, symbols = self.prior.encode(
+                *latents, quality, qualities, progressive, *(part[0] for part in codes)
+            )
             return replace(osd, payload=payload), symbols
 
         return at
@@ -360,16 +363,35 @@ def reconstruct(
     profile, tokens = model.profile, symbols.tokens[None]
     tiled = TiledRuntime(runtime, profile, progress)
     inverse = gain_map(prior, 1, osd.quality, qualities_of(osd, profile))
-    y_hat = (symbols.y16.astype(np.float32) / 16 * inverse)[None]
+    y_hat = symbols.y16.astype(np.float32) / 16
+    if profile.base_codes:
+        base = base_of(symbols.base, model.tensors, profile.base_factor)[:, : y_hat.shape[1], : y_hat.shape[2]]
+        y_hat += base * gain_map(prior, 0, osd.quality, qualities_of(osd, profile))
+    y_hat = (y_hat * inverse)[None]
     z_c, condition = tiled.synthesise(y_hat, tokens)
     if preview:
         return draft(z_c, model.tensors, osd.width, osd.height)
     z = z_c
     if detail > 0:
         noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
-        z_hat = tiled.denoise(z_c, condition, tokens, noise, profile.level(osd.quality))
+        coarse = tiled.render(z_c, osd.width, osd.height) if profile.decoder_semantics else None
+        levels = profile.spaced(osd.quality)
+        ratios = [np.float32((bar / (1 - bar)) ** 0.5) for bar in map(profile.alpha_bar, levels)]
+
+        def step(noise: Grid, place: int) -> Grid:
+            return tiled.denoise(z_c, condition, tokens, noise, levels[place], coarse)
+
+        z_hat = relay(step, z_c, noise, ratios)
         z = z_c + np.float32(detail) * (z_hat - z_c)
     return tiled.render(z, osd.width, osd.height)
+
+
+def base_of(codes: Grid, tensors: dict[str, Grid], factor: int) -> Grid:
+    """Structural codes (hb, wb) -> what they say of y, (C_y, factor hb, factor wb): models/base.py has it in torch."""
+    weight, bias = tensors["base.up.0.weight"][:, :, 0, 0], tensors["base.up.0.bias"]
+    blocks = (tensors["base.codebook"] @ weight.T + bias)[codes]  # (hb, wb, C_y factor²)
+    cells = blocks.reshape(*codes.shape, -1, factor, factor).transpose(2, 0, 3, 1, 4)
+    return cells.reshape(-1, codes.shape[0] * factor, codes.shape[1] * factor)
 
 
 def _note(osd: Osd) -> str:

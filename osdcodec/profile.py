@@ -7,7 +7,8 @@ turbo  picture (W, H)  ──64──▶  latent y (C_y, h, w)  ──4──▶
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
 ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
@@ -50,9 +51,19 @@ class Profile:
 
     noise_low: int = 120  # diffusion step N at lambda = 0.1
     noise_high: int = 300  # and at lambda = 2
+    # Of the spaced steps from there to the picture (RDEIC, eq. 3): one number, or one for each of ANCHORS. The networks are
+    # trained through that chain and no other.
+    steps: tuple[int, ...] = (1,)
     beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
     beta_end: float = 0.012
     diffusion_steps: int = 1000
+
+    base_codes: int = (
+        0  # structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself
+    )
+    base_channels: int = 32  # dimension of such a code
+    base_factor: int = 2  # positions of y per position of the base, on a side
+    decoder_semantics: bool = False  # what the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff)
 
     # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
     bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
@@ -66,6 +77,20 @@ class Profile:
     def hyper_grid(self, rows: int, columns: int) -> tuple[int, int]:
         """Rows and columns of the hyper-latent for rows x columns of y."""
         return -(-rows // self.hyper_factor), -(-columns // self.hyper_factor)
+
+    def base_grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns of the base for rows x columns of y; nothing without a base."""
+        return (-(-rows // self.base_factor), -(-columns // self.base_factor)) if self.base_codes else (0, 0)
+
+    def step_count(self, quality: int) -> int:
+        """Diffusion steps for a quality byte: those of the nearest anchor."""
+        nearest = min(range(len(ANCHORS)), key=lambda place: abs(quality_of(ANCHORS[place]) - quality))
+        return self.steps[nearest] if len(self.steps) > 1 else self.steps[0]
+
+    def spaced(self, quality: int) -> list[int]:
+        """The diffusion steps that a decoder visits for a quality byte, from N downwards, as far apart as each other."""
+        count, level = self.step_count(quality), self.level(quality)
+        return [round(level * (count - place) / count) for place in range(count)]
 
     def level(self, quality: int) -> int:
         """Diffusion step N for a quality byte: linear in log lambda, so linear in q (rate-adaptive noise of DiffO)."""
@@ -136,6 +161,41 @@ SYMBOLS = Profile(
 )
 OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the others are for the tests of the format
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE, SYMBOLS)}
+
+
+# What a recipe of the training may change of a profile; a weights file tells of it in its own metadata.
+CHANGEABLE = (
+    "transform_layers", "encoder_layers", "decoder_layers", "noise_low", "noise_high", "steps", "base_codes", "base_channels",
+    "base_factor", "decoder_semantics",
+)  # fmt: skip
+
+
+def changes(profile: Profile) -> dict[str, Any]:
+    """What a profile has otherwise than the one of its name, for JSON."""
+    own = PROFILES[profile.name]
+    return {name: getattr(profile, name) for name in CHANGEABLE if getattr(profile, name) != getattr(own, name)}
+
+
+def changed(profile: Profile, told: dict[str, Any]) -> Profile:
+    """The profile with what `changes` told. ValueError if a name is not known here, or its value cannot be."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        if name not in CHANGEABLE:
+            raise ValueError(f"{name} is not known here")
+        own = getattr(profile, name)
+        numbers = value if isinstance(own, tuple) and isinstance(value, list | tuple) else [value]
+        kind = bool if isinstance(own, bool) else int
+        counts = (1, len(ANCHORS)) if name == "steps" else (len(own),) if isinstance(own, tuple) else (1,)
+        right = len(numbers) in counts and isinstance(value, list | tuple) == isinstance(own, tuple)
+        if not right or any(type(number) is not kind or not 0 <= number < 2**16 for number in numbers):
+            raise ValueError(f"{name} cannot be {value}")
+        found[name] = tuple(numbers) if isinstance(own, tuple) else value
+    made = replace(profile, **found)
+    if not (min(made.steps) > 0 and min(made.noise_low, made.noise_high) > 0):
+        raise ValueError("steps and noise levels are 1 or more")
+    if max(made.noise_low, made.noise_high) >= made.diffusion_steps or min(made.base_channels, made.base_factor) < 1:
+        raise ValueError("a noise level or a size of the base is out of range")
+    return made
 
 
 def lambda_of(quality: int) -> float:

@@ -22,6 +22,7 @@ CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 
 # which 21 for y), 16.5, 13.5 and 15.9. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
 # whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
 MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 16}}
+PROJECTOR = 1  # position of y that the projector of decoder semantics reaches farther than the denoiser behind it
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
 Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
@@ -78,25 +79,26 @@ class TiledRuntime:
         self.runtime, self.profile, self.progress, self.core = runtime, profile, progress, core
         self.done = 0.0
 
-    def analyse(self, picture: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """RGB picture -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)"""
+    def analyse(self, picture: Image.Image) -> tuple[np.ndarray, ...]:
+        """RGB picture -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes (1, hb, wb)"""
         stride, thumb = self.profile.stride, image.thumbnail(picture, self.profile.thumb)
         tokens: list[np.ndarray] = []  # of the thumbnail, so the same for every tile
 
-        def work(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        def work(tile: Tile) -> tuple[np.ndarray, ...]:
             edges = (tile.columns.low, tile.rows.low, tile.columns.high, tile.rows.high)
             left, top, right, bottom = (
                 min(stride * edge, side) for edge, side in zip(edges, picture.size * 2, strict=True)
             )
             box = (left, top, right, bottom)
             part = picture if box == (0, 0, *picture.size) else picture.crop(box)
-            y, hyper, found = self.runtime.analyse(image.to_array(part, stride), thumb)
+            y, hyper, found, *codes = self.runtime.analyse(image.to_array(part, stride), thumb)
             tokens[:] = [found]
-            return y, hyper
+            return y, hyper, *codes
 
         rows, columns = self.profile.grid(*picture.size)
-        y, hyper = self._assemble("analyse", rows, columns, work, (1, 1 / self.profile.hyper_factor))
-        return y, hyper, tokens[0]
+        scales = (1, 1 / self.profile.hyper_factor, 1 / self.profile.base_factor)
+        y, hyper, *codes = self._assemble("analyse", rows, columns, work, scales)
+        return y, hyper, tokens[0], *codes
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """y_hat (1, C_y, h, w), tokens (1, K) -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)"""
@@ -110,15 +112,24 @@ class TiledRuntime:
         return z_c, condition
 
     def denoise(
-        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+        self,
+        z_c: np.ndarray,
+        condition: np.ndarray,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        level: int,
+        coarse: Image.Image | None = None,
     ) -> np.ndarray:
-        """z_c, condition, noise for the whole picture -> z_hat (1, C_z, 2h, 2w)"""
-        fine = self._fine
+        """z_c, condition, noise for the whole picture, and D(z_c) for decoder semantics -> z_hat (1, C_z, 2h, 2w)"""
+        fine, stride, seen = self._fine, self.profile.stride, ()
+        if coarse is not None:
+            seen = image.to_array(coarse, stride), image.thumbnail(coarse, self.profile.thumb)
 
         def work(tile: Tile) -> tuple[np.ndarray]:
             parts = (np.ascontiguousarray(array[tile.outer(fine)]) for array in (z_c, condition, noise))
             start, context, random = parts
-            return (self.runtime.denoise(start, context, tokens, random, level),)
+            shown = (np.ascontiguousarray(seen[0][tile.outer(stride)]), seen[1]) if seen else ()
+            return (self.runtime.denoise(start, context, tokens, random, level, *shown),)
 
         rows, columns = (side // fine for side in z_c.shape[2:])
         (z_hat,) = self._assemble("denoise", rows, columns, work, (fine,))
@@ -139,7 +150,9 @@ class TiledRuntime:
         return self.profile.stride // self.profile.autoencoder_factor
 
     def _tiles(self, verb: str, rows: int, columns: int) -> Iterator[Tile]:
-        margins, step = MARGINS.get(self.profile.name), self.profile.hyper_factor
+        margins, step = MARGINS.get(self.profile.name), math.lcm(self.profile.hyper_factor, self.profile.base_factor)
+        if margins and self.profile.decoder_semantics:
+            margins = margins | {"denoise": margins["denoise"] + PROJECTOR}
         vertical, horizontal = (
             spans(length, margins[verb], self.core, step) if margins else [Span(0, length, 0, length)]
             for length in (rows, columns)
@@ -161,8 +174,8 @@ class TiledRuntime:
             if not wholes:
                 sizes = [(math.ceil(rows * scale), math.ceil(columns * scale)) for scale in scales]
                 wholes = [
-                    np.empty((*part.shape[:2], *size), part.dtype) for part, size in zip(parts, sizes, strict=True)
+                    np.empty((*part.shape[:-2], *size), part.dtype) for part, size in zip(parts, sizes, strict=False)
                 ]
-            for whole, part, scale in zip(wholes, parts, scales, strict=True):
+            for whole, part, scale in zip(wholes, parts, scales, strict=False):
                 whole[tile.core(scale)] = part[tile.inner(scale)]
         return wholes

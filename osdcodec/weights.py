@@ -15,6 +15,7 @@ files that ours lists. Then comes what `osdc weights pull` made in the user's ca
 """
 
 import hashlib
+import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,12 +30,13 @@ from . import registry as catalogue
 from .entropy import indices
 from .entropy.prior import model_id as latent_model_id
 from .errors import WeightsError
-from .profile import PROFILES, Profile
+from .profile import PROFILES, Profile, changed, changes
 from .registry import NAME as REGISTRY
 from .registry import VARIABLE
 
 SUFFIX = ".safetensors"
 _EMBEDDED = Path(__file__).parent / "embedded"
+_CHANGES = "changes"  # in the metadata: JSON of what the profile has otherwise than the one of its name
 _SCALE, _GRAPH, _DEFLATED, _SHAPE = "|scale", "graph.", "|deflated", "|shape"
 
 
@@ -187,7 +189,22 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
     graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
     folder = Path(weights_dir) if weights_dir else None
-    return Weights(PROFILES[model["profile"]], _tensors(stored), graphs, identity, path, folder)
+    try:
+        profile = changed(PROFILES[model["profile"]], json.loads(metadata(data).get(_CHANGES, "{}")))
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} is of a profile that is not known here ({error}): update osdc") from error
+    return Weights(profile, _tensors(stored), graphs, identity, path, folder)
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """What a safetensors file, of which the tensors could be read, tells beside them."""
+    return dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
+
+
+def told_of(profile: Profile) -> dict[str, str]:
+    """The metadata by which a weights file names its profile: the name, and what it has otherwise than the one of that name."""
+    other = changes(profile)
+    return {"profile": profile.name} | ({_CHANGES: json.dumps(other)} if other else {})
 
 
 def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

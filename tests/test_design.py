@@ -13,7 +13,7 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room. What is not listed stands above: command line, training, …
 LAYERS = (
-    {"errors", "profile", "arrays", "similarity"},
+    {"errors", "profile", "arrays", "relay", "similarity"},
     {"extras", "registry", "target", "urls"},
     {"container", "files", "formats", "links"},
     {"budget", "description", "downloads", "entropy", "image", "models", "plan"},
@@ -31,7 +31,7 @@ KNOWN = {
     "container": {"errors"},
     "entropy": {"errors", "profile"},
     "links": {"errors", "extras"},
-    "models": {"errors", "extras", "profile"},
+    "models": {"errors", "extras", "profile", "relay"},
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -88,6 +88,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "preview": {"numpy", "PIL"},
     "profile": set(),
     "registry": set(),
+    "relay": set(),
     "runtime": {"numpy"},
     "runtime.onnx": {"numpy", "onnxruntime"},
     "similarity": {"numpy", "PIL"},

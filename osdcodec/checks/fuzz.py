@@ -123,7 +123,7 @@ def attack(data: bytes, prior: Prior) -> str:
         return "shown" if shows(data, prior) else "section" if "section" in error.field else error.field
     y = symbols.y16 / 16
     qualities = qualities_of(osd, prior.profile)
-    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities, osd.progressive)
+    again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities, osd.progressive, symbols.base)
     assert again == osd.payload, "a second form of the same symbols"
     return "decoded"
 

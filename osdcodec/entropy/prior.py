@@ -30,7 +30,8 @@ UNIT = 16  # means and reconstructed latents are in sixteenths
 _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
 
 Places = tuple[Array, ...]  # channels, rows and columns of n symbols, (n,) each
-# (part, tables (R, V), rows (n,), means (n,), places) -> columns (n,); means and places are None but for the latent.
+# (part, tables (R, V), rows (n,), means (n,), places) -> columns (n,); part: tokens, base, hyper or latent; means and places are
+# None but for the latent.
 # Fewer columns come back where the rest of the payload has not arrived.
 Code = Callable[[str, Array, Array, Array | None, Places | None], Array]
 
@@ -40,12 +41,13 @@ class Symbols:
     """All that a payload says, int32: what the encoder reconstructs and what the decoder reads."""
 
     tokens: Array  # (K,) indices into the codebook
+    base: Array  # (hb, wb) structural codes; (0, 0) where the model has none
     hyper: Array  # (C_h, hh, hw)
     latent: Array  # (C_y, h, w) what was coded: differences from the means
     y16: Array  # (C_y, h, w) reconstructed latent in sixteenths
 
     def _arrays(self) -> tuple[Array, ...]:
-        return self.tokens, self.hyper, self.latent, self.y16
+        return self.tokens, self.base, self.hyper, self.latent, self.y16
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Symbols) and all(map(np.array_equal, self._arrays(), other._arrays()))
@@ -53,7 +55,7 @@ class Symbols:
     __hash__ = None  # type: ignore[assignment]  # equal by value, and arrays can change
 
     def digest(self) -> str:
-        """SHA-256 over tokens, hyper, latent and y16 as little-endian int32, in hex: what conformance vectors list."""
+        """SHA-256 over tokens, base, hyper, latent and y16 as little-endian int32, in hex: what conformance vectors list."""
         return hashlib.sha256(b"".join(array.astype("<i4").tobytes() for array in self._arrays())).hexdigest()
 
 
@@ -77,13 +79,16 @@ class Prior:
 
         profile = self.profile
         self.tables, self.token_tables = tensors["prior.tables"], tensors["prior.token_tables"]
+        self.base_table = tensors["prior.base_table"][None] if profile.base_codes else None
         self.hyper_scale = [layer(f"hyper_scale.{i}") for i in range(2)]
         self.hyper_synthesis = [layer(f"hyper_synthesis.{i}") for i in range(3)]
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
         self._gains = {name: tensors[f"gains.{name}"] for name in ("latent", "inverse", "hyper")}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
 
-        for tables in (self.tables, self.token_tables):
+        for tables in (self.tables, self.token_tables, self.base_table):
+            if tables is None:
+                continue
             if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
                 raise ValueError("a table is not one of frequencies that sum to 2**24")
         self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
@@ -93,6 +98,9 @@ class Prior:
         if (
             self.tables.shape[1] % 2 == 0
             or self.token_tables.shape != (profile.tokens, profile.codebook_size)
+            or ("prior.base_table" in tensors) != bool(profile.base_codes)
+            or (self.base_table is not None and self.base_table.shape[1] != profile.base_codes)
+            or tensors.get("prior.base_factor", np.array([profile.base_factor])).tolist() != [profile.base_factor]
             or self.hyper_scale[1].bias.size != hyper
             or heads != {latent}
             or {name: rows.shape for name, rows in self._gains.items()} != gains
@@ -125,10 +133,11 @@ class Prior:
         quality: int,
         qualities: Array | None = None,
         progressive: bool = False,
+        base: Array | None = None,
     ) -> tuple[bytes, Symbols]:
         """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
 
-        qualities (h, w): of each position, where there are regions that differ; progressive: the order of the latent.
+        base (hb, wb): the codes that y is what is left of, if the model has them; qualities (h, w): of each position, where there are regions that differ; progressive: the order of the latent.
         What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
         """
         if not (np.isfinite(y).all() and np.isfinite(hyper).all()):
@@ -136,8 +145,8 @@ class Prior:
         writer = Writer()
 
         def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
-            if part == "tokens":
-                columns = np.asarray(tokens)
+            if part in ("tokens", "base"):
+                columns = np.asarray(tokens if part == "tokens" else base).ravel()
             else:
                 values = np.asarray(hyper.ravel() if means is None else y[places] - means / UNIT, np.float64)
                 symbols = np.floor(values + 0.5).clip(-self.limit, self.limit).astype(np.int32)
@@ -190,12 +199,13 @@ class Prior:
     def parts(
         self, symbols: Symbols, quality: int, qualities: Array | None = None, progressive: bool = False
     ) -> dict[str, float]:
-        """Ideal code length in bits of tokens, hyper and latent; the payload has a few bytes more or less."""
-        bits = {"tokens": 0.0, "hyper": 0.0, "latent": 0.0}
+        """Ideal code length in bits of tokens, base (if there is one), hyper and latent; the payload has a few bytes more or less."""
+        kinds = ("tokens", "hyper", "latent") if self.base_table is None else ("tokens", "base", "hyper", "latent")
+        bits = dict.fromkeys(kinds, 0.0)
 
         def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
-            if part == "tokens":
-                columns = symbols.tokens
+            if part in ("tokens", "base"):
+                columns = symbols.tokens if part == "tokens" else symbols.base.ravel()
             else:
                 columns = (symbols.hyper.ravel() if part == "hyper" else symbols.latent[places]) + self.limit
             bits[part] += float((PRECISION - np.log2(tables[rows, columns])).sum())
@@ -231,6 +241,10 @@ class Prior:
             raise ValueError(f"quality {quality} or size {h}x{w} is out of range")
         tokens = code("tokens", self.token_tables, np.arange(len(self.token_tables)), None, None)
 
+        base = np.zeros(self.profile.base_grid(h, w), np.int32)
+        if self.base_table is not None:
+            base = code("base", self.base_table, np.zeros(base.size, np.int32), None, None).reshape(base.shape)
+
         plane = np.full((1, *self.profile.hyper_grid(h, w)), float(quality))
         rows = plane[:, :1, :1]
         for layer in self.hyper_scale:
@@ -246,7 +260,7 @@ class Prior:
         features = self.hyper_synthesis[-1](features)[:, :h, :w]
 
         latent, y16 = self._latent(features, code, progressive)
-        return Symbols(tokens.astype(np.int32), hyper, latent, y16)
+        return Symbols(tokens.astype(np.int32), base.astype(np.int32), hyper, latent, y16)
 
     def _latent(self, features: Array, code: Code, progressive: bool) -> tuple[Array, Array]:
         """features (C_f, h, w) -> symbols and reconstructed latent, (C_y, h, w) each.
@@ -302,11 +316,13 @@ def masks(channels: int, h: int, w: int) -> list[Array]:
 def model_id(tensors: dict[str, Array]) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols and what they mean.
 
-    These are all `prior.*` and `gains.*` and, as "codebook" in half precision, `semantics.codebook`; sorted by name.
-    KeyError without a codebook.
+    These are all `prior.*` and `gains.*` and, as "codebook" in half precision, `semantics.codebook`; sorted by name. What the codes of
+    a base mean, `base.codebook`, counts too. KeyError without a codebook.
     """
     normative = {name: array for name, array in tensors.items() if name.startswith(("prior.", "gains."))}
     normative["codebook"] = tensors["semantics.codebook"].astype("<f2")  # lossless: it was stored so
+    if "base.codebook" in tensors:
+        normative["base.codebook"] = tensors["base.codebook"].astype("<f2")
     digest = hashlib.sha256()
     for name, array in sorted(normative.items()):
         array = np.asarray(array, array.dtype.newbyteorder("<"))

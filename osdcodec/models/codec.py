@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import ANCHORS, Profile, quality_of
+from ..relay import relay
 from .autoencoder import Autoencoder
+from .base import Base
+from .decoder_semantics import DecoderSemantics
 from .denoiser import Denoiser
 from .prior import Prior
 from .semantics import Semantics
@@ -24,8 +27,9 @@ class Compressed(NamedTuple):
     z_c: Tensor  # what the synthesis made of the symbols
     condition: Tensor  # (B, C_c, H/f, W/f)
     tokens: Tensor  # (B, K)
-    bits: Tensor  # (B, 2) hyper-latent, latent
+    bits: Tensor  # (B, 2) hyper-latent, latent; (B, 3) with those of the base
     error: Tensor  # (B,)
+    base: Tensor | None  # (B,) what the codes of the base miss
 
 
 @dataclass
@@ -36,9 +40,10 @@ class Reconstruction:
     z: Tensor  # (B, C_z, H/f, W/f) the picture's own latent
     z_c: Tensor  # what the synthesis made of the symbols
     z_hat: Tensor  # and the denoiser of that
-    bits: Tensor  # (B, 2) hyper-latent, latent
+    bits: Tensor  # (B, 2) hyper-latent, latent; (B, 3) with those of the base
     error: Tensor  # (B,) of the latent, over the price of a bit: what the prior learns from beside the bits
     signal_to_noise: Tensor  # of the start z_N
+    base: Tensor | None  # (B,) what the codes of the base miss
 
 
 def parts(profile: Profile, base: Callable[[str], Path] | None) -> tuple[nn.Module, ...]:
@@ -60,23 +65,43 @@ class CodecModel(nn.Module):
         self.hyper_analysis = HyperAnalysis(profile)
         self.gains = Gains(profile, [quality_of(lmbda) for lmbda in ANCHORS])
         self.prior = Prior(profile)
-        alpha_bars = torch.tensor([profile.alpha_bar(n) for n in range(profile.noise_high + 1)])
+        self.base = Base(profile) if profile.base_codes else None
+        self.decoder_semantics = DecoderSemantics(profile) if profile.decoder_semantics else None
+        highest = max(profile.noise_low, profile.noise_high)
+        alpha_bars = torch.tensor([profile.alpha_bar(n) for n in range(highest + 1)])
         self.register_buffer("alpha_bars", alpha_bars, persistent=False)
 
-    def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, 3, H, W), thumb (B, 3, t, t) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)"""
+    def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, ...]:
+        """x (B, 3, H, W), thumb (B, 3, t, t) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)
+
+        With a base y is what that leaves, and its codes (B, ceil(h/2), ceil(w/2)) come fourth.
+        """
         features, tokens = self.semantics(thumb)
-        y = self.analysis(self.autoencoder.observe(x), x, features)
-        return y, self.hyper_analysis(y), tokens
+        z = self.autoencoder.observe(x)
+        y = self.analysis(z, x, features)
+        if self.base is None:
+            return y, self.hyper_analysis(y), tokens
+        base, codes = self.base(z, y)
+        return y - base, self.hyper_analysis(y - base), tokens, codes
 
     def synthesise(self, y_hat: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """y_hat (B, C_y, h, w), tokens (B, K) -> z_c (B, C_z, H/f, W/f), condition (B, C_c, H/f, W/f)"""
         return self.synthesis(y_hat, self.semantics.embed(tokens))
 
     def denoise(
-        self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
+        self,
+        z_c: Tensor,
+        condition: Tensor,
+        tokens: Tensor,
+        noise: Tensor,
+        level: Tensor,
+        alpha_bar: Tensor,
+        coarse: Tensor | None = None,
+        coarse_thumb: Tensor | None = None,
     ) -> Tensor:
-        """One step from z_N to z_hat; level (B,), alpha_bar (B, 1, 1, 1)"""
+        """One step from z_n to z_hat; level (B,), alpha_bar (B, 1, 1, 1); the coarse picture and its thumbnail for decoder semantics"""
+        if self.decoder_semantics is not None:
+            z_c, condition = self.decoder_semantics(z_c, condition, coarse, self.semantics.patches(coarse_thumb))
         return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
 
     def render(self, z: Tensor) -> Tensor:
@@ -88,30 +113,78 @@ class CodecModel(nn.Module):
         low, high = self.profile.noise_low, self.profile.noise_high
         return torch.round(low + (high - low) * quality / 255)
 
+    def thumbnail(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, t, t), as training makes them"""
+        return F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
+
     def compress(self, x: Tensor, quality: Tensor, thumb: Tensor | None = None) -> Compressed:
         """x (B, 3, H, W), quality (B,) in [0, 255], thumb (B, 3, t, t), by default made of x -> what training sees of them"""
         with torch.no_grad():  # tower and autoencoder's encoder are fixed: the noise levels rest on them
             if thumb is None:
-                thumb = F.interpolate(x, (self.profile.thumb,) * 2, mode="bicubic", antialias=True)
+                thumb = self.thumbnail(x)
             features, tokens = self.semantics(thumb)
             z = self.autoencoder.encode(x)
-        y = self.analysis(self.autoencoder.observe(x, z), x, features)
+        observed = self.autoencoder.observe(x, z)
+        y = self.analysis(observed, x, features)
+        if self.base is not None:
+            with torch.autocast(x.device.type, enabled=False):  # running means need all their digits
+                base, base_loss, base_bits = self.base.quantise(observed.float(), y)
+            y = y - base
         hyper = self.hyper_analysis(y)
         with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold the integers of the prior
             gain, inverse, hyper_gain = self.gains(quality)
             hyper = hyper * hyper_gain
             y_hat, bits, error = self.prior((y * gain).float(), hyper.float(), quality)
-        z_c, condition = self.synthesise(y_hat * inverse, tokens)
-        return Compressed(z, z_c, condition, tokens, bits, error)
+        if self.base is None:
+            return Compressed(z, *self.synthesise(y_hat * inverse, tokens), tokens, bits, error, None)
+        bits = torch.cat([bits, base_bits[:, None]], 1)
+        y_hat = y_hat + base * gain
+        return Compressed(z, *self.synthesise(y_hat * inverse, tokens), tokens, bits, error, base_loss)
 
     def forward(
         self, x: Tensor, quality: Tensor, thumb: Tensor | None = None, noise: Tensor | None = None
     ) -> Reconstruction:
-        """As `compress`, noise like z, by default drawn -> the whole one-step reconstruction"""
-        z, z_c, condition, tokens, bits, error = self.compress(x, quality, thumb)
-        level = self.levels(quality)
-        alpha_bar = self.alpha_bars[level.long()][:, None, None, None]
+        """As `compress`, noise like z, by default drawn -> the whole reconstruction, through all steps of the profile"""
+        z, z_c, condition, tokens, bits, error, base = self.compress(x, quality, thumb)
         noise = torch.randn_like(z_c) if noise is None else noise
-        z_hat = self.denoise(z_c, condition, tokens, noise, level, alpha_bar)
+        z_hat = self.reconstruct(z_c, condition, tokens, noise, quality)
+        alpha_bar = self.alpha_bars[self.levels(quality).long()][:, None, None, None]
         signal_to_noise = (alpha_bar * z_c.square()).mean() / (1 - alpha_bar).mean()
-        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach())
+        return Reconstruction(self.render(z_hat), z, z_c, z_hat, bits, error, signal_to_noise.detach(), base)
+
+    def reconstruct(self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, quality: Tensor) -> Tensor:
+        """From the start to z_hat, by as many steps as the profile has for each quality (B,)"""
+        seen: tuple[Tensor, ...] = ()
+        if self.decoder_semantics is not None:
+            with torch.no_grad():  # half of the step's time again, were it learned from
+                coarse = self.render(z_c).clamp(-1, 1)
+            seen = coarse, self.thumbnail(coarse.float())
+        if len(self.profile.steps) == 1:
+            return self._steps(self.profile.steps[0], z_c, condition, tokens, noise, quality, *seen)
+        counts = torch.tensor([self.profile.step_count(round(q)) for q in quality.tolist()])
+        parts, order = [], []
+        for count in counts.unique().tolist():
+            chosen = (counts == count).nonzero()[:, 0].to(z_c.device)
+            part = (value[chosen] for value in (z_c, condition, tokens, noise, quality, *seen))
+            parts.append(self._steps(count, *part))
+            order.append(chosen)
+        return torch.cat(parts)[torch.cat(order).argsort()]
+
+    def _steps(
+        self,
+        count: int,
+        z_c: Tensor,
+        condition: Tensor,
+        tokens: Tensor,
+        noise: Tensor,
+        quality: Tensor,
+        *seen: Tensor,
+    ) -> Tensor:
+        start = self.levels(quality)
+        levels = [torch.round(start * (count - place) / count) for place in range(count)]
+        alpha_bars = [self.alpha_bars[level.long()][:, None, None, None] for level in levels]
+
+        def step(noise: Tensor, place: int) -> Tensor:
+            return self.denoise(z_c, condition, tokens, noise, levels[place], alpha_bars[place], *seen)
+
+        return relay(step, z_c, noise, [(bar / (1 - bar)).sqrt() for bar in alpha_bars])

@@ -1,6 +1,7 @@
 """Checkpoints of a model with fewer residual blocks, for one with more: new blocks are born as nothing.
 
 The branches of residual blocks begin at zero (models/blocks.py), so a grown model does at first what the smaller one did.
+So does a model with a part (`Part`) that the checkpoint knows nothing of.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,12 @@ from torch import Tensor, nn
 Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
+class Part(nn.Module):
+    """What a profile may switch on beside the networks that all have; born so that the codec does what it did without."""
+
+
 def grown(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The state dict `state` under the names of `model`, which may have more blocks in its sequences than the model it is of.
+    """The state dict `state` under the names of `model`, which may have more blocks in its sequences, and more parts, than the model it is of.
 
     What is new has the values that it has in `model`. ValueError if anything else differs.
     """
@@ -38,7 +43,9 @@ def _places(module: nn.Module, new: str, old: str, state: dict[str, Tensor]) -> 
     children = {name: child for name, child in module.named_children() if child.state_dict()}
     pairs = [(name, name) for name in children]
     if isinstance(module, (nn.Sequential, nn.ModuleList)):
-        before = list(dict.fromkeys(name[len(old) :].split(".")[0] for name in state if name.startswith(old)))
+        # A weights file has its tensors in an order of its own.
+        names = {name[len(old) :].split(".")[0] for name in state if name.startswith(old)}
+        before = sorted(names, key=lambda name: int(name) if name.isdigit() else list(children).index(name))
         if len(before) != len(children):
             pairs = list(_aligned(children, [(name, _stored(state, f"{old}{name}.")) for name in before]))
         else:
@@ -66,9 +73,11 @@ def _stored(state: dict[str, Tensor], prefix: str) -> Signature:
 
 
 def _newborn(model: nn.Module, taken: dict[str, str]) -> list[str]:
-    """The blocks of sequences of which nothing was in the checkpoint."""
+    """The parts, and the blocks of sequences, of which nothing was in the checkpoint."""
     found = []
     for name, module in model.named_modules():
+        if isinstance(module, Part) and not any(key.startswith(f"{name}.") for key in taken):
+            found.append(name)
         if isinstance(module, (nn.Sequential, nn.ModuleList)):
             blocks = [f"{name}.{child}" for child, _ in module.named_children()]
             found += [block for block in blocks if not any(key.startswith(f"{block}.") for key in taken)]

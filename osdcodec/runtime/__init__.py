@@ -1,8 +1,8 @@
 """How the float networks run. Both runtimes have the same four verbs, on NumPy arrays:
 
-analyse(x (1, 3, H, W), thumb (1, 3, t, t))      -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K)
+analyse(x (1, 3, H, W), thumb (1, 3, t, t))      -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes (1, hb, wb)
 synthesise(y_hat (1, C_y, h, w), tokens (1, K))  -> z_c (1, C_z, H/f, W/f), condition (1, C_c, H/f, W/f)
-denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f)
+denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f); decoder semantics want D(z_c) and its thumbnail, as x and thumb above
 render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
@@ -16,12 +16,18 @@ from ..weights import Weights
 
 
 class Runtime(Protocol):
-    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
     def denoise(
-        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+        self,
+        z_c: np.ndarray,
+        condition: np.ndarray,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        level: int,
+        *seen: np.ndarray,
     ) -> np.ndarray: ...
 
     def render(self, z: np.ndarray) -> np.ndarray: ...

@@ -8,6 +8,8 @@ import onnxruntime as ort
 
 from ..weights import Weights
 
+SEEN = "coarse", "coarse_thumb"  # what the denoiser sees besides, with decoder semantics
+
 
 class OnnxRuntime:
     """Sessions are made when first used: encoding does not load the decoder's networks.
@@ -20,21 +22,26 @@ class OnnxRuntime:
         self.sessions: dict[str, ort.InferenceSession] = {}
         self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
 
-    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y, hyper, tokens = self.run("analyse", x=x, thumb=thumb)
-        return y, hyper, tokens
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(self.run("analyse", x=x, thumb=thumb))
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z_c, condition = self.run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
         return z_c, condition
 
     def denoise(
-        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+        self,
+        z_c: np.ndarray,
+        condition: np.ndarray,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        level: int,
+        *seen: np.ndarray,
     ) -> np.ndarray:
         alpha_bar = np.full((1, 1, 1, 1), self.weights.profile.alpha_bar(level), np.float32)
         (z_hat,) = self.run(
             "denoise", z_c=z_c, condition=condition, tokens=tokens.astype(np.int64), noise=noise,
-            level=np.array([level], np.float32), alpha_bar=alpha_bar,
+            level=np.array([level], np.float32), alpha_bar=alpha_bar, **dict(zip(SEEN, seen, strict=False)),
         )  # fmt: skip
         return z_hat
 

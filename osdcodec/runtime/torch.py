@@ -50,20 +50,25 @@ class TorchRuntime:
             for network in heavy(self.model):
                 network.compile(mode=mode)
 
-    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        y, hyper, tokens = self._run("analyse", x, thumb)
-        return y, hyper, tokens
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(self._run("analyse", x, thumb))
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z_c, condition = self._run("synthesise", y_hat, tokens.astype(np.int64))
         return z_c, condition
 
     def denoise(
-        self, z_c: np.ndarray, condition: np.ndarray, tokens: np.ndarray, noise: np.ndarray, level: int
+        self,
+        z_c: np.ndarray,
+        condition: np.ndarray,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        level: int,
+        *seen: np.ndarray,
     ) -> np.ndarray:
         alpha_bar = np.full((1, 1, 1, 1), self.profile.alpha_bar(level), np.float32)
         levels = np.array([level], np.float32)
-        (z_hat,) = self._run("denoise", z_c, condition, tokens.astype(np.int64), noise, levels, alpha_bar)
+        (z_hat,) = self._run("denoise", z_c, condition, tokens.astype(np.int64), noise, levels, alpha_bar, *seen)
         return z_hat
 
     def render(self, z: np.ndarray) -> np.ndarray:
@@ -75,7 +80,7 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def _work(self, verb: str, *inputs: np.ndarray) -> list[np.ndarray]:
-        if verb == "analyse":
+        if verb == "analyse" or (verb == "denoise" and self.profile.decoder_semantics):
             open_tower(self.model)
         tensors = [torch.from_numpy(array).to(self.device) for array in inputs]
         tensors = [tensor.to(self.dtype) if tensor.is_floating_point() else tensor for tensor in tensors]

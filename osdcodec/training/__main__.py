@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--profile", default="small", choices=[name for name, each in PROFILES.items() if each.family == "latent"]
     )
-    parser.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
+    told.add_argument("--recipe", help="one of ours: small/NAME.toml or turbo/NAME.toml beside this file")
     data = "folder of photographs; or of train/ with them and, where they are at hand, thumbnails/ and perceptual/"
     parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
@@ -70,7 +72,11 @@ def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     stages = options.stages or [stage for stage in room.STAGES if stage != "unpack"]
     if unknown := set(stages) - set(room.STAGES):
         parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(room.STAGES)}")
-    profile, recipes = read(options.config or room.RECIPE, profile, room.STAGES)
+    path = options.config or room.RECIPE
+    if options.recipe and not (path := room.RECIPE.with_name(f"{options.recipe}.toml")).is_file():
+        known = sorted(each.stem for each in path.parent.glob("*.toml"))
+        parser.error(f"unknown recipe {options.recipe}: those of profile {profile.name} are {', '.join(known)}")
+    profile, recipes = read(path, profile, room.STAGES)
     if missing := [stage for stage in stages if recipes[stage] is None]:
         parser.error(f"the recipe has no table [{missing[0]}]")
     if options.weights_dir:

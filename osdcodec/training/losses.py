@@ -29,6 +29,7 @@ class Seen(NamedTuple):
     z: Tensor | None = None  # (B, C_z, h, w) the latent of x
     z_hat: Tensor | None = None  # the denoised one
     coarse: Tensor | None = None  # (b, 3, H, W) D(z_c) of the first b pictures
+    base: Tensor | None = None  # (B,) what the codes of the base miss
 
 
 def luma(x: Tensor) -> Tensor:
@@ -151,6 +152,7 @@ LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "tint": lambda seen: tint(seen.x_hat, seen.x),
     "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
     "relay": lambda seen: squared(seen.z_hat, seen.z),
+    "base": lambda seen: seen.base,
 }
 
 

@@ -1,7 +1,8 @@
 """What a stage is told: its table of the recipe, checked before the first step, and the run that it belongs to.
 
 A recipe is a TOML file with one table for each stage. What a table may hold stands in the stage's own dataclass; a key that is
-not there, a missing one and a value of the wrong kind are errors that name them.
+not there, a missing one and a value of the wrong kind are errors that name them. With `like = "other.toml"` in its first line a
+recipe tells only what it has otherwise than the other one, beside it.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from accelerate import Accelerator
-from annotated_types import Len
+from annotated_types import Interval, Len
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -47,12 +48,22 @@ class Schedule(Plain):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Layers:
-    """The table [profile]: residual blocks at each scale, in place of those of the profile; new ones are born as nothing."""
+class Changes:
+    """The table [profile]: what is otherwise than in the profile (profile.py says what each is).
+
+    Residual blocks and parts that a checkpoint does not have are born as nothing.
+    """
 
     transform_layers: tuple[int, ...] | None = None
     encoder_layers: tuple[int, ...] | None = None
     decoder_layers: tuple[int, ...] | None = None
+    noise_low: Annotated[int, Interval(ge=1, lt=1000)] | None = None
+    noise_high: Annotated[int, Interval(ge=1, lt=1000)] | None = None
+    steps: tuple[Annotated[int, Interval(ge=1, le=50)], ...] | None = None
+    base_codes: Annotated[int, Interval(ge=2, le=65536)] | None = None
+    base_channels: Annotated[int, Interval(ge=1)] | None = None
+    base_factor: Annotated[int, Interval(ge=1, le=4)] | None = None
+    decoder_semantics: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,20 +89,39 @@ class Entry(NamedTuple):
 
 
 def read(path: Path, profile: Profile, stages: dict[str, Entry]) -> tuple[Profile, dict[str, Any]]:
-    """A recipe -> the profile with its table's blocks, and the recipe of every stage. InputError names what is wrong."""
+    """A recipe -> the profile as its table changes it, and the recipe of every stage. InputError names what is wrong."""
+    tables = _tables(path)
+    if unknown := [name for name in tables if name not in (*stages, "profile")]:
+        raise InputError(f"{path}: there is no stage [{unknown[0]}]{_meant(unknown[0], list(stages))}")
+    told = dataclasses.asdict(check(Changes, tables.get("profile", {}), f"{path}: [profile]"))
+    changed = {name: value for name, value in told.items() if value is not None}
+    for name, value in changed.items():
+        counts = [1, len(ANCHORS)] if name == "steps" else [len(getattr(profile, name))] if "layers" in name else []
+        if counts and len(value) not in counts:
+            needed = " or ".join(map(str, counts))
+            raise InputError(f"{path}: [profile] {name}: needs {needed} numbers, not {len(value)}")
+    recipes = {name: check(entry.recipe, tables.get(name), f"{path}: [{name}]") for name, entry in stages.items()}
+    return dataclasses.replace(profile, **changed), recipes
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """The tables of a recipe, those that it takes over from another one included."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a recipe ({error}); see osdcodec/training/README.md") from error
-    if unknown := [name for name in tables if name not in (*stages, "profile")]:
-        raise InputError(f"{path}: there is no stage [{unknown[0]}]{_meant(unknown[0], list(stages))}")
-    layers = dataclasses.asdict(check(Layers, tables.get("profile", {}), f"{path}: [profile]"))
-    changed = {name: value for name, value in layers.items() if value is not None}
-    for name, value in changed.items():
-        if len(value) != len(getattr(profile, name)):
-            raise InputError(f"{path}: [profile] {name}: needs {len(getattr(profile, name))} numbers, not {len(value)}")
-    recipes = {name: check(entry.recipe, tables.get(name), f"{path}: [{name}]") for name, entry in stages.items()}
-    return dataclasses.replace(profile, **changed), recipes
+    other = tables.pop("like", None)
+    return _merged(_tables(path.with_name(str(other))), tables) if other else tables
+
+
+def _merged(before: dict, after: dict) -> dict:
+    """after over before, table by table and key by key."""
+    both = {
+        name
+        for name in before.keys() & after.keys()
+        if isinstance(before[name], dict) and isinstance(after[name], dict)
+    }
+    return before | after | {name: _merged(before[name], after[name]) for name in both}
 
 
 def check(recipe: type, table: dict | None, where: str) -> Any:

@@ -43,14 +43,20 @@ def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list
     latent = torch.zeros(1, profile.autoencoder_channels, 2 * rows, 2 * columns)
     tokens, picture = torch.zeros(1, profile.tokens, dtype=torch.int64), {2: "H", 3: "W"}
     fine, coarse = {2: "2h", 3: "2w"}, {2: "h", 3: "w"}
+    base, seen = (["base"] if profile.base_codes else []), {}
+    if profile.decoder_semantics:
+        seen = {
+            "coarse": torch.zeros(1, 3, rows * size, columns * size),
+            "coarse_thumb": torch.zeros(1, 3, profile.thumb, profile.thumb),
+        }
     return {
         "analyse": (
             {
                 "x": torch.zeros(1, 3, rows * size, columns * size),
                 "thumb": torch.zeros(1, 3, profile.thumb, profile.thumb),
             },
-            {"x": picture, "y": coarse, "hyper": {2: "hh", 3: "hw"}},
-            ["y", "hyper", "tokens"],
+            {"x": picture, "y": coarse, "hyper": {2: "hh", 3: "hw"}} | {key: {1: "bh", 2: "bw"} for key in base},
+            ["y", "hyper", "tokens", *base],
         ),
         "synthesise": (
             {"y_hat": torch.zeros(1, profile.latent_channels, rows, columns), "tokens": tokens},
@@ -65,8 +71,9 @@ def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list
                 "noise": latent,
                 "level": torch.zeros(1),
                 "alpha_bar": torch.full((1, 1, 1, 1), 0.5),
+                **seen,
             },
-            {"z_c": fine, "condition": fine, "noise": fine, "z_hat": fine},
+            {"z_c": fine, "condition": fine, "noise": fine, "z_hat": fine} | ({"coarse": picture} if seen else {}),
             ["z_hat"],
         ),
         "render": ({"z": latent}, {"z": fine, "x": picture}, ["x"]),

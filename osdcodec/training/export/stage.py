@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from ...models import CodecModel
 from ...runtime.torch import load_model
-from ...weights import entry, load
+from ...weights import entry, load, told_of
 from ..checkpoints import averaged, fill, newest, read
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run
@@ -39,9 +39,9 @@ def export_small(run: Run) -> Path:
     if run.keep_symbols:
         fixed = kept_symbols(model, run.keep_symbols)
     else:
-        fixed = normative(model, count_tokens(model, photos, pictures), count_symbols(model, photos, pictures))
+        fixed = normative(model, count_tokens(model, photos, pictures), *count_symbols(model, photos, pictures))
     path = run.out / f"{run.profile.name}.safetensors"
-    size = export(model, fixed, path, {"profile": run.profile.name}, preview)
+    size = export(model, fixed, path, told_of(run.profile), preview)
     list_alone(path, run)
     print(f"{path}: {source.name}, {size / 2**20:.2f} MiB")
     return path

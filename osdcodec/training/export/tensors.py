@@ -20,7 +20,8 @@ from .graphs import graph, verbs
 
 STEPS = 30  # of a quantised weight in the root mean square of its channel
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
-FIXED = "prior.", "gains.", "semantics.codebook"  # what fixes the symbols, and so the model id
+CODEBOOKS = "semantics.codebook", "base.codebook"  # stored in half precision, whatever their size
+FIXED = "prior.", "gains.", *CODEBOOKS  # what fixes the symbols, and so the model id
 
 
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +43,7 @@ def networks(model: CodecModel) -> dict[str, np.ndarray]:
         if name.startswith(("prior.", "gains.")):
             continue
         array = value.detach().float().cpu().numpy()
-        if array.ndim > 1 and array.size >= MIN_QUANTISED and name != "semantics.codebook":
+        if array.ndim > 1 and array.size >= MIN_QUANTISED and name not in CODEBOOKS:
             tensors[name], tensors[f"{name}|scale"] = quantise(array)
         else:
             tensors[name] = array.astype(np.float16)
@@ -50,11 +51,15 @@ def networks(model: CodecModel) -> dict[str, np.ndarray]:
 
 
 def normative(
-    model: CodecModel, token_counts: np.ndarray, symbol_counts: np.ndarray | None = None
+    model: CodecModel,
+    token_counts: np.ndarray,
+    symbol_counts: np.ndarray | None = None,
+    base_counts: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The tensors that fix the symbols: integer prior, tables, gains.
 
-    token_counts (K, V), symbol_counts (64, 129): how often each token and symbol was seen, see `count_tokens`, `count_symbols`.
+    token_counts (K, V), symbol_counts (64, 129), base_counts (V_b,): how often each token, symbol and code of the base was seen, see
+    `count_tokens`, `count_symbols`.
     """
     gains = {
         f"gains.{n}": getattr(model.gains, n).detach().exp().float().cpu().numpy()
@@ -62,7 +67,12 @@ def normative(
     }
     # Half a count for what was never seen: every token must remain codable.
     token_tables = np.stack([frequencies(row + 0.5) for row in token_counts])
-    return model.prior.export(symbol_counts) | gains | {"prior.token_tables": token_tables}
+    tables = {"prior.token_tables": token_tables}
+    if model.base is not None:
+        seen = np.ones(model.profile.base_codes) if base_counts is None else base_counts + 0.5
+        tables["prior.base_table"] = frequencies(seen)
+        tables["prior.base_factor"] = np.array([model.profile.base_factor], np.int32)
+    return model.prior.export(symbol_counts) | gains | tables
 
 
 @torch.no_grad()
@@ -75,9 +85,13 @@ def fit_preview(model: CodecModel, photos: Photos, pictures: int) -> dict[str, n
     for index, pixels in enumerate(photos.pictures(pictures)):
         picture = Image.fromarray(pixels)
         x = torch.from_numpy(to_array(picture, model.profile.stride)).to(device)
-        y, _, tokens = model.analyse(x, torch.from_numpy(thumbnail(picture, model.profile.thumb)).to(device))
+        thumb = torch.from_numpy(thumbnail(picture, model.profile.thumb)).to(device)
+        y, _, tokens, *codes = model.analyse(x, thumb)
         gain, inverse, _ = model.gains(torch.tensor([255.0 * (index % 5) / 4], device=device))
-        z_c, _ = model.synthesise(torch.round(y * gain) * inverse, tokens)
+        y_hat = torch.round(y * gain)
+        if model.base is not None:
+            y_hat = y_hat + model.base.decode(model.base.codebook[codes[0]], y) * gain
+        z_c, _ = model.synthesise(y_hat * inverse, tokens)
         blocks = F.pixel_unshuffle(F.avg_pool2d(model.render(z_c), 2), side)[0].flatten(1).double().cpu()
         z = F.pad(z_c[0].flatten(1), (0, 0, 0, 1), value=1.0).double().cpu()
         products += z @ z.T
@@ -99,6 +113,8 @@ def kept_symbols(model: CodecModel, path: Path) -> dict[str, np.ndarray]:
         prior = Prior(model.profile)
         prior.load(old)
         pairs = [(model.semantics.codebook, torch.from_numpy(old["semantics.codebook"]), 1e-3)]
+        if model.base is not None:
+            pairs.append((model.base.codebook, torch.from_numpy(old["base.codebook"]), 1e-2))
         for name in ("latent", "inverse", "hyper"):
             pairs.append((getattr(model.gains, name).exp(), torch.from_numpy(old[f"gains.{name}"]), 1e-4))
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
@@ -151,17 +167,20 @@ def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray
 
 
 @torch.no_grad()
-def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray:
-    """How often each symbol is coded with each row of the tables, (64, 129), over crops of photographs at all rates."""
+def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each symbol is coded with each row of the tables, (64, 129), over crops of photographs at all rates; and how often
+    each code of the base occurs in them, (V_b,)."""
     prior, device = model.prior, model.semantics.codebook.device
-    counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1))
+    counts, base_counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1)), np.zeros(model.profile.base_codes)
     for index in range(pictures):
         picture = Image.fromarray(photos.crop(256))
         x, thumb = to_array(picture, model.profile.stride), thumbnail(picture, model.profile.thumb)
-        y, hyper, _ = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
+        y, hyper, _, *codes = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
+        for part in codes:
+            np.add.at(base_counts, part.flatten().cpu().numpy(), 1)
         quality = torch.tensor([float(97 * index % 256)], device=device)
         gain, _, hyper_gain = model.gains(quality)
         for symbols, row, mask in prior.walk((y * gain).float(), (hyper * hyper_gain).float(), quality)[2]:
             rows, columns = (value[mask].round().long().cpu().numpy() for value in (row, symbols))
             np.add.at(counts, (rows, columns + SYMBOL_LIMIT), 1)
-    return counts
+    return counts, base_counts

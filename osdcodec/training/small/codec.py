@@ -75,7 +75,7 @@ class Codec(Stage):
         weights = model.gains.weights(quality)
         out = model(x, quality)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
-        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse)
+        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base)
         loss, record = self.losses(seen, weights, self.steps, self.done)
         with full_precision(x):
             bpp, error = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
@@ -84,6 +84,8 @@ class Codec(Stage):
             if self.adversary:
                 realism = self.adversary.loss(x, seen.x_hat, out.z_c.float(), self.steps, self.done)
                 loss = loss if realism is None else loss + realism
+        if model.base is not None:
+            record |= {"base_share": (out.bits[:, 2] / out.bits.sum(1)).detach()}
         record |= {
             "psnr": psnr(seen.x_hat.detach(), x),
             "bpp": bpp.detach(),
@@ -97,10 +99,20 @@ class Codec(Stage):
 def load_start(model: CodecModel, out: Path, photos: Photos, pictures: int) -> None:
     """What the codec starts from: released weights, if stage `unpack` laid them there, else the earlier stages."""
     if (out / "start.pt").exists():
-        return fill(model, read(out / "start.pt"), out / "start.pt")
+        fill(model, read(out / "start.pt"), out / "start.pt")
+        return start_base(model, photos, pictures)
     for part, name in ((model.semantics, "semantics"), (model.autoencoder, "autoencoder-calibrated")):
         fill(part, read(out / f"{name}.pt"), out / f"{name}.pt")
     start_linear(model.analysis, model.synthesis, model.autoencoder, photos.batch(pictures, 256))
+    start_base(model, photos, pictures)
+
+
+@torch.no_grad()
+def start_base(model: CodecModel, photos: Photos, pictures: int) -> None:
+    """A base that has not begun yet begins with what the rest of the model makes of crops of 256x256."""
+    if model.base is None or model.base.usage.any():
+        return
+    model.base.start(torch.cat([model.autoencoder.encode(photos.batch(8, 256)) for _ in range(0, pictures, 8)]))
 
 
 def train_codec(run: Run, build: Callable[[Profile], CodecModel] = CodecModel) -> CodecModel:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...models import CodecModel
 from ..checkpoints import averaged, fill, read
@@ -41,7 +40,7 @@ def latents(model: CodecModel, photos: Photos, pictures: int, side: int, batch: 
     found = []
     for first in range(0, pictures, batch):
         x = photos.batch(min(batch, pictures - first), side).to(model.semantics.codebook.device)
-        found.append(model.analyse(x, F.interpolate(x, (model.profile.thumb,) * 2, mode="bicubic", antialias=True))[:2])
+        found.append(model.analyse(x, model.thumbnail(x))[:2])
     y, hyper = zip(*found, strict=True)
     return torch.cat(y), torch.cat(hyper)
 

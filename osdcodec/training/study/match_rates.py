@@ -27,7 +27,7 @@ SLOPE = 1.3  # of the logarithm of the rate over that of the gain, as it is abou
 
 @torch.no_grad()
 def latents(model: CodecModel, paths: list[Path]) -> list[tuple[np.ndarray, ...]]:
-    """(width, height), y (C_y, h, w), hyper (C_h, hh, hw), tokens (K,) of each picture."""
+    """(width, height), y (C_y, h, w), hyper (C_h, hh, hw), tokens (K,) and codes of a base of each picture."""
     found = []
     for path in track(paths, "analysing", transient=True):
         picture = open_image(path)
@@ -43,8 +43,9 @@ def rates(prior: Prior, pictures: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     for lmbda in ANCHORS:
         quality, found = quality_of(lmbda), []
         gain, _, hyper_gain = prior.gains(quality)
-        for (width, height), y, hyper, tokens in pictures:
-            payload, _ = prior.encode(y * gain[:, None, None], hyper * hyper_gain[:, None, None], tokens, quality)
+        for (width, height), y, hyper, tokens, *base in pictures:
+            gained = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
+            payload, _ = prior.encode(*gained, tokens, quality, None, False, *base)
             found.append(8 * len(container.pack(Osd(bytes(4), width, height, quality, payload))) / (width * height))
         means.append(np.mean(found))
     return np.array(means)
@@ -61,11 +62,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--crops", type=int, default=500, help="crops over which symbols are counted")
     options = parser.parse_args(arguments)
     model, photos = load(options.model).eval(), Photos(options.data, seed=4)
-    tokens, symbols = (count(model, photos, options.crops) for count in (count_tokens, count_symbols))
+    counts = count_tokens(model, photos, options.crops), *count_symbols(model, photos, options.crops)
     pictures = latents(model, sorted(options.pictures.glob("*.png")))
     slope, before, move = np.full(len(ANCHORS), SLOPE), None, None
     for _ in range(ROUNDS):
-        found = np.log(rates(Prior(normative(model, tokens, symbols), model.profile), pictures))
+        found = np.log(rates(Prior(normative(model, *counts), model.profile), pictures))
         print("bpp " + " ".join(f"{rate:.5f}" for rate in np.exp(found)))
         if before is not None:
             slope = np.where(abs(move) > 0.01, ((found - before) / move).clip(0.3, 3), slope)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from ...weights import told_of
 from ..checkpoints import learned
 from ..data import Photos
 from ..export.stage import list_alone
@@ -25,13 +26,13 @@ def export_turbo(run: Run) -> None:
         pictures = run.recipe.pictures if run.steps is None else 5
         photos = Photos(run.data, seed=12, memory=0)
         with torch.inference_mode(), run.accelerator.autocast():
-            counts = count_tokens(model, photos, pictures), count_symbols(model, photos, pictures)
+            counts = count_tokens(model, photos, pictures), *count_symbols(model, photos, pictures)
         made = normative(model.float(), *counts)
     tensors = {
         name: tensor.half().cpu().contiguous() for name, tensor in learned(model).items() if not name.startswith(FIXED)
     }
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.items()}
     path = run.out / f"{run.profile.name}.safetensors"
-    save_file(tensors, path, {"profile": run.profile.name})
+    save_file(tensors, path, told_of(run.profile))
     list_alone(path, run)
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")

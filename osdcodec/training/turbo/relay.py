@@ -28,7 +28,7 @@ class Relay(TurboStage):
         model, (x, quality) = self.model, batch
         x = x.contiguous(memory_format=torch.channels_last)
         weights = model.gains.weights(quality)
-        z, z_c, condition, tokens, bits, missed = model.compress(x, quality)
+        z, z_c, condition, tokens, bits, missed, _ = model.compress(x, quality)
         last = model.levels(quality)
         level = 1 + torch.floor(torch.rand_like(last) * last)
         with full_precision(x):
