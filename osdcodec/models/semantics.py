@@ -46,7 +46,7 @@ class Semantics(nn.Module):
     def open(self) -> None:
         """Loads what only an encoder needs, where that is large."""
 
-    def patches(self, thumb: Tensor) -> Tensor:
+    def tower_features(self, thumb: Tensor) -> Tensor:
         """(B, 3, 64, 64) -> (B, 64, d), unit length: all that the tower sees, for the denoiser's own eyes"""
         return F.normalize(self.tower(thumb)[1], dim=-1)
 
