@@ -18,7 +18,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .codec import Decoder, Encoder, decode, encode, info
-    from .target import Target
+    from .quality import Target
 
     __version__: str
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .errors import TargetError
-from .profile import ANCHORS, LAMBDA_MAX, quality_of
+from .quality import ANCHORS, LAMBDA_MAX, quality_of
 
 QUALITIES = [quality_of(lmbda) for lmbda in ANCHORS]  # 255 .. 0, the smallest files first
 

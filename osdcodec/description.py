@@ -5,7 +5,7 @@ from pathlib import Path
 from . import registry
 from .container import MAX_PIXELS, layout, unpack, unpack_prefix
 from .errors import WeightsError
-from .profile import lambda_of
+from .quality import lambda_of
 
 
 def describe(

@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
-ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
+from .quality import ANCHORS, quality_of
 
 
 @dataclass(frozen=True)
@@ -203,15 +202,3 @@ def changed(profile: Profile, told: dict[str, Any]) -> Profile:
     if not profile.bases and any(found.get(name) for name in ON_BASES):
         raise ValueError(f"{', '.join(ON_BASES)} are of profiles on pretrained models")
     return made
-
-
-def lambda_of(quality: int) -> float:
-    """Quality byte 0..255 -> lambda 0.1..2 (255 is the smallest file)."""
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (quality / 255)
-
-
-def quality_of(lmbda: float) -> int:
-    """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
-    if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
-        raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
-    return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))

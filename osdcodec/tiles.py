@@ -121,7 +121,8 @@ class TiledRuntime:
         coarse: Image.Image | None = None,
     ) -> np.ndarray:
         """z_c, condition, noise for the whole picture, and D(z_c) for decoder semantics -> z_hat (1, C_z, 2h, 2w)"""
-        fine, stride, seen = self._fine, self.profile.stride, ()
+        fine, stride = self._fine, self.profile.stride
+        seen: tuple[np.ndarray, ...] = ()
         if coarse is not None:
             seen = image.to_array(coarse, stride), image.thumbnail(coarse, self.profile.thumb)
 

@@ -19,6 +19,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from safetensors.numpy import load as parse
 from . import downloads
 from . import registry as catalogue
 from .entropy import indices
+from .entropy.prior import Prior
 from .entropy.prior import model_id as latent_model_id
 from .errors import WeightsError
 from .profile import PROFILES, Profile, changed, changes
@@ -50,6 +52,11 @@ class Weights:
     model_id: bytes
     path: Path
     weights_dir: Path | None = None
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The integer prior of a latent model. WeightsError if it is not usable."""
+        return Prior(self.tensors, self.profile)
 
     def base(self, name: str) -> Path:
         """Folder of a pretrained model that the profile is built on. WeightsError if it is not at hand."""

@@ -16,8 +16,7 @@ from .budget import shares
 from .container import MAX_PIXELS
 from .description import describe
 from .errors import OsdError, OsdWarning, label
-from .profile import ANCHORS
-from .target import Target
+from .quality import ANCHORS, Target
 
 
 @dataclass

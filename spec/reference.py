@@ -198,6 +198,8 @@ def model_id(tensors: dict) -> bytes:
     normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains.", "code."))}
     if "code.table" not in tensors:
         normative["codebook"] = tensors["semantics.codebook"]
+    if "base.codebook" in tensors:
+        normative["base.codebook"] = tensors["base.codebook"]
     digest = hashlib.sha256()
     for name, (kind, shape, data) in sorted(normative.items()):
         digest.update(f"{name}\0{kind}\0{','.join(map(str, shape))}\0".encode() + data)
@@ -252,13 +254,19 @@ def symbols(
     qualities: list | None = None,
     progressive: bool = False,
     missing: int = 0,
-) -> tuple[list, list, list, list]:
-    """A payload -> tokens [K], hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]; qualities [h][w] with regions"""
+) -> tuple[list, ...]:
+    """A payload -> tokens [K], base [hb][wb] if the model has one, hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]; qualities
+    [h][w] with regions"""
     stack = Stack(payload, missing)
     tables = integers(tensors, "prior.tables")
     limit = len(tables[0]) // 2
 
     tokens = [stack.pop(counts) for counts in integers(tensors, "prior.token_tables")]
+
+    base = []
+    if "prior.base_table" in tensors:
+        table, (factor,) = integers(tensors, "prior.base_table"), integers(tensors, "prior.base_factor")
+        base = [[[stack.pop(table) for _ in range(-(-w // factor))] for _ in range(-(-h // factor))]]
 
     hh, hw = -(-h // 4), -(-w // 4)
     rows = layer(tensors, "hyper_scale.1", layer(tensors, "hyper_scale.0", [[[quality]]]))
@@ -301,7 +309,7 @@ def symbols(
             break
         seen = [[[0] * w for _ in range(h)] for _ in range(channels)]
     require(missing > 0 or (stack.state == START and not stack.words), "the stack does not end with the last symbol")
-    return tokens, hyper, latent, y16
+    return tokens, *base, hyper, latent, y16
 
 
 def indices(tensors: dict, payload: bytes, width: int, height: int) -> list:
@@ -315,7 +323,7 @@ def indices(tensors: dict, payload: bytes, width: int, height: int) -> list:
 
 
 def decode(tensors: dict, file: bytes, partial: bool = False) -> tuple[list, ...]:
-    """The bytes of an .osd file -> tokens, hyper, latent, y16 as `symbols` gives them, or indices; partial: as for `unpack`."""
+    """The bytes of an .osd file -> tokens, base, hyper, latent, y16 as `symbols` gives them, or indices; partial: as for `unpack`."""
     name, width, height, quality, payload, gains, progressive, missing = unpack(file, partial)
     require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
     if "code.table" in tensors:
@@ -385,7 +393,8 @@ def main(weights: str, file: str, option: str = "") -> None:
         tensors = read_safetensors(source.read())
     with open(file, "rb") as source:
         arrays = decode(tensors, source.read(), option == "--partial")
-    names = ("tokens", "hyper", "latent", "y16") if len(arrays) > 1 else ("indices",)
+    kinds = {1: ("indices",), 4: ("tokens", "hyper", "latent", "y16"), 5: ("tokens", "base", "hyper", "latent", "y16")}
+    names = kinds[len(arrays)]
     for part, array in zip(names, arrays, strict=True):
         shape = []
         while isinstance(array, list):

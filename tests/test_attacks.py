@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from osdcodec import container
 from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import attack, exact_prior, files, run, sealed
-from osdcodec.codec import Decoder, decode_symbols
+from osdcodec.codec import Decoder
 from osdcodec.entropy.prior import Prior, Symbols
 from osdcodec.entropy.rans import TOTAL, Reader, Writer
 from osdcodec.errors import FormatError
+from osdcodec.model import decode_symbols
 
 FOLDER = VECTORS / "conformance"
 NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0", "../progressive/whole-sections")
@@ -36,7 +37,7 @@ def vector(request) -> bytes:
 def symbols_of(data: bytes, prior: Prior) -> Symbols | None:
     """None if the file is refused."""
     try:
-        return decode_symbols(container.unpack(data), prior, prior.profile)
+        return decode_symbols(container.unpack(data), prior)
     except FormatError:
         return None
 
@@ -108,7 +109,7 @@ def test_thirty_bytes_cannot_claim_four_billion_pixels():
 @pytest.mark.parametrize("quality", [0, 100, 255])
 def test_the_largest_size_is_refused_soon_if_the_payload_is_short(prior, size, quality):
     data = claim(*size, quality, b"0123456789")
-    seconds, peak = cost(lambda: decode_symbols(container.unpack(data), prior, prior.profile))
+    seconds, peak = cost(lambda: decode_symbols(container.unpack(data), prior))
     assert seconds < 2 and peak < 2**24
 
 
@@ -122,7 +123,7 @@ def test_a_beginning_that_claims_the_largest_size_is_refused_soon(prior, size, q
     body = data[: head - 4] + container.leb128(2**35 - 1)
     forged = body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "little") + data[head:-4]
     for beginning in (data[:-100], forged):
-        seconds, peak = cost(lambda b=beginning: decode_symbols(container.unpack_prefix(b), prior, prior.profile))
+        seconds, peak = cost(lambda b=beginning: decode_symbols(container.unpack_prefix(b), prior))
         assert seconds < 2 and peak < 2**24
 
 

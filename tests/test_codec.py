@@ -15,10 +15,11 @@ from PIL import Image, ImageCms
 
 import osdcodec
 from osdcodec import container, weights
-from osdcodec.codec import Decoder, Encoder, decode_symbols
+from osdcodec.codec import Decoder, Encoder
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError, InputError, OsdError, WeightsError
 from osdcodec.evaluation.metrics import ms_ssim, psnr
+from osdcodec.model import decode_symbols
 
 
 @pytest.fixture(scope="module")
@@ -215,15 +216,15 @@ def test_symbols_do_not_depend_on_threads(encoder, photo, tmp_path, threads):
     (tmp_path / "photo.osd").write_bytes(data)
     script = (
         "import sys; from pathlib import Path; from osdcodec import container, weights; import hashlib\n"
-        "from osdcodec.codec import decode_symbols; from osdcodec.entropy.prior import Prior\n"
+        "from osdcodec.model import decode_symbols; from osdcodec.entropy.prior import Prior\n"
         "osd = container.unpack(Path(sys.argv[1]).read_bytes()); w = weights.for_model(osd.model_id)\n"
-        "print(hashlib.sha256(decode_symbols(osd, Prior(w.tensors, w.profile), w.profile).y16.tobytes()).hexdigest())"
+        "print(hashlib.sha256(decode_symbols(osd, w.prior).y16.tobytes()).hexdigest())"
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-c", script, str(tmp_path / "photo.osd")]
     there = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
     prior = Prior(encoder.coder.weights.tensors, encoder.coder.profile)
-    here = decode_symbols(container.unpack(data), prior, encoder.coder.profile)
+    here = decode_symbols(container.unpack(data), prior)
     assert there == hashlib.sha256(here.y16.tobytes()).hexdigest()
 
 

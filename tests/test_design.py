@@ -13,14 +13,17 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room. What is not listed stands above: command line, training, …
 LAYERS = (
-    {"errors", "profile", "arrays", "relay", "similarity"},
-    {"extras", "registry", "target", "urls"},
+    {"errors", "arrays", "relay", "similarity"},
+    {"quality"},
+    {"profile"},
+    {"extras", "registry", "urls"},
     {"container", "files", "formats", "links"},
     {"budget", "description", "downloads", "entropy", "image", "models", "plan"},
     {"preview", "weights"},
     {"runtime"},
     {"tiles"},
     {"cod_lite"},
+    {"model"},
     {"codec", "web"},
     {"evaluation", "training"},  # neither knows the other
     {"checks"},
@@ -29,9 +32,9 @@ LAYERS = (
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
     "container": {"errors"},
-    "entropy": {"errors", "profile"},
+    "entropy": {"errors", "profile", "quality"},
     "links": {"errors", "extras"},
-    "models": {"errors", "extras", "profile", "relay"},
+    "models": {"errors", "extras", "profile", "quality", "relay"},
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -86,13 +89,14 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "links": set(),
     "plan": set(),
     "preview": {"numpy", "PIL"},
+    "model": {"numpy", "PIL"},
     "profile": set(),
+    "quality": set(),
     "registry": set(),
     "relay": set(),
     "runtime": {"numpy"},
     "runtime.onnx": {"numpy", "onnxruntime"},
     "similarity": {"numpy", "PIL"},
-    "target": set(),
     "tiles": {"numpy", "PIL"},
     "urls": set(),
     "weights": {"numpy", "safetensors"},

@@ -20,10 +20,11 @@ from conftest import EXAMPLES
 from osdcodec import container, weights
 from osdcodec.checks import exactness
 from osdcodec.checks.conformance import VECTORS
-from osdcodec.codec import Encoder, decode_symbols
+from osdcodec.codec import Encoder
 from osdcodec.entropy import integer_net, rans
 from osdcodec.entropy.prior import Prior
 from osdcodec.image import open_image
+from osdcodec.model import decode_symbols
 from osdcodec.profile import SMALL
 
 FOLDER = VECTORS / "conformance"
@@ -54,7 +55,7 @@ payload, symbols = prior.encode(*tiny.latents("threads", 16, 24, SMALL), 100)
 assert prior.decode(payload, 100, 16, 24) == symbols
 print(hashlib.sha256(payload).hexdigest(), symbols.digest())
 model = weights.load("conformance", sys.argv[2])
-prior = Prior(model.tensors, model.profile)
+prior = model.prior
 for folder in sys.argv[2:]:
     for path in sorted(Path(folder).glob("*.osd")):
         osd = container.unpack(path.read_bytes())
@@ -73,7 +74,7 @@ def model() -> weights.Weights:
 
 @pytest.fixture(scope="module")
 def prior(model) -> Prior:
-    return Prior(model.tensors, model.profile)
+    return model.prior
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_tiles_and_chunks_leave_no_trace(prior, monkeypatch):
     monkeypatch.setattr(integer_net, "_BLOCK", 1)
     monkeypatch.setattr(rans, "_CHUNK", 10 * prior.tables.shape[1])
     for name in ("one-pixel", "odd", "edges-0", "limits", "tall"):
-        assert decode_symbols(FILES[name], prior, prior.profile).digest() == LISTED[name]
+        assert decode_symbols(FILES[name], prior).digest() == LISTED[name]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -146,7 +147,7 @@ def test_files_decoded_together_are_decoded_alike(prior, batch):
     """One prior, `batch` files at the same time, each in a thread."""
     names = [name for name in LISTED if name != "wide"]
     with ThreadPoolExecutor(batch) as pool:
-        found = list(pool.map(lambda name: decode_symbols(FILES[name], prior, prior.profile).digest(), names))
+        found = list(pool.map(lambda name: decode_symbols(FILES[name], prior).digest(), names))
     assert dict(zip(names, found, strict=True)) == {name: LISTED[name] for name in names}
 
 

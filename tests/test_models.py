@@ -8,7 +8,8 @@ from diffusers import DDIMScheduler
 from osdcodec.entropy.prior import Prior as IntegerPrior
 from osdcodec.models import CodecModel
 from osdcodec.models.prior import IntegerConv, Prior, frequencies, tables
-from osdcodec.profile import ANCHORS, SMALL, quality_of
+from osdcodec.profile import SMALL
+from osdcodec.quality import ANCHORS, quality_of
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import tiny
 
 from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
 from osdcodec.errors import FormatError, WeightsError
-from osdcodec.profile import ANCHORS, SMALL, quality_of
+from osdcodec.profile import SMALL
+from osdcodec.quality import ANCHORS, quality_of
 
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 9), (3, 3), (4, 4), (5, 2), (8, 13), (17, 4)]
 GOLDEN = (
@@ -160,7 +161,7 @@ def test_symbols_compare_by_value(prior):
     _, symbols = prior.encode(*tiny.latents("compare", 2, 2), 50)
     copy = Symbols(*(array.copy() for array in symbols._arrays()))
     assert copy == symbols and copy.digest() == symbols.digest()
-    for array in copy._arrays():
+    for array in filter(np.size, copy._arrays()):
         array.flat[-1] += 1
         assert copy != symbols and copy.digest() != symbols.digest()
         array.flat[-1] -= 1

@@ -13,11 +13,12 @@ from test_rans import COLUMNS, PAYLOAD, ROWS, TABLES, encoded, random_case
 import osdcodec
 from osdcodec import container
 from osdcodec.checks.conformance import VECTORS, check
-from osdcodec.codec import Decoder, Encoder, decode_symbols
+from osdcodec.codec import Decoder, Encoder
 from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior, masks
 from osdcodec.entropy.rans import Reader
 from osdcodec.errors import FormatError
 from osdcodec.evaluation.metrics import psnr
+from osdcodec.model import decode_symbols
 
 FOLDER = VECTORS / "conformance"
 
@@ -186,9 +187,9 @@ def test_plain_files_do_not_know_of_it(encoder, photo):
     osd, symbols = encoder.coder.code(photo, 0.5)
     data = container.pack(osd)
     assert not data[4] & container.PROGRESSIVE and not osd.progressive
-    assert decode_symbols(container.unpack(data), encoder.coder.prior, encoder.coder.profile) == symbols
+    assert decode_symbols(container.unpack(data), encoder.coder.prior) == symbols
     with pytest.raises(FormatError):
-        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.coder.prior, encoder.coder.profile)
+        decode_symbols(dataclasses.replace(osd, progressive=True), encoder.coder.prior)
 
 
 @pytest.fixture(scope="module")

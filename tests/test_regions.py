@@ -12,10 +12,11 @@ from safetensors.numpy import save
 from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, container
-from osdcodec.codec import decode_symbols, info, qualities_of, units
+from osdcodec.codec import info
 from osdcodec.container import Osd, Regions
 from osdcodec.entropy.prior import Prior, model_id
 from osdcodec.errors import FormatError
+from osdcodec.model import decode_symbols, qualities_of, units
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
@@ -110,7 +111,7 @@ def test_symbols_agree_with_the_reference():
     qualities = qualities_of(osd, tiny.TINY)
     payload, symbols = prior.encode(*tiny.latents("regions", rows, columns), 200, qualities)
     file = container.pack(Osd(osd.model_id, osd.width, osd.height, 200, payload, osd.sections))
-    assert decode_symbols(container.unpack(file), prior, tiny.TINY) == symbols
+    assert decode_symbols(container.unpack(file), prior) == symbols
     assert reference.digest(reference.decode(tensors, file)) == symbols.digest()
     without = prior.encode(*tiny.latents("regions", rows, columns), 200)[0]
     assert without != payload

@@ -9,10 +9,10 @@ import pytest
 from osdcodec import container, weights
 from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.checks.conformance import main as check_main
-from osdcodec.codec import decode_symbols, qualities_of
 from osdcodec.entropy import integer_net
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError
+from osdcodec.model import decode_symbols, qualities_of
 from osdcodec.release.symbol_vectors import main
 
 FOLDER = VECTORS / "symbols"
@@ -25,7 +25,7 @@ VALID = {
 @pytest.fixture(scope="module")
 def prior() -> Prior:
     model = weights.load("symbols", FOLDER)
-    return Prior(model.tensors, model.profile)
+    return model.prior
 
 
 def test_package_and_reference_decode_and_refuse_what_is_listed():
@@ -56,7 +56,7 @@ def test_sums_pass_32_bits(name, prior, monkeypatch):
         return call(layer, x)
 
     monkeypatch.setattr(integer_net.IntegerLayer, "__call__", watched)
-    decode_symbols(VALID[name], prior, prior.profile)
+    decode_symbols(VALID[name], prior)
     assert max(sums) > 2**32
 
 

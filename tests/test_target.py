@@ -8,8 +8,8 @@ from PIL import Image
 from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, TargetError, info
+from osdcodec.quality import largest_below, smallest_above
 from osdcodec.similarity import ms_ssim
-from osdcodec.target import largest_below, smallest_above
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from osdcodec import container, downloads, weights
 from osdcodec.checks import budgets, gpu
 from osdcodec.cli import app
-from osdcodec.codec import Decoder, Encoder, decode_symbols
+from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import WeightsError
+from osdcodec.model import decode_symbols
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.models.transforms import Synthesis
@@ -254,7 +255,7 @@ def test_training_leaves_a_model_that_makes_a_round_trip(trained, photo):
     )
     picture = photo.resize((150, 100))
     osd, symbols = encoder.coder.code(picture, 0.3)
-    assert decode_symbols(osd, encoder.coder.prior, encoder.coder.profile) == symbols
+    assert decode_symbols(osd, encoder.coder.prior) == symbols
     data = encoder.encode(picture, 0.3)
     assert container.unpack(data).payload == osd.payload
     assert decoder.decode(data).size == (150, 100)

@@ -10,9 +10,9 @@ from PIL import Image
 from osdcodec import container, weights
 from osdcodec.checks import conformance
 from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
-from osdcodec.codec import Decoder, LatentCoder, decode_symbols, qualities_of
-from osdcodec.entropy.prior import Prior
-from osdcodec.profile import ANCHORS, quality_of
+from osdcodec.codec import Decoder
+from osdcodec.model import LatentModel, decode_symbols, qualities_of
+from osdcodec.quality import ANCHORS, quality_of
 
 FOLDER = VECTORS / "conformance"
 FILES = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.osd"))}
@@ -47,9 +47,9 @@ def test_vectors_cover_the_format(model):
     assert {kind for osd in files for kind, _ in osd.sections} == {"A", "G", "i", "e", "x", "z"}
     assert {len(osd.payload) % 4 for osd in files} == {0, 1, 2, 3}
 
-    prior, rows_used, symbols_used, tokens = Prior(model.tensors, model.profile), set(), set(), set()
+    prior, rows_used, symbols_used, tokens = model.prior, set(), set(), set()
     for osd in files:
-        symbols = decode_symbols(osd, prior, model.profile)
+        symbols = decode_symbols(osd, prior)
         symbols_used |= set(symbols.latent.ravel().tolist()) | set(symbols.hyper.ravel().tolist())
         tokens |= set(symbols.tokens.tolist())
 
@@ -72,7 +72,7 @@ def test_torch_makes_the_same_pixels(model):
 
     listed = json.loads((FOLDER / "vectors.json").read_text("utf-8"))
     decoder = Decoder("cpu", FOLDER)
-    viewer = decoder.models[model.model_id] = LatentCoder(model, "cpu")
+    viewer = decoder.models[model.model_id] = LatentModel(model, "cpu")
     viewer.runtime = TorchRuntime(model)
     for name in ("anchor-1", "between-0.15", "one-pixel", "limits", "alpha"):
         rmse, peak = distance(decoder.decode(FILES[name]), Image.open(FOLDER / f"{name}.png"))

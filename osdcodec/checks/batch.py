@@ -55,7 +55,7 @@ def region(photo: str, box: tuple[int, int, int, int], lmbda: float = 1.0) -> Ta
     """Bytes, and PSNR inside and outside the box, of a file with this region of interest and of one of no more bytes without."""
     from ..codec import Decoder, Encoder
     from ..image import open_image
-    from ..target import Target
+    from ..quality import Target
 
     picture, encoder, decoder = open_image(photo), Encoder(device="cpu"), Decoder(device="cpu")
     regional = encoder.encode(picture, lmbda, roi=[box])

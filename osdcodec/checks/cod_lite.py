@@ -78,7 +78,7 @@ def measure(
             osd, indices = coder.encode(photo, (), None)
             for verb, work in (
                 ("encode", lambda photo=photo: coder.encode(photo, (), None)),
-                ("decode", lambda osd=osd, indices=indices: coder.picture(osd, indices)),
+                ("decode", lambda osd=osd, indices=indices: coder.reconstruct(osd, indices)),
             ):
                 wall, processor = timed(work, repeats)
                 yield size, f"{verb}, warm, {name}", wall, "s", BUDGETS.get(f"{size} {verb}, {name}")

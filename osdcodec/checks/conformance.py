@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
-from ..codec import Decoder, Encoder, open_code
+from ..codec import Decoder, Encoder
 from ..errors import FormatError, OsdError
 from ..image import open_image
+from ..model import open_code
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "spec" / "vectors"

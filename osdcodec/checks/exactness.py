@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
-from ..codec import Encoder, decode_symbols
-from ..entropy.prior import Prior
+from ..codec import Encoder
 from ..image import open_image
-from ..profile import ANCHORS
+from ..model import decode_symbols
+from ..quality import ANCHORS
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 AROUND, SHARE, BYTES = 18, 0.005, 4  # budget: bytes around the payload; share and bytes over the ideal length
@@ -29,9 +29,9 @@ def digests(folder: Path) -> None:
     """Prints the digest of each .osd file's symbols, in order of names."""
     files = [container.unpack(path.read_bytes()) for path in sorted(folder.glob("*.osd"))]
     model = weights.for_model(files[0].model_id)
-    prior = Prior(model.tensors, model.profile)
+    prior = model.prior
     for osd in files:
-        print(decode_symbols(osd, prior, model.profile).digest())
+        print(decode_symbols(osd, prior).digest())
 
 
 def overhead(files: list[tuple[float, int, int, float]]) -> Table:

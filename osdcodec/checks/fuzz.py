@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
-from ..codec import decode_symbols, qualities_of
 from ..entropy.prior import Prior
 from ..errors import FormatError, InputError
 from ..links.packet import candidates, crc16, to_stream, to_text
 from ..links.transfer import arrivals, split
+from ..model import decode_symbols, qualities_of
 from .conformance import VECTORS
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning
@@ -118,7 +118,7 @@ def attack(data: bytes, prior: Prior) -> str:
     try:
         osd = container.unpack(data)
         assert container.pack(osd) == data, "a second form of the same fields"
-        symbols = decode_symbols(osd, prior, prior.profile)
+        symbols = decode_symbols(osd, prior)
     except FormatError as error:
         return "shown" if shows(data, prior) else "section" if "section" in error.field else error.field
     y = symbols.y16 / 16
@@ -131,7 +131,7 @@ def attack(data: bytes, prior: Prior) -> str:
 def shows(data: bytes, prior: Prior) -> bool:
     """Whether what was refused has something to show as a beginning, whatever it is."""
     try:
-        decode_symbols(container.unpack_prefix(data), prior, prior.profile)
+        decode_symbols(container.unpack_prefix(data), prior)
     except FormatError:
         return False
     return True

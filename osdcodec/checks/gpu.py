@@ -14,7 +14,8 @@ from ..entropy.prior import Prior
 from ..evaluation.timing import median_seconds, rendered
 from ..models import CodecModel
 from ..models.prior import frequencies
-from ..profile import TURBO, quality_of
+from ..profile import TURBO
+from ..quality import quality_of
 from ..runtime.torch import TorchRuntime
 from ..weights import Weights
 
@@ -96,7 +97,7 @@ def profile_rows(
         y = random.normal(0, 0.5, y.shape).astype(np.float32)
         hyper = random.normal(0, 0.5, hyper.shape).astype(np.float32)
     else:
-        prior = Prior(weights.tensors, profile)
+        prior = weights.prior
     gain, inverse, hyper_gain = (vector[:, None, None] for vector in prior.gains(quality))
     coded = y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality
     payload, symbols = prior.encode(*coded)

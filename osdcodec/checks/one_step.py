@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import weights
-from ..profile import SMALL, TURBO, Profile, quality_of
+from ..profile import SMALL, TURBO, Profile
+from ..quality import quality_of
 from ..runtime import Runtime, chosen, open_runtime
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from .. import image, weights
-from ..entropy.prior import Prior
 from ..models.prior import IntegerConv
-from ..profile import ANCHORS, quality_of
+from ..quality import ANCHORS, quality_of
 from ..runtime.torch import load_model
 
 
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, help="the training's model.pt, whose prior was never rounded")
     options = parser.parse_args(arguments)
     loaded = weights.load("small", options.weights_dir)
-    model, prior = load_model(loaded).eval(), Prior(loaded.tensors, loaded.profile)
+    model, prior = load_model(loaded).eval(), loaded.prior
     if options.checkpoint:
         state = torch.load(options.checkpoint, map_location="cpu", weights_only=True)
         model.prior.load_state_dict({k.removeprefix("prior."): v for k, v in state.items() if k.startswith("prior.")})

@@ -87,7 +87,7 @@ def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: f
         return None
     if given > 1 or lmbda is not None:
         raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
-    from ..target import Target
+    from ..quality import Target
 
     try:
         return Target(bpp, None if most is None else byte_count(most), ms_ssim)
@@ -252,6 +252,10 @@ def decode(
     detail: Annotated[
         float, typer.Option(min=0, max=1.5, callback=number, help="0: the coarse picture, 1: denoised, above: more.")
     ] = 1.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of the diffusion: refused unless the file's weights were trained for so many."),
+    ] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
     form: Annotated[
@@ -282,7 +286,7 @@ def decode(
         named = _sources(sources, files_from, nul, quiet)
         from ..work import Decoding
 
-        options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial}
+        options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}
         within = _within(resize)
         work = Decoding(options, device, weights_dir, max_pixels, True, compiled, form and f".{form}", within)
         many = files_from is not None

@@ -119,7 +119,7 @@ def evaluate(
         from ..evaluation import report
         from ..evaluation.protocols import PROTOCOLS
         from ..evaluation.rivals import FAMILIES
-        from ..profile import ANCHORS
+        from ..quality import ANCHORS
 
         if unknown := set(codecs or ()) - {*FAMILIES, "none"}:
             raise typer.BadParameter(f"{unknown.pop()} is no codec known here; choose of {', '.join(FAMILIES)}, none")

@@ -1,4 +1,4 @@
-"""Pictures <-> files of profile cod-lite: the two coders that `codec.Encoder` and `codec.Decoder` hold."""
+"""Pictures <-> files of profile cod-lite: what `model.LatentModel` is for the other profiles."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from .. import container, image, similarity, weights
 from ..container import Box, Osd
 from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
-from ..target import Target
+from ..quality import Target
 from ..tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
@@ -63,7 +63,7 @@ class Coder(Code):
             self.weights.model_id, *colours.size, self.code.quality, payload, sections, grey=image.is_grey(colours)
         ), indices
 
-    def picture(
+    def reconstruct(
         self,
         osd: Osd,
         symbols: Indices,
@@ -176,7 +176,7 @@ class Rates:
         for rate in sorted(self.ids):
             coder = self.at(rate)
             made = coder.encode(colours, sections, progress)
-            if similarity.ms_ssim(colours, coder.picture(*made)) >= least:
+            if similarity.ms_ssim(colours, coder.reconstruct(*made)) >= least:
                 break
         return made
 

@@ -14,11 +14,13 @@ spec/osd-1.md is the normative text.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import FormatError, WeightsError
-from ..profile import ANCHORS, Profile, quality_of
+from ..profile import Profile
+from ..quality import ANCHORS, quality_of
 from . import Array
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
@@ -59,6 +61,14 @@ class Symbols:
         return hashlib.sha256(b"".join(array.astype("<i4").tobytes() for array in self._arrays())).hexdigest()
 
 
+class Gains(NamedTuple):
+    """Factors by which latents are multiplied, float32: the larger, the finer they are coded."""
+
+    latent: Array  # of y, before it is coded
+    inverse: Array  # of its reconstruction
+    hyper: Array  # of the hyper-latent
+
+
 class Prior:
     """Codes the symbols of a picture with the integer networks and tables of one model.
 
@@ -83,7 +93,7 @@ class Prior:
         self.hyper_scale = [layer(f"hyper_scale.{i}") for i in range(2)]
         self.hyper_synthesis = [layer(f"hyper_synthesis.{i}") for i in range(3)]
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
-        self._gains = {name: tensors[f"gains.{name}"] for name in ("latent", "inverse", "hyper")}
+        self._gains = {name: tensors[f"gains.{name}"] for name in Gains._fields}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
 
         for tables in (self.tables, self.token_tables, self.base_table):
@@ -215,8 +225,8 @@ class Prior:
         self._walk(quality, h, w, code, qualities, progressive)
         return bits
 
-    def gains(self, quality: int) -> tuple[Array, Array, Array]:
-        """Factors of y (C_y,), of its reconstruction (C_y,) and of the hyper-latent (C_h,), float32.
+    def gains(self, quality: int) -> Gains:
+        """The factors at a quality 0 .. 255, (C_y,), (C_y,) and (C_h,).
 
         The log of a gain is piecewise linear in the log of lambda, hence in the quality (Cui et al., 2021).
         """
@@ -224,8 +234,19 @@ class Prior:
         places = np.interp(quality, anchors, np.arange(len(anchors))[::-1])
         below = min(int(places), len(anchors) - 2)
         share = places - below
-        logs = (np.log(self._gains[name].astype(np.float64)) for name in ("latent", "inverse", "hyper"))
-        return tuple(np.exp((1 - share) * rows[below] + share * rows[below + 1]).astype(np.float32) for rows in logs)
+        logs = (np.log(self._gains[name].astype(np.float64)) for name in Gains._fields)
+        return Gains(*(np.exp((1 - share) * rows[below] + share * rows[below + 1]).astype(np.float32) for rows in logs))
+
+    def gain_maps(self, quality: int, qualities: Array | None = None) -> Gains:
+        """The factors ready to multiply with: (C, 1, 1), and where qualities (h, w) differ (C_y, h, w); those of the hyper-latent never do."""
+        latent, inverse, hyper = (factors[:, None, None] for factors in self.gains(quality))
+        if qualities is not None:
+            shape = self.profile.latent_channels, *qualities.shape
+            latent, inverse = np.empty(shape, np.float32), np.empty(shape, np.float32)
+            for value in np.unique(qualities):
+                gains, places = self.gains(int(value)), qualities == value
+                latent[:, places], inverse[:, places] = gains.latent[:, None], gains.inverse[:, None]
+        return Gains(latent, inverse, hyper)
 
     def _walk(
         self,

@@ -76,8 +76,7 @@ def measured(run: Path, paths: list[Path], lambdas: tuple[float, ...], meter: Me
     wanted = {(path.name, value) for path in paths for value in lambdas}
     records = [record for record in kept if (record["picture"], record["lambda"]) in wanted]
     profile = encoder.coder.profile
-    steps = getattr(profile, "steps", (1,))
-    return System(run.resolve().name, records, parameters(profile) / 1e6, steps, training(run))
+    return System(run.resolve().name, records, parameters(profile) / 1e6, profile.steps, training(run))
 
 
 def parameters(profile: Profile) -> int:

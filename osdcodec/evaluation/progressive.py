@@ -18,7 +18,7 @@ from .. import container
 from ..codec import Decoder, Encoder
 from ..errors import FormatError, TargetError
 from ..image import open_image
-from ..target import Target
+from ..quality import Target
 from .metrics import METRICS, Meter
 from .page import insert
 from .rivals import jpeg2000_within

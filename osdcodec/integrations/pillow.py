@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from ..container import MAGIC, unpack
 from ..errors import FormatError, OsdError
-from ..profile import lambda_of
+from ..quality import lambda_of
 
 FORMAT, SUFFIX, MIME = "OSD", ".osd", "image/x-osd"
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..profile import ANCHORS, Profile, quality_of
+from ..profile import Profile
+from ..quality import ANCHORS, quality_of
 from ..relay import relay
 from .autoencoder import Autoencoder
 from .base import Base

@@ -22,7 +22,8 @@ from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
-from ..profile import ANCHORS, CONFORMANCE, Profile
+from ..profile import CONFORMANCE, Profile
+from ..quality import ANCHORS
 from ..training.export.listing import registry_text
 from ..training.export.tensors import export, normative
 from ..weights import SUFFIX, entry

@@ -17,11 +17,10 @@ from safetensors.numpy import save_file
 
 from .. import weights
 from ..checks.conformance import MANIFEST
-from ..codec import decode_symbols, gain_map, qualities_of
 from ..container import Osd, Regions, leb128, pack, unpack
 from ..entropy.integer_net import EXACT
-from ..entropy.prior import Prior
 from ..entropy.rans import TOTAL, Writer
+from ..model import decode_symbols, qualities_of
 from ..profile import SYMBOLS, Profile
 
 SEED = 23
@@ -97,7 +96,7 @@ def weights_file(folder: Path) -> weights.Weights:
 
 def valid(model: weights.Weights) -> Iterator[Named]:
     """Files that decode, of random symbols."""
-    profile, prior = model.profile, Prior(model.tensors, model.profile)
+    profile, prior = model.profile, model.prior
     random = np.random.default_rng(SEED)
 
     def vector(
@@ -109,7 +108,7 @@ def valid(model: weights.Weights) -> Iterator[Named]:
         hyper = random.normal(0, 3, (profile.hyper_channels, *profile.hyper_grid(h, w)))
         tokens = random.integers(0, profile.codebook_size, profile.tokens)
         qualities = qualities_of(osd, profile)
-        y = random.normal(0, spread, (profile.latent_channels, h, w)) * gain_map(prior, 0, quality, qualities)
+        y = random.normal(0, spread, (profile.latent_channels, h, w)) * prior.gain_maps(quality, qualities).latent
         payload, _ = prior.encode(y, hyper, tokens, quality, qualities)
         return name, what, pack(Osd(model.model_id, *size, quality, payload, sections))
 
@@ -188,8 +187,8 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
 
 def one_more(model: weights.Weights, osd: Osd) -> bytes:
     """The payload of a file with a symbol behind the last one."""
-    prior, writer = Prior(model.tensors, model.profile), Writer()
-    symbols = decode_symbols(osd, prior, model.profile)
+    prior, writer = model.prior, Writer()
+    symbols = decode_symbols(osd, prior)
 
     def code(part: str, tables, rows, means, mask):
         columns = symbols.tokens
@@ -209,11 +208,11 @@ def main(arguments: list[str] | None = None) -> None:
     folder = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     model = weights_file(folder)
-    prior, good = Prior(model.tensors, model.profile), list(valid(model))
+    prior, good = model.prior, list(valid(model))
     bad = list(refused(model, {name: data for name, _, data in good}))
     for name, _, data in good + bad:
         (folder / f"{name}.osd").write_bytes(data)
-    digests = [decode_symbols(unpack(data), prior, model.profile).digest() for _, _, data in good]
+    digests = [decode_symbols(unpack(data), prior).digest() for _, _, data in good]
     told = {
         "profile": model.profile.name,
         "vectors": [{"name": n, "what": w, "symbols": d} for (n, w, _), d in zip(good, digests, strict=True)],

@@ -18,7 +18,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ..errors import InputError
-from ..profile import ANCHORS, ON_BASES, Profile
+from ..profile import ON_BASES, Profile
+from ..quality import ANCHORS
 
 STRICT = ConfigDict(extra="forbid")
 UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not known

@@ -16,7 +16,7 @@ from ...container import Osd
 from ...entropy.prior import Prior
 from ...image import open_image, thumbnail, to_array
 from ...models import CodecModel
-from ...profile import ANCHORS, quality_of
+from ...quality import ANCHORS, quality_of
 from ..checkpoints import load
 from ..data import Photos
 from ..export.tensors import count_symbols, count_tokens, normative

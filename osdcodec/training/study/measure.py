@@ -19,7 +19,7 @@ from ...image import open_image, thumbnail, to_array
 from ...models import CodecModel
 from ...models.perceptual import INSTALL, at_hand
 from ...models.vgg_like import PerceptualDistance
-from ...profile import ANCHORS, quality_of
+from ...quality import ANCHORS, quality_of
 from ..checkpoints import load
 from ..losses import deviations, structure
 

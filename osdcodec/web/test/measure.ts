@@ -19,8 +19,8 @@ const REPEATS = 5;
 const SCRIPT = `
 import json, sys, time
 from osdcodec import container, weights
-from osdcodec.codec import Decoder, Encoder, decode_symbols
-from osdcodec.entropy.prior import Prior
+from osdcodec.codec import Decoder, Encoder
+from osdcodec.model import decode_symbols
 from osdcodec.evaluation.timing import rendered
 from osdcodec.tiles import MARGINS
 encoder = Encoder(device="cpu")
@@ -28,7 +28,7 @@ for width, height in ((768, 512), (3840, 2160)):
     open(f"{sys.argv[1]}/{width}.osd", "wb").write(encoder.encode(rendered(width, height)))
 decoder, model = Decoder("cpu"), weights.load()
 data = open(f"{sys.argv[1]}/768.osd", "rb").read()
-prior, osd = Prior(model.tensors, model.profile), container.unpack(data)
+prior, osd = model.prior, container.unpack(data)
 def seconds(work):
     work()
     times = []
@@ -38,7 +38,7 @@ def seconds(work):
         times.append(time.process_time() - start)
     return sorted(times)[${REPEATS >> 1}]
 listed = weights.entry(model.path, model.profile.name) | {"path": str(model.path), "margins": MARGINS[model.profile.name]}
-times = [seconds(lambda: decoder.decode(data)), seconds(lambda: decode_symbols(osd, prior, model.profile))]
+times = [seconds(lambda: decoder.decode(data)), seconds(lambda: decode_symbols(osd, prior))]
 print(json.dumps(times + [listed]))
 `;
 

@@ -1,4 +1,4 @@
-"""The quality byte that meets a size or a similarity: a search that analyses the picture once."""
+"""Lambda and the quality byte, and the searches for the byte that meets a size or a similarity. No torch, no numpy."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,23 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .errors import TargetError
-from .profile import LAMBDA_MAX, LAMBDA_MIN
 
 Coded = TypeVar("Coded")
-BEST, SMALLEST = 0, 255
+LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
+BEST, SMALLEST = 0, 255  # their quality bytes
+ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
+
+
+def lambda_of(quality: int) -> float:
+    """Quality byte 0..255 -> lambda 0.1..2 (255 is the smallest file)."""
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (quality / 255)
+
+
+def quality_of(lmbda: float) -> int:
+    """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
+    if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
+        raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
+    return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,254 @@
+"""An open model: weights, networks and prior. From a picture to the fields and symbols of a file, and back.
+
+Each family of models has such a class: `LatentModel` here for the profiles small and turbo, `cod_lite.coder` for the other one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from . import container, image, similarity, weights
+from .container import Box, Osd, Regions
+from .entropy.prior import Prior, Symbols
+from .errors import InputError
+from .preview import render as draft
+from .profile import PROFILES, Profile
+from .quality import Target, largest_below, quality_of, smallest_above
+from .relay import relay
+from .runtime import open_runtime
+from .tiles import Progress, TiledRuntime
+
+REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
+Coded = tuple[Osd, Any]  # the fields of a file, and the symbols its payload is made of
+
+
+class Code(Protocol):
+    """What each family of models does in its own way: the symbols of a file."""
+
+    def symbols(self, osd: Osd) -> Any:
+        """FormatError if the payload is damaged."""
+
+    def parts(self, osd: Osd, symbols: Any) -> dict[str, float]:
+        """Ideal code length of each kind of symbol, *_bits."""
+
+
+class Coder(Code, Protocol):
+    """And with its networks: a picture, as `image.open_image` gives it, becomes a file. A coder may choose among several models."""
+
+    @property
+    def model_ids(self) -> list[bytes]: ...
+
+    def code(
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> Coded:
+        """TargetError if the target is out of reach, InputError if the model cannot do what is asked for."""
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files at these lambdas."""
+
+
+class Viewer(Code, Protocol):
+    """And back, with the networks of the one model that a file names."""
+
+    weights: weights.Weights
+
+    def reconstruct(
+        self,
+        osd: Osd,
+        symbols: Any,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image:
+        """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
+
+
+def open_coder(profile: str, device: str, weights_dir: str | Path | None, compiled: bool) -> Coder:
+    """WeightsError if the weights of the profile are missing or damaged."""
+    if profile in PROFILES and PROFILES[profile].family == "indices":
+        from .cod_lite.coder import Rates
+
+        return Rates(profile, device, weights_dir, compiled)
+    return LatentModel(weights.load(profile, weights_dir), device, compiled)
+
+
+def open_viewer(model: weights.Weights, device: str, compiled: bool) -> Viewer:
+    if model.profile.family == "indices":
+        from .cod_lite.coder import Coder as IndexCoder
+
+        return IndexCoder(model, device, compiled)
+    return LatentModel(model, device, compiled)
+
+
+def open_code(model: weights.Weights) -> Code:
+    """The symbols alone, for which no network is loaded."""
+    if model.profile.family == "indices":
+        from .cod_lite.coder import Code as IndexCode
+
+        return IndexCode(model)
+    return LatentCode(model)
+
+
+class LatentCode:
+    """Tokens, hyper-latent and latent of profiles small and turbo."""
+
+    def __init__(self, model: weights.Weights) -> None:
+        self.weights, self.profile, self.prior = model, model.profile, model.prior
+
+    @property
+    def model_ids(self) -> list[bytes]:
+        return [self.weights.model_id]
+
+    def symbols(self, osd: Osd) -> Symbols:
+        return decode_symbols(osd, self.prior)
+
+    def parts(self, osd: Osd, symbols: Symbols) -> dict[str, float]:
+        bits = self.prior.parts(symbols, osd.quality, qualities_of(osd, self.profile), osd.progressive)
+        return {f"{part.removesuffix('s')}_bits": count for part, count in bits.items()}
+
+
+class LatentModel(LatentCode):
+    """And their networks. device: "auto", "cpu" or "cuda"."""
+
+    def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
+        super().__init__(model)
+        self.runtime = open_runtime(model, device, compiled)
+
+    def code(
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> Coded:
+        """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
+        quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
+        if target is None:
+            return at(quality)
+        if target.ms_ssim is None:
+            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
+        if min(picture.size) < similarity.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        rgb = picture.convert("RGB")
+        return smallest_above(target.ms_ssim, at, lambda made: similarity.ms_ssim(rgb, self.reconstruct(*made)))
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
+        at = self.analyse(picture, roi, None, progressive)
+        return [len(container.pack(at(quality_of(lmbda))[0])) for lmbda in lambdas]
+
+    def analyse(
+        self,
+        picture: Image.Image,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> Callable[[int], Coded]:
+        """Runs the networks on a picture, once -> what makes its file for a quality byte."""
+        rgb, sections = picture.convert("RGB"), image.to_sections(picture)
+        grey, boxes = image.is_grey(rgb), units(roi, *picture.size)
+        y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
+
+        def at(quality: int) -> Coded:
+            better = max(0, quality - REGION_STEP)
+            gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
+            ordered = gained + sections
+            if progressive:
+                ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
+            osd = Osd(
+                self.weights.model_id, *picture.size, quality, b"", ordered, grey=grey, progressive=progressive
+            )  # fmt: skip
+            qualities = qualities_of(osd, self.profile)
+            gains = self.prior.gain_maps(quality, qualities)
+            latents = y[0] * gains.latent, hyper[0] * gains.hyper, tokens[0]
+            base = (part[0] for part in codes)
+            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive, *base)
+            return replace(osd, payload=payload), symbols
+
+        return at
+
+    def reconstruct(
+        self,
+        osd: Osd,
+        symbols: Symbols,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image:
+        """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
+        tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
+        gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
+        y_hat = symbols.y16.astype(np.float32) / 16
+        if self.profile.base_codes:
+            base = base_of(symbols.base, self.weights.tensors, self.profile.base_factor)
+            y_hat += base[:, : y_hat.shape[1], : y_hat.shape[2]] * gains.latent
+        y_hat = (y_hat * gains.inverse)[None]
+        z_c, condition = tiled.synthesise(y_hat, tokens)
+        if preview:
+            return draft(z_c, self.weights.tensors, osd.width, osd.height)
+        z = z_c
+        if detail > 0:
+            noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
+            coarse = tiled.render(z_c, osd.width, osd.height) if self.profile.decoder_semantics else None
+            levels = self.profile.spaced(osd.quality)
+            ratios = [np.float32((bar / (1 - bar)) ** 0.5) for bar in map(self.profile.alpha_bar, levels)]
+
+            def step(noise: np.ndarray, place: int) -> np.ndarray:
+                return tiled.denoise(z_c, condition, tokens, noise, levels[place], coarse)
+
+            z_hat = relay(step, z_c, noise, ratios)
+            z = z_c + np.float32(detail) * (z_hat - z_c)
+        return tiled.render(z, osd.width, osd.height)
+
+
+def base_of(codes: np.ndarray, tensors: dict[str, np.ndarray], factor: int) -> np.ndarray:
+    """Structural codes (hb, wb) -> what they say of y, (C_y, factor hb, factor wb), as models/base.py has it."""
+    weight, bias = tensors["base.up.0.weight"][:, :, 0, 0], tensors["base.up.0.bias"]
+    blocks = (tensors["base.codebook"] @ weight.T + bias)[codes]  # (hb, wb, C_y factor²)
+    cells = blocks.reshape(*codes.shape, -1, factor, factor).transpose(2, 0, 3, 1, 4)
+    return cells.reshape(-1, codes.shape[0] * factor, codes.shape[1] * factor)
+
+
+def decode_symbols(osd: Osd, prior: Prior) -> Symbols:
+    """The integers of a file; FormatError if its payload is damaged."""
+    grid, qualities = prior.profile.grid(osd.width, osd.height), qualities_of(osd, prior.profile)
+    return prior.decode(osd.payload, osd.quality, *grid, qualities, osd.progressive, osd.missing)
+
+
+def qualities_of(osd: Osd, profile: Profile) -> np.ndarray | None:
+    """(h, w) quality of each position of y, None where all are alike."""
+    regions = container.regions(osd)
+    grid = profile.grid(osd.width, osd.height)
+    return np.array(regions.qualities(osd.quality, profile.stride, *grid)) if regions else None
+
+
+def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
+    """Boxes in pixels -> boxes in units of 32 pixels that hold what of them is in the picture. InputError if nothing is."""
+    found = []
+    if len(roi) > Regions.MOST:
+        raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
+    for x, y, w, h in roi:
+        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+        if right <= left or bottom <= top:
+            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")
+        first = left // Regions.UNIT, top // Regions.UNIT
+        found.append((*first, -(-right // Regions.UNIT) - first[0], -(-bottom // Regions.UNIT) - first[1]))
+    return tuple(found)
