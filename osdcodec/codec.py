@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image
 
 from . import container, image, weights
-from .container import Box, Osd
+from .container import Box, Osd, sections
 from .description import describe
 from .errors import FormatError, OsdError, WeightsError
 from .files import Source, bytes_of
 from .model import Viewer, open_code, open_coder, open_viewer
 from .quality import Target, lambda_of
-from .tiles import Progress
+from .runtime.tiles import Progress
 
 Picture = Image.Image | np.ndarray[Any, Any] | Source  # or a tensor
 
@@ -124,21 +124,19 @@ class Decoder:
                 f"the weights of this file were trained for {trained} step{'s' * (trained > 1)} at its lambda, not for {steps}: "
                 "leave out --steps"
             )
-        content = dict(osd.sections).get("A")
-        alpha = image.decode_alpha(content, osd.width, osd.height) if content else None
+        opened = sections.opened(osd.sections, (osd.width, osd.height))
         picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
         if osd.grey:
-            picture = picture.convert("L").convert("RGB" if "i" in dict(osd.sections) else "L")
-        if alpha and preview:
-            alpha = alpha.resize(picture.size, Image.Resampling.BOX)
-        image.add_sections(picture, alpha, osd.sections, _note(osd))
+            picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
+        sections.give_to(picture, opened)
+        picture.info["comment"] = _note(osd)
         return picture
 
     def _model(self, model_id: bytes) -> Viewer:
         with self.lock:
             if model_id not in self.models:
-                found = weights.for_model(model_id, self.weights_dir)
-                self.models[model_id] = open_viewer(found, self.device, self.compiled)
+                model = weights.for_model(model_id, self.weights_dir)
+                self.models[model_id] = open_viewer(model, self.device, self.compiled)
         return self.models[model_id]
 
 
@@ -196,9 +194,9 @@ def info(
     For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
     """
     data = bytes_of(data)
-    facts = describe(data, max_pixels, weights_dir)
+    osd = container.unpack(data, max_pixels)
+    facts = describe(data, osd, weights_dir)
     if parts:
-        osd = container.unpack(data, max_pixels)
         code = open_code(weights.for_model(osd.model_id, weights_dir))
         facts |= code.parts(osd, code.symbols(osd))
     return facts

@@ -2,22 +2,20 @@
 
 from pathlib import Path
 
-from . import registry
-from .container import MAX_PIXELS, layout, unpack, unpack_prefix
+from .container import Osd, layout
 from .errors import WeightsError
 from .quality import lambda_of
+from .weights import registry
 
 
-def describe(
-    data: bytes, max_pixels: int = MAX_PIXELS, weights_dir: str | Path | None = None, partial: bool = False
-) -> dict:
-    """The bytes of an .osd file -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
+def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> dict:
+    """An .osd file, or the beginning of a progressive one, that was read as `osd` -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
-    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. FormatError if the file
-    is damaged. partial: the beginning of a progressive file will do, which adds missing_bytes and a note.
+    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. A beginning adds missing_bytes
+    and a note.
     """
-    osd, counts = (unpack_prefix if partial else unpack)(data, max_pixels), layout(data, max_pixels, partial)
+    counts = layout(data, osd)
     model = listed(osd.model_id, weights_dir)
     facts = {
         "version": osd.version,

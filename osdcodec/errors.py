@@ -15,8 +15,10 @@ what was asked for either, is an OsdWarning.
 
 import os
 import re
+import sys
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 
 class OsdWarning(UserWarning):
@@ -80,6 +82,22 @@ def unforeseen(error: Exception) -> Fault:
         traceback.print_exception(error)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Fault(f"a fault of osdc itself ({what}); please report it, with what OSDC_DEBUG=1 shows")
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """A command of `python -m`: an error, ours or of the system, becomes one line on stderr and an exit code, as with `osdc`."""
+    try:
+        main()
+    except OSError as error:
+        name = error.filename or "a file"
+        _leave(FileError(f"{name}: {error.strerror or error}; choose another file"))
+    except OsdError as error:
+        _leave(error)
+
+
+def _leave(error: OsdError) -> NoReturn:
+    print(legible(complaint(error), sys.stderr), file=sys.stderr, flush=True)
+    sys.exit(error.exit_code)
 
 
 def complaint(error: OsdError, source: str | None = None) -> str:

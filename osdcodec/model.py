@@ -11,16 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from . import container, image, similarity, weights
-from .container import Box, Osd, Regions
+from . import container, image, weights
+from .container import Box, Osd, Regions, sections, units
 from .entropy.prior import Prior, Symbols
 from .errors import InputError
-from .preview import render as draft
+from .image import similarity
 from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
 from .relay import relay
 from .runtime import open_runtime
-from .tiles import Progress, TiledRuntime
+from .runtime.preview import render as draft
+from .runtime.tiles import Progress, TiledRuntime
 
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Coded = tuple[Osd, Any]  # the fields of a file, and the symbols its payload is made of
@@ -162,14 +163,14 @@ class LatentModel(LatentCode):
         progressive: bool = False,
     ) -> Callable[[int], Coded]:
         """Runs the networks on a picture, once -> what makes its file for a quality byte."""
-        rgb, sections = picture.convert("RGB"), image.to_sections(picture)
+        rgb, kept = picture.convert("RGB"), sections.taken_from(picture)
         grey, boxes = image.is_grey(rgb), units(roi, *picture.size)
         y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
 
         def at(quality: int) -> Coded:
             better = max(0, quality - REGION_STEP)
             gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
-            ordered = gained + sections
+            ordered = gained + kept
             if progressive:
                 ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
             osd = Osd(
@@ -235,20 +236,5 @@ def decode_symbols(osd: Osd, prior: Prior) -> Symbols:
 
 def qualities_of(osd: Osd, profile: Profile) -> np.ndarray | None:
     """(h, w) quality of each position of y, None where all are alike."""
-    regions = container.regions(osd)
-    grid = profile.grid(osd.width, osd.height)
+    regions, grid = osd.regions, profile.grid(osd.width, osd.height)
     return np.array(regions.qualities(osd.quality, profile.stride, *grid)) if regions else None
-
-
-def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
-    """Boxes in pixels -> boxes in units of 32 pixels that hold what of them is in the picture. InputError if nothing is."""
-    found = []
-    if len(roi) > Regions.MOST:
-        raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
-    for x, y, w, h in roi:
-        left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
-        if right <= left or bottom <= top:
-            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")
-        first = left // Regions.UNIT, top // Regions.UNIT
-        found.append((*first, -(-right // Regions.UNIT) - first[0], -(-bottom // Regions.UNIT) - first[1]))
-    return tuple(found)

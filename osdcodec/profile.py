@@ -18,9 +18,8 @@ class Profile:
     """One model family. Two files of the same profile and model id decode to the same symbols."""
 
     name: str = "small"
-    family: str = (
-        "latent"  # which code: "latent", all that stands below, or "indices", whose sizes its weights file holds
-    )
+    # Which code: "latent", all that stands below, or "indices", whose sizes its weights file holds.
+    family: str = "latent"
     stride: int = 32  # pixels per position of y; pictures are padded to a multiple of it
     latent_channels: int = 160  # C_y
     hyper_channels: int = 32  # C_h
@@ -57,9 +56,8 @@ class Profile:
     beta_end: float = 0.012
     diffusion_steps: int = 1000
 
-    base_codes: int = (
-        0  # structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself
-    )
+    # Structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself.
+    base_codes: int = 0
     base_channels: int = 32  # dimension of such a code
     base_factor: int = 2  # positions of y per position of the base, on a side
     decoder_semantics: bool = False  # what the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff)

@@ -1,8 +1,9 @@
-"""Lambda and the quality byte, and the searches for the byte that meets a size or a similarity. No torch, no numpy."""
+"""Lambda and the quality byte, and the searches for the one that meets a size or a similarity. No torch, no numpy."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from .errors import TargetError
@@ -23,6 +24,9 @@ def quality_of(lmbda: float) -> int:
     if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
         raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
     return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))
+
+
+_QUALITIES = [quality_of(lmbda) for lmbda in ANCHORS]  # 255 .. 0, the smallest files first
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,35 @@ def smallest_above(least: float, code: Callable[[int], Coded], similarity: Calla
         else:
             bad = quality
     return fitting
+
+
+def shares(sizes: Sequence[Sequence[int]], total: int) -> list[int]:
+    """Bytes of each picture at the lambdas of ANCHORS -> the bytes that each may have, with a sum of at most `total`.
+
+    So a whole folder takes so many bytes, every picture of it at about the same lambda.
+
+    The logarithm of a size is about linear in the quality between two anchors. TargetError if even the smallest files are
+    too large together.
+    """
+    if (least := sum(size[0] for size in sizes)) > total:
+        raise TargetError(
+            f"{total:,} bytes are out of reach: at lambda {LAMBDA_MAX:g} the {len(sizes)} files take {least:,}; give more"
+        )
+    good, bad = 255.0, 0.0  # a quality whose files fit, and one whose do not, unless all do
+    if sum(size[-1] for size in sizes) <= total:
+        good = 0.0
+    while good - bad > 0.01:
+        middle = (good + bad) / 2
+        if sum(_size_at(size, middle) for size in sizes) <= total:
+            good = middle
+        else:
+            bad = middle
+    return [math.floor(_size_at(size, good)) for size in sizes]
+
+
+def _size_at(sizes: Sequence[int], quality: float) -> float:
+    """Bytes of a picture at a quality, between those at _QUALITIES."""
+    for (high, low), (small, large) in zip(pairwise(_QUALITIES), pairwise(sizes), strict=True):
+        if quality >= low:
+            return small * (large / small) ** ((high - quality) / (high - low))
+    return sizes[-1]

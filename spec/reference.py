@@ -8,6 +8,7 @@ and takes integers of any size for granted. Slow: a quarter of a minute for 768x
 
 import hashlib
 import json
+import re
 import struct
 import sys
 import zlib
@@ -193,6 +194,10 @@ def integers(tensors: dict, name: str) -> list:
     return values
 
 
+LAYERS = r"(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0123]\.([01]|mean|scale))\.(weight|bias|rescale)"
+KNOWN = re.compile(rf"prior\.(tables|token_tables|stride|base_table|base_factor|{LAYERS})")
+
+
 def model_id(tensors: dict) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols."""
     normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains.", "code."))}
@@ -257,6 +262,7 @@ def symbols(
 ) -> tuple[list, ...]:
     """A payload -> tokens [K], base [hb][wb] if the model has one, hyper [C_h][hh][hw], latent [C_y][h][w], y16 [C_y][h][w]; qualities
     [h][w] with regions"""
+    require(all(KNOWN.fullmatch(name) for name in tensors if name.startswith("prior.")), "unknown tensor of the prior")
     stack = Stack(payload, missing)
     tables = integers(tensors, "prior.tables")
     limit = len(tables[0]) // 2

@@ -16,12 +16,14 @@ import pytest
 from PIL import Image
 from test_cli import environment, osdc
 
-from osdcodec import batch, files
+from osdcodec import files
+from osdcodec.batch import report
+from osdcodec.batch.run import Progress, run
+from osdcodec.batch.tasks import Encoding, Task
 from osdcodec.errors import InputError, WeightsError
-from osdcodec.work import Encoding, Work
 
 
-def copy(source: str, target: str, progress: batch.Progress) -> dict:
+def copy(source: str, target: str, progress: Progress) -> dict:
     data = files.read_input(source)
     files.write_output(target, data)
     return {"bytes": len(data)}
@@ -35,7 +37,7 @@ def jobs(tmp_path) -> list[tuple[str, str]]:
 
 
 def test_a_bad_file_does_not_stop_the_others(jobs, capsys):
-    assert batch.run(jobs, copy, threads=3) == 3
+    assert run(jobs, copy, threads=3) == 3
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"{jobs[0][0]} → {jobs[0][1]}: 1,000 bytes, ")
     assert lines[2] == f"osdc: {jobs[2][0]}: no such file; check the path"
@@ -45,20 +47,20 @@ def test_a_bad_file_does_not_stop_the_others(jobs, capsys):
 
 def test_existing_outputs_are_skipped_on_request(jobs, capsys):
     Path(jobs[1][1]).write_bytes(b"precious")
-    assert batch.run(jobs[:2], copy, skip_existing=True) == 0
+    assert run(jobs[:2], copy, skip_existing=True) == 0
     assert Path(jobs[1][1]).read_bytes() == b"precious"
     told = capsys.readouterr().err
     assert f"{jobs[1][1]}: exists, skipped" in told and "2 of 2 files: 1 done, 1 skipped" in told
 
 
 def test_quiet_prints_errors_only(jobs, capsys):
-    assert batch.run(jobs, copy, style="quiet") == 3
+    assert run(jobs, copy, style="quiet") == 3
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
 
 
 def test_json_lines(jobs, capfd):
-    assert batch.run(jobs, copy, style="json") == 3
+    assert run(jobs, copy, style="json") == 3
     told = capfd.readouterr()
     rows = [json.loads(line) for line in told.out.splitlines()]
     assert [(row["input"], row["output"]) for row in rows] == jobs
@@ -68,38 +70,38 @@ def test_json_lines(jobs, capfd):
 
 
 def test_the_error_of_a_single_file_is_its_own(jobs, capsys):
-    assert batch.run([(jobs[0][0], "/proc/none/x")], copy) == 5
+    assert run([(jobs[0][0], "/proc/none/x")], copy) == 5
     assert capsys.readouterr().err.startswith("osdc: /proc/none/x: ")
-    assert batch.run([(jobs[0][0], jobs[0][1])], copy) == 0
+    assert run([(jobs[0][0], jobs[0][1])], copy) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_what_no_file_can_do_without_stops_the_batch(jobs, capsys):
     calls = []
 
-    class Model(Work):
+    class Model(Task):
         def load(self):
             calls.append(1)
             raise WeightsError("none here")
 
     work = Model()
     with pytest.raises(WeightsError, match="none here"):
-        batch.run(jobs, lambda *_: work.model, threads=1)
+        run(jobs, lambda *_: work.model, threads=1)
     assert len(calls) == 1 and capsys.readouterr().err == ""
 
 
 def test_files_overlap(jobs):
     meeting = threading.Barrier(3, timeout=20)
 
-    def work(source: str, target: str, progress: batch.Progress) -> dict:
+    def work(source: str, target: str, progress: Progress) -> dict:
         meeting.wait()  # nobody leaves before three have come
         return {}
 
-    assert batch.run(jobs[:3], work, threads=3) == 0
+    assert run(jobs[:3], work, threads=3) == 0
 
 
 def test_a_model_is_loaded_once_and_never_sent():
-    class Model(Work):
+    class Model(Task):
         def load(self):
             time.sleep(0.1)
             return object()
@@ -116,10 +118,10 @@ def test_a_model_is_loaded_once_and_never_sent():
 
 
 def test_an_exception_that_nobody_foresaw_costs_one_file(jobs, capsys):
-    def work(source: str, target: str, progress: batch.Progress) -> dict:
+    def work(source: str, target: str, progress: Progress) -> dict:
         return copy(source, target, progress) if source.endswith("a") else {}["none"]
 
-    assert batch.run(jobs[:2], work) == 3
+    assert run(jobs[:2], work) == 3
     lines = capsys.readouterr().err.splitlines()
     assert lines[1].startswith(f"osdc: {jobs[1][0]}: a fault of osdc itself (KeyError: 'none'); please report it")
     assert lines[2].startswith("2 of 2 files: 1 done, 1 failed")
@@ -134,15 +136,15 @@ def test_sizes_as_people_say_them():
         (999_600, "1.0 MB"),
         (3_140_000, "3.1 MB"),
     ]
-    assert [batch.size(count) for count, _ in told] == [text for _, text in told]
-    assert batch.change(3_100_000, 14_000) == "3.1 MB → 14 kB (0.45 %)" and batch.change(0, 5).endswith("(500 %)")
+    assert [report.size(count) for count, _ in told] == [text for _, text in told]
+    assert report.change(3_100_000, 14_000) == "3.1 MB → 14 kB (0.45 %)" and report.change(0, 5).endswith("(500 %)")
 
 
 def test_memory_that_does_not_suffice_is_an_input_too_large(jobs, capsys):
     def work(*_: object) -> dict:
         raise MemoryError
 
-    assert batch.run(jobs[:1], work) == InputError.exit_code
+    assert run(jobs[:1], work) == InputError.exit_code
     assert "memory" in capsys.readouterr().err
 
 

@@ -34,8 +34,8 @@ from osdcodec.cod_lite.coder import Code, Coder, nearest
 from osdcodec.cod_lite.install import install
 from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
-from osdcodec.downloads import Component
 from osdcodec.image import open_image
+from osdcodec.weights.downloads import Component
 
 torch = pytest.importorskip("torch")
 from osdcodec.cod_lite import checkpoint, graphs, networks  # noqa: E402

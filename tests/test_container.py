@@ -263,8 +263,8 @@ def test_every_beginning_says_what_it_has(data, head):
         )
         with pytest.raises(FormatError, match="--partial"):
             unpack(data[:length])
-        counts = layout(data[:length], partial=True)
-        assert counts["payload"] == arrived and counts["header"] == layout(data)["header"]
+        counts = layout(data[:length], unpack_prefix(data[:length]))
+        assert counts["payload"] == arrived and counts["header"] == layout(data, unpack(data))["header"]
         assert counts["header"] + arrived + sum(counts["sections"].values()) + counts["checksum"] == length
         with pytest.raises(ValueError):
             pack(found)
@@ -293,9 +293,9 @@ def test_beginnings_of_other_files_are_refused():
 
 def test_a_beginning_of_a_file_whose_sections_all_follow():
     data = pack(replace(PROGRESSIVE_FIELDS, sections=(("x", b"<x/>"),)))
-    assert data[15] == 0 and layout(data)["header"] == 18
-    assert layout(data[:20], partial=True) == {"header": 18, "payload": 2, "sections": {}, "checksum": 0}
-    assert layout(data[:23], partial=True) == {"header": 18, "payload": 3, "sections": {}, "checksum": 2}
+    assert data[15] == 0 and layout(data, unpack(data))["header"] == 18
+    assert layout(data[:20], unpack_prefix(data[:20])) == {"header": 18, "payload": 2, "sections": {}, "checksum": 0}
+    assert layout(data[:23], unpack_prefix(data[:23])) == {"header": 18, "payload": 3, "sections": {}, "checksum": 2}
 
 
 def test_what_a_beginning_claims_costs_nothing():
@@ -337,13 +337,18 @@ def test_leb128(value, form):
 
 @pytest.mark.parametrize("data", [data for data, _ in FILES])
 def test_layout_sums_to_the_file(data):
-    counts = layout(data)
+    counts = layout(data, unpack(data))
     assert counts["header"] + counts["payload"] + sum(counts["sections"].values()) + counts["checksum"] == len(data)
 
 
 def test_layout_counts():
-    assert layout(PLAIN) == {"header": 14, "payload": 3, "sections": {}, "checksum": 4}
-    assert layout(SECTIONED) == {"header": 15, "payload": 2, "sections": {"i": 5, "e": 2}, "checksum": 4}
+    assert layout(PLAIN, unpack(PLAIN)) == {"header": 14, "payload": 3, "sections": {}, "checksum": 4}
+    assert layout(SECTIONED, unpack(SECTIONED)) == {
+        "header": 15,
+        "payload": 2,
+        "sections": {"i": 5, "e": 2},
+        "checksum": 4,
+    }
 
 
 @pytest.mark.parametrize(

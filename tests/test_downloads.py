@@ -12,10 +12,11 @@ import pytest
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from osdcodec import downloads, weights
+from osdcodec import weights
 from osdcodec.cli import app
 from osdcodec.errors import WeightsError
 from osdcodec.profile import PROFILES
+from osdcodec.weights import downloads
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"unet/config.json": b"{}", "unet/model.safetensors": bytes(range(256)) * 400}

@@ -69,3 +69,19 @@ def test_arrows_become_ascii_where_there_are_none():
         encoding = "cp1252"
 
     assert errors.legible("a → b, λ 1", Stream) == "a -> b, lambda 1" and errors.legible("é", Stream) == "é"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (errors.WeightsError("no model"), 4, "osdc: no model\n"),
+        (FileNotFoundError(2, "No such file or directory", "x.json"), 5, "osdc: x.json: No such file or directory; choose another file\n"),
+    ],
+)  # fmt: skip
+def test_commands_of_python_m_end_in_one_line(error, code, line, capsys):
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        errors.run_command(main)
+    assert left.value.code == code and capsys.readouterr().err == line

@@ -59,7 +59,7 @@ prior = model.prior
 for folder in sys.argv[2:]:
     for path in sorted(Path(folder).glob("*.osd")):
         osd = container.unpack(path.read_bytes())
-        grid, found = model.profile.grid(osd.width, osd.height), container.regions(osd)
+        grid, found = model.profile.grid(osd.width, osd.height), osd.regions
         qualities = numpy.array(found.qualities(osd.quality, model.profile.stride, *grid)) if found else None
         print(path.stem, prior.decode(osd.payload, osd.quality, *grid, qualities).digest())
 heavy = {"torch", "onnxruntime", "PIL", "diffusers"} & set(sys.modules)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from osdcodec import image
-from osdcodec.container import alpha_size
-from osdcodec.errors import FormatError, InputError, OsdWarning, OutputError
+from osdcodec.container import sections
+from osdcodec.errors import InputError, OsdWarning, OutputError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -146,38 +146,6 @@ def test_options_that_there_are_not():
             image.open_image(Image.new("RGB", (1, 1)), **option)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (33, 20), (16383, 1), (16384, 2)])
-def test_alpha_section_is_lossless(size):
-    picture = gradient(*size)
-    plane = Image.fromarray(np.random.default_rng(3).integers(0, 256, size[::-1], np.uint8))
-    picture.putalpha(plane)
-    ((kind, content),) = image.to_sections(picture)
-    assert kind == "A" and alpha_size(content) == size
-    assert content.startswith(b"RIFF" if max(size) <= 16383 else b"\x89PNG")
-    decoded = image.decode_alpha(content, *size)
-    assert decoded.mode == "L" and decoded.tobytes() == plane.tobytes()
-    with pytest.raises(FormatError, match=r"section A: .*size"):
-        image.decode_alpha(content, size[0] + 1, size[1])
-
-
-def test_damaged_alpha_is_a_format_error_or_some_alpha():
-    random = np.random.default_rng(4)
-    for size in ((40, 30), (16384, 1)):
-        picture = gradient(*size)
-        picture.putalpha(Image.fromarray(random.integers(0, 256, size[::-1], np.uint8)))
-        ((_, good),) = image.to_sections(picture)
-        with pytest.raises(FormatError):
-            image.decode_alpha(good[: len(good) // 2], *size)
-        for _ in range(100):
-            data = bytearray(good)
-            for at in random.integers(0, min(len(data), 200), 3):
-                data[at] = random.integers(256)
-            try:
-                assert image.decode_alpha(bytes(data), *size).size == size
-            except FormatError as error:
-                assert error.field == "section A" and "\n" not in str(error)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
 def test_exif_orientation_is_applied(name, orientation):
@@ -211,7 +179,7 @@ def test_colour_profiles_are_brought_to_srgb():
         opened = image.open_image(data_of(Image.new("RGBA", (2, 2), (*RED, 9)), "PNG", icc_profile=profile), icc="keep")
         assert np.abs(np.asarray(opened, int) - [255, 229 + 17, 229 + 17]).max() <= 1  # over white, where it is
         assert opened.info == {"icc_profile": profile}
-        assert image.to_sections(opened) == (("i", profile),)
+        assert sections.taken_from(opened) == (("i", profile),)
     with pytest.warns(OsdWarning, match="colour profile is not usable"):
         opened = image.open_image(data_of(Image.new("RGB", (2, 2), RED), "PNG", icc_profile=b"nonsense"), icc="keep")
     assert opened.getpixel((0, 0)) == RED and opened.info == {}
@@ -299,29 +267,31 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
     assert image.open_image(data).info == {}
     opened = image.open_image(data, keep_metadata=True)
     assert opened.size == ((16, 32) if orientation == 6 else (32, 16))
-    sections = dict(image.to_sections(opened))
-    assert sections.keys() == {"e", "x"}
-    assert sections["e"][:4] in (b"II*\0", b"MM\0*")
-    assert sections["x"] == XMP.replace(b" " * 999, b"\n")
+    kept = dict(sections.taken_from(opened))
+    assert kept.keys() == {"e", "x"}
+    assert kept["e"][:4] in (b"II*\0", b"MM\0*")
+    assert kept["x"] == XMP.replace(b" " * 999, b"\n")
 
     decoded = image.open_image(Image.new("RGB", opened.size))
-    image.add_sections(decoded, None, tuple(sections.items()), "osdc 1: a note")
+    sections.give_to(decoded, kept)
+    decoded.info["comment"] = "osdc 1: a note"
     with Image.open(io.BytesIO(image.encode_image(decoded, name))) as saved:
         saved.load()
         exif = saved.getexif()
         assert exif.get(0x0112, 1) == 1
         assert exif[0x010F] == "maker"
         assert exif.get_ifd(0x8769)[0x927C] == b"note" * 9 and exif.get_ifd(0x8825)[1] == "N"
-        assert saved.info["xmp"] == sections["x"]
+        assert saved.info["xmp"] == kept["x"]
     again = image.open_image(image.encode_image(decoded, name), keep_metadata=True)
-    assert dict(image.to_sections(again)).keys() == {"e", "x"}
+    assert dict(sections.taken_from(again)).keys() == {"e", "x"}
     assert not recwarn
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "BMP"])
 def test_the_note_is_written_where_the_format_has_a_place(name):
     picture = gradient(8, 8)
-    image.add_sections(picture, None, (("i", grey_profile()),), "osdc 1: a note")
+    sections.give_to(picture, {"i": grey_profile()})
+    picture.info["comment"] = "osdc 1: a note"
     saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
     found = saved.info.get("Software") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
     assert found == ("" if name == "BMP" else "osdc 1: a note")
@@ -332,7 +302,8 @@ def test_the_note_is_written_where_the_format_has_a_place(name):
 def test_metadata_that_a_format_cannot_hold_cost_a_warning_not_the_picture(name):
     for kind, content in (("e", b"II*\0\xff\xff\xff\xff"), ("e", b"nonsense"), ("x", b"\xff\xfe"), ("x", b"<" * 70000)):
         picture = gradient(8, 8)
-        image.add_sections(picture, None, ((kind, content),), "a note")
+        sections.give_to(picture, {kind: content})
+        picture.info["comment"] = "a note"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             saved = Image.open(io.BytesIO(image.encode_image(picture, name)))

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from osdcodec import registry
 from osdcodec.codec import Encoder
 from osdcodec.evaluation import papers
 from osdcodec.evaluation.metrics import Meter
 from osdcodec.evaluation.papers import System, tables
 from osdcodec.profile import SMALL
+from osdcodec.weights import registry
 
 ROOT = Path(__file__).parents[1]
 PLAIN = "psnr", "detail_ratio", "detail_correlation"

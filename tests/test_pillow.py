@@ -11,7 +11,7 @@ from PIL import Image
 from test_cli import environment
 
 import osdcodec
-from osdcodec import arrays
+from osdcodec.image import arrays
 from osdcodec.integrations import pillow
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from test_cli import osdc
 
-from osdcodec import Decoder, Encoder, preview, weights
+from osdcodec import Decoder, Encoder, weights
+from osdcodec.runtime import preview
 
 
 @pytest.fixture(scope="module", params=["embedded", "trained"])

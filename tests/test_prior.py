@@ -240,6 +240,12 @@ def test_sizes_of_another_profile_are_refused(field):
         Prior(tiny.tensors(), replace(tiny.TINY, **{field: getattr(SMALL, field)}))
 
 
+def test_a_tensor_that_would_change_the_symbols_unseen_is_refused():
+    tensors = tiny.tensors() | {"prior.base_tables": np.zeros(1, np.int32), "another": np.zeros(1)}
+    with pytest.raises(WeightsError, match="base_tables is not known here"):
+        Prior(tensors, tiny.TINY)
+
+
 def test_model_id():
     tensors = tiny.tensors()
     assert model_id(tensors).hex() == "a1b2f71a"

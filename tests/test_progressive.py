@@ -11,7 +11,7 @@ from test_cli import osdc, refused
 from test_rans import COLUMNS, PAYLOAD, ROWS, TABLES, encoded, random_case
 
 import osdcodec
-from osdcodec import container
+from osdcodec import container, weights
 from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior, masks
@@ -138,6 +138,26 @@ def test_vectors_of_whole_cut_and_damaged_files():
     kinds = [name.partition("-")[0] for name in names]
     assert {kind: kinds.count(kind) >= 5 for kind in set(kinds)} == {"whole": True, "cut": True, "bad": True}
     assert {path.stem for path in (VECTORS / "progressive").glob("*.png")} == {n for n in names if n[:3] != "bad"}
+
+
+@pytest.mark.parametrize(("name", "passes"), [("cut-pass-end", 3), ("cut-hyper-end", 0)])
+def test_a_stack_can_run_out_exactly_where_a_pass_begins(name, passes, monkeypatch):
+    """What these vectors are for: the passes before took all their symbols, and all others find none."""
+    found, pop = [], Reader.pop
+
+    def told(reader, tables, rows):
+        columns = pop(reader, tables, rows)
+        found.append((len(rows), len(columns)))
+        return columns
+
+    monkeypatch.setattr(Reader, "pop", told)
+    model = weights.load("conformance", FOLDER)
+    osd = container.unpack_prefix((VECTORS / "progressive" / f"{name}.osd").read_bytes())
+    decode_symbols(osd, model.prior)
+    latent = found[2:]  # behind tokens and hyper-latent
+    before, after = latent[: 4 * passes], latent[4 * passes :]
+    assert all(asked == got for asked, got in before) and (not passes or before[-1][1] > 0)
+    assert after[0][0] > 0 and all(got == 0 for _, got in after) and len(latent) == 4 * passes + 4
 
 
 def test_readers_that_take_no_beginnings_refuse_them(decoder):

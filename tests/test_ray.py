@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osdcodec import batch
+from osdcodec.batch.jobs import plan
+from osdcodec.batch.ray import outcomes
+from osdcodec.batch.run import run
+from osdcodec.batch.tasks import Decoding, Encoding
 from osdcodec.errors import InputError, OsdError
-from osdcodec.integrations.ray import outcomes
-from osdcodec.plan import plan
-from osdcodec.work import Decoding, Encoding
 
 pytest.importorskip("ray")
 ROOT = str(Path(__file__).parents[1])
@@ -75,7 +75,7 @@ def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, ca
     planned.make_folders()
     jobs = planned.jobs
     work = deadly(Encoding({"lmbda": 1.0}, "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
-    code = batch.run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
+    code = run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
     assert code == 3 and len(list((tmp_path / "marks").iterdir())) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("7 of 7 files: 6 done, 1 failed, ")
@@ -89,7 +89,7 @@ def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, ca
     planned.make_folders()
     jobs = planned.jobs
     work = Decoding({"detail": 0.0}, "cpu")
-    assert batch.run(jobs, work, style="quiet", outcomes=outcomes(jobs, work, address=cluster)) == 0
+    assert run(jobs, work, style="quiet", outcomes=outcomes(jobs, work, address=cluster)) == 0
     assert np.asarray(Image.open(tmp_path / "back" / "a.png")).shape == (40, 40 + ord("a"), 3)
 
 

@@ -22,8 +22,8 @@ from osdcodec.models.base import Base
 from osdcodec.models.growth import grown
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
+from osdcodec.runtime.tiles import TiledRuntime
 from osdcodec.runtime.torch import TorchRuntime
-from osdcodec.tiles import TiledRuntime
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
 from osdcodec.training.recipe import read

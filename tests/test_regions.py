@@ -13,10 +13,10 @@ from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, container
 from osdcodec.codec import info
-from osdcodec.container import Osd, Regions
+from osdcodec.container import Osd, Regions, units
 from osdcodec.entropy.prior import Prior, model_id
 from osdcodec.errors import FormatError
-from osdcodec.model import decode_symbols, qualities_of, units
+from osdcodec.model import decode_symbols, qualities_of
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
@@ -51,7 +51,7 @@ def test_a_region_costs_a_few_bytes_to_name(encoder, photo):
     osd = container.unpack(encoder.encode(photo, 1.0, roi=[BOX]))
     ((kind, content),) = osd.sections
     assert kind == "G" and len(content) == 5
-    found = container.regions(osd)
+    found = osd.regions
     assert found.boxes == ((2, 1, 3, 3),) and found.quality < osd.quality
     told = info(container.pack(osd), parts=True)
     bits = told["token_bits"] + told["hyper_bits"] + told["latent_bits"]
@@ -120,7 +120,7 @@ def test_symbols_agree_with_the_reference():
 def test_on_the_command_line(tmp_path, photo):
     photo.save(tmp_path / "photo.png")
     assert osdc("encode", "photo.png", "--roi", "64,32,96,96", "--roi", "0,0,10,10", cwd=tmp_path).returncode == 0
-    assert len(container.regions(container.unpack((tmp_path / "photo.osd").read_bytes())).boxes) == 2
+    assert len(container.unpack((tmp_path / "photo.osd").read_bytes()).regions.boxes) == 2
     assert osdc("decode", "photo.osd", "-o", "out.png", cwd=tmp_path).returncode == 0
     done = osdc("encode", "photo.png", "--roi", "9999,0,9,9", "-o", "x.osd", cwd=tmp_path)
     assert done.returncode == 3 and b"outside of the picture" in done.stderr

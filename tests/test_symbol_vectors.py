@@ -68,7 +68,7 @@ def test_hyper_latents_have_rows_and_columns(prior):
 @pytest.mark.parametrize("name", ["regions", "one-region"])
 def test_every_region_counts(name, prior):
     osd = VALID[name]
-    regions, grid = container.regions(osd), prior.profile.grid(osd.width, osd.height)
+    regions, grid = osd.regions, prior.profile.grid(osd.width, osd.height)
     expected = prior.decode(osd.payload, osd.quality, *grid, qualities_of(osd, prior.profile))
     for left_out in regions.boxes:
         boxes = tuple(box for box in regions.boxes if box != left_out)

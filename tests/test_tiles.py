@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from osdcodec import image, tiles, weights
-from osdcodec.tiles import SHARES, TiledRuntime, spans
+from osdcodec import image, weights
+from osdcodec.runtime import tiles
+from osdcodec.runtime.tiles import SHARES, TiledRuntime, spans
 
 MARGINS = tiles.MARGINS["small"]
 torch = pytest.importorskip("torch")

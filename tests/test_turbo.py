@@ -15,7 +15,7 @@ from PIL import Image
 from tiny_turbo import TINY, lay_out
 from typer.testing import CliRunner
 
-from osdcodec import container, downloads, weights
+from osdcodec import container, weights
 from osdcodec.checks import budgets, gpu
 from osdcodec.cli import app
 from osdcodec.codec import Decoder, Encoder
@@ -27,13 +27,14 @@ from osdcodec.models.transforms import Synthesis
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
-from osdcodec.training.export.listing import components_text, registry_text
 from osdcodec.training.recipe import Run, read
 from osdcodec.training.study.gpu_needs import Peak
 from osdcodec.training.turbo import STAGES
 from osdcodec.training.turbo.pixels import Pixels
 from osdcodec.training.turbo.relay import Relay
 from osdcodec.training.turbo.stages import Batch
+from osdcodec.weights import downloads
+from osdcodec.weights.listing import components_text, registry_text
 
 COMMON = """
 batch = 2

@@ -19,7 +19,7 @@ from osdcodec import web, weights
 from osdcodec.checks.conformance import ROOT, VECTORS
 from osdcodec.cli import app
 from osdcodec.profile import SMALL
-from osdcodec.tiles import MARGINS
+from osdcodec.runtime.tiles import MARGINS
 
 PICTURE = VECTORS / "embedded" / "one-pixel.osd"
 
@@ -51,7 +51,8 @@ def test_a_site_has_the_page_and_weights_with_their_hash(page, tmp_path):
     assert listed["model_id"] == weights.load().model_id.hex()
     assert listed["margins"] == MARGINS["small"]
     assert (folder / "index.html").read_bytes() == (page / "index.html").read_bytes()
-    assert {path.name for path in folder.iterdir()} == {"index.html", "worker.js", "models.json", listed["file"]}
+    names = {"index.html", "worker.js", "models.json", "files.json", listed["file"]}
+    assert {path.name for path in folder.iterdir()} == names
 
 
 def test_a_site_is_written_anew_but_no_other_folder_is_touched(page, tmp_path):
@@ -65,6 +66,36 @@ def test_a_site_is_written_anew_but_no_other_folder_is_touched(page, tmp_path):
         code, told = run("web", taken)
         assert code == 5 and len(told.splitlines()) == 1
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_site_written_anew_keeps_no_older_files_but_all_that_others_put_there(page, tmp_path):
+    folder = tmp_path / "site"
+    for name in ("runtime-OLD.js", "runtime-EDITED.js"):
+        (page / name).write_text("an older build", "utf-8")
+    assert run("web", folder)[0] == 0
+    for name in ("runtime-OLD.js", "runtime-EDITED.js"):
+        (page / name).unlink()
+    (page / "runtime-NEW.js").write_text("this build", "utf-8")
+    (folder / "runtime-EDITED.js").write_text("somebody changed it", "utf-8")
+    (folder / "photo.osd").write_bytes(PICTURE.read_bytes())
+    (folder / "sub").mkdir()
+    assert run("web", folder)[0] == 0
+    names = {path.name for path in folder.iterdir()}
+    assert "runtime-OLD.js" not in names
+    assert names >= {"runtime-NEW.js", "runtime-EDITED.js", "photo.osd", "sub", "index.html", "models.json"}
+
+
+@pytest.mark.parametrize("told", ["no JSON", "[]", '{"../letter.txt": "", "sub": "", "away.js": ""}'])
+def test_a_list_of_written_files_that_is_not_ours_removes_nothing(page, tmp_path, told):
+    folder, letter = tmp_path / "site", tmp_path / "letter.txt"
+    letter.write_text("dear", "utf-8")
+    assert run("web", folder)[0] == 0
+    told = told.replace('""', json.dumps(hashlib.sha256(b"dear").hexdigest()))
+    (folder / "files.json").write_text(told, "utf-8")
+    (folder / "sub").mkdir()
+    (folder / "away.js").symlink_to(letter)
+    assert run("web", folder)[0] == 0
+    assert letter.read_text("utf-8") == "dear" and (folder / "sub").is_dir() and (folder / "away.js").is_symlink()
 
 
 @pytest.mark.parametrize("command", [("web", "site"), ("view", PICTURE)])

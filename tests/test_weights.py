@@ -147,7 +147,7 @@ def test_a_changed_file_is_refused_before_it_is_looked_into(ours, monkeypatch):
     def parse(data: bytes):
         raise AssertionError("parsed")
 
-    monkeypatch.setattr(weights, "parse", parse)
+    monkeypatch.setattr(weights.loading, "parse", parse)
     with pytest.raises(WeightsError, match="SHA-256"):
         weights.load("small", registry=ours)
 

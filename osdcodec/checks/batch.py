@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import run_command
 from ..evaluation.timing import median_seconds, process, rendered
 
 BATCH = 16
@@ -88,4 +89,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

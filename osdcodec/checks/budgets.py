@@ -11,6 +11,7 @@ import tempfile
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import run_command
 from ..evaluation.timing import median_seconds, process, rendered
 
 MIB = 2**20
@@ -81,4 +82,4 @@ def on_gpu(compiled: bool) -> list[tuple[str, float, float | None, str]]:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -4,7 +4,6 @@ What pictures look like needs the published weights, which are not part of the p
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,10 @@ from ..cod_lite.coder import Coder
 from ..cod_lite.networks import Networks
 from ..cod_lite.runtime import TorchNetworks
 from ..cod_lite.sizes import Sizes
+from ..errors import run_command
 from ..evaluation.timing import process, rendered
+from ..weights import registry
+from ..weights.listing import registry_text
 
 MIB = 2**20
 SIZES = ((768, 512), (1920, 1080), (3840, 2160))
@@ -34,8 +36,7 @@ def model(folder: Path, stride: int = 16, entries: int = 256) -> weights.Weights
     networks = Networks(sizes).eval().requires_grad_(False)
     save_file(weights_file(sizes, torch.randn(entries, sizes.dimension), networks), folder / "random.safetensors")
     entry = weights.entry(folder / "random.safetensors", "cod-lite") | {"bpp": sizes.bpp, "rate": f"{sizes.bpp:.4f}"}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in entry.items()]
-    (folder / weights.REGISTRY).write_text("[[model]]\n" + "\n".join(lines) + "\n")
+    (folder / registry.NAME).write_text(registry_text([entry], ""), "utf-8")
     return weights.load("cod-lite", folder)
 
 
@@ -99,4 +100,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

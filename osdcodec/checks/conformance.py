@@ -22,9 +22,10 @@ from rich.table import Table
 
 from .. import container, weights
 from ..codec import Decoder, Encoder
-from ..errors import FormatError, OsdError
+from ..errors import FormatError, OsdError, run_command
 from ..image import open_image
 from ..model import open_code
+from ..weights import registry
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "spec" / "vectors"
@@ -159,7 +160,7 @@ def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = 
 def _weights_dir(folder: Path, listed: dict) -> Path | None:
     """Of the vectors of this folder; None for the weights in the package."""
     owner = folder.parent / listed["weights"] if "weights" in listed else folder
-    return owner if (owner / weights.REGISTRY).exists() else None
+    return owner if (owner / registry.NAME).exists() else None
 
 
 def table(results: list[Result]) -> Table:
@@ -194,4 +195,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

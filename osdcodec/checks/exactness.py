@@ -17,6 +17,7 @@ from rich.table import Table
 
 from .. import container, weights
 from ..codec import Encoder
+from ..errors import run_command
 from ..image import open_image
 from ..model import decode_symbols
 from ..quality import ANCHORS
@@ -79,4 +80,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from .. import container, weights
 from ..entropy.prior import Prior
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, run_command
 from ..links.packet import candidates, crc16, to_stream, to_text
 from ..links.transfer import arrivals, split
 from ..model import decode_symbols, qualities_of
@@ -238,4 +238,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
-from .. import image
 from ..entropy.prior import Prior
 from ..evaluation.timing import median_seconds, rendered
+from ..image import network_inputs
 from ..models import CodecModel
 from ..models.prior import frequencies
 from ..profile import TURBO
@@ -89,7 +89,7 @@ def profile_rows(
 ) -> list[Row]:
     """Encode and decode of one profile: the networks, with the way to the GPU and back, and the entropy part on the CPU."""
     profile, photo = runtime.profile, rendered(width, height)
-    x, thumb = image.to_array(photo, profile.stride), image.thumbnail(photo, profile.thumb)
+    x, thumb = network_inputs(photo, profile)
     quality, random = quality_of(0.5), np.random.default_rng(0)
     y, hyper, tokens = runtime.analyse(x, thumb)
     if weights is None:  # an untrained prior takes as long, given latents of a usual size

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import weights
+from ..errors import run_command
 from ..profile import SMALL, TURBO, Profile
 from ..quality import quality_of
 from ..runtime import Runtime, chosen, open_runtime
@@ -78,4 +79,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

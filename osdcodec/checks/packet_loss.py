@@ -9,6 +9,7 @@ import random
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import run_command
 from ..links.transfer import arrivals, split
 
 SENDINGS = ((13, 0.25), (13, 0.8), (100, 0.25), (100, 0.5))  # pieces, repair packets per piece
@@ -44,4 +45,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from .. import image, weights
+from ..errors import run_command
 from ..models.prior import IntegerConv
 from ..quality import ANCHORS, quality_of
-from ..runtime.torch import load_model
+from ..runtime.torch import analyse, load_model
 
 
 @torch.no_grad()
@@ -36,8 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         gain, _, hyper_gain = prior.gains(quality)
         for path in sorted(options.folder.glob("*.png")):
             picture = image.open_image(path)
-            x, thumb = image.to_array(picture, model.profile.stride), image.thumbnail(picture, model.profile.thumb)
-            y, hyper, tokens = model.analyse(torch.from_numpy(x), torch.from_numpy(thumb))
+            y, hyper, tokens = analyse(model, picture)
             y, hyper = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
             payload, _ = prior.encode(y[0].numpy(), hyper[0].numpy(), tokens[0].numpy(), quality)
             _, bits, _ = model.prior(y, hyper, torch.tensor([float(quality)]))
@@ -49,4 +49,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

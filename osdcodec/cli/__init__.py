@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import OsdWarning, complaint, legible, printable, unforeseen
-from . import browser, coding, links, measuring, weights
+from . import browser, coding, links, measuring, telling, weights
 from .shared import examples
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(coding.app)
+app.add_typer(telling.app)
 app.add_typer(links.app)
 app.add_typer(measuring.app)
 app.add_typer(browser.app)

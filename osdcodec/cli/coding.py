@@ -1,4 +1,4 @@
-"""`osdc encode`, `osdc decode` and `osdc info`."""
+"""`osdc encode` and `osdc decode`."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .. import files
+from ..batch.jobs import Plan, names, plan
 from ..container import MAX_PIXELS
 from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
-from ..plan import Plan, names, plan
-from .links import link_of, links_of
+from .links import link_of
 from .shared import (
     Device,
     MaxPixels,
@@ -22,13 +22,12 @@ from .shared import (
     byte_count,
     examples,
     number,
-    printed,
     reporting,
     tell_of_gpu,
 )
 
 if TYPE_CHECKING:
-    from ..batch import Style
+    from ..batch.report import Style
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -213,7 +212,7 @@ def encode(
         if profile not in OFFERED:
             raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(OFFERED)}")
         from .. import image
-        from ..work import Encoding
+        from ..batch.tasks import Encoding
 
         boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
         options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify, "progressive": progressive}
@@ -284,7 +283,7 @@ def decode(
     """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
     with reporting():
         named = _sources(sources, files_from, nul, quiet)
-        from ..work import Decoding
+        from ..batch.tasks import Decoding
 
         options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}
         within = _within(resize)
@@ -303,8 +302,8 @@ def _within(resize: str | None) -> tuple[int, int] | None:
     """N or WxH -> the largest width and height."""
     if resize is None:
         return None
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", resize)
-    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", resize)
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (width and height):
         raise typer.BadParameter(f"{resize} is no size; give the longest side, 1600, or width and height, 1280x720")
     return width, height
@@ -315,11 +314,11 @@ def _show(planned: Plan, as_json: bool) -> None:
     rows = []
     for source, target in planned.jobs:
         there = files.exists(target)
-        told = {"input": source, "output": target, "status": "planned", "exists": there}
-        rows.append((told, f"{source} -> {target}{' (exists)' if there else ''}"))
+        row = {"input": source, "output": target, "status": "planned", "exists": there}
+        rows.append((row, f"{source} -> {target}{' (exists)' if there else ''}"))
     for name, why in planned.left_out:
         rows.append(({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}"))
-    lines = [without_surrogates(json.dumps(told, ensure_ascii=False)) if as_json else printable(t) for told, t in rows]
+    lines = [without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(t) for row, t in rows]
     files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
 
@@ -339,7 +338,7 @@ def _run(
     if not skip_existing:
         planned.refuse_existing()
     planned.make_folders()
-    from .. import batch
+    from ..batch.run import run
     from ..runtime import sees_cuda
 
     if style in ("plain", "verbose"):
@@ -348,110 +347,10 @@ def _run(
     if planned.note and style in ("plain", "verbose"):
         warnings.warn(planned.note, OsdWarning, stacklevel=2)
     if engine == "ray":
-        from ..integrations import ray
+        from ..batch import ray
 
         outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
     jobs = jobs or (8 if work.device != "cpu" and sees_cuda() else 2)  # on a GPU pictures of one size go in batches
     told = planned.left_out, planned.summary()
-    if code := batch.run(pairs, work, jobs, style, skip_existing, listed or None, outcomes, *told):
+    if code := run(pairs, work, jobs, style, skip_existing, listed or None, outcomes, *told):
         raise typer.Exit(code)
-
-
-@app.command(
-    epilog=examples(
-        "osdc info photo.osd",
-        "osdc info photo.osd --parts",
-        "osdc info photo.osd --json",
-        "osdc info photo.osd --link lora-longfast",
-        "osdc info photo.osd --bits-per-second 1070 --packet 233 --overhead 16",
-        "osdc info - < photo.osd",
-    )
-)
-def info(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
-    parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-    links: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--link", metavar="NAME", help="Add its packets and time on air on a link, or on all (repeatable)."
-        ),
-    ] = None,
-    bits_per_second: Annotated[
-        float | None, typer.Option(callback=number, help="The same for a link of so many, with --packet.")
-    ] = None,
-    packet: Annotated[int | None, typer.Option(min=1, help="Bytes that a packet of that link takes.")] = None,
-    overhead: Annotated[int, typer.Option(min=0, help="Bytes that that link adds to each packet.")] = 0,
-    weights_dir: WeightsDir = None,
-    max_pixels: MaxPixels = MAX_PIXELS,
-) -> None:
-    """Tell what an .osd file, or the beginning of a progressive one, says of itself."""
-    with reporting(source):
-        source = files.STREAM if files.descriptor(source) == 0 else source
-        data = files.read_input(source)
-        if parts:
-            from ..codec import info as describe_with_parts
-
-            facts = describe_with_parts(data, parts=True, weights_dir=weights_dir, max_pixels=max_pixels)
-        else:
-            from ..description import describe
-
-            facts = describe(data, max_pixels, weights_dir, True)
-        if chosen := links_of(links, bits_per_second, packet, overhead):
-            facts["links"] = [
-                {
-                    "name": link.name,
-                    "title": link.title,
-                    "packets": link.packets(len(data)),
-                    "seconds": link.seconds(len(data)),
-                }
-                for link in chosen
-            ]
-        if not as_json:
-            tell_of_gpu()
-        text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
-        files.write_output(files.STREAM, text.encode("utf-8"))
-
-
-def _table(facts: dict) -> str:
-    from rich.table import Table
-
-    rows = {
-        "version": str(facts["version"]),
-        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
-        "bytes": f"{facts['bytes']:,}",
-        "rate": f"{facts['bpp']:.4f} bits per pixel",
-        "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
-        "model": f"{facts['model_id']} ({' '.join(filter(None, (facts['profile'] or 'not known here', facts.get('rate'))))})",
-    }
-    shown = {
-        "version",
-        "width",
-        "height",
-        "bytes",
-        "bpp",
-        "quality",
-        "lambda",
-        "grey",
-        "model_id",
-        "profile",
-        "rate",
-        "sections",
-        "progressive",
-        "note",
-        "links",
-    }
-    if facts.get("progressive"):
-        rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
-    for key, value in facts.items():
-        if key not in shown:  # header_bytes, tokens_bits, …
-            name, _, unit = key.rpartition("_")
-            rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
-    names = {"A": "alpha", "G": "regions", "i": "ICC", "e": "EXIF", "x": "XMP"}
-    rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
-    for link in facts.get("links", []):
-        rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
-        table.add_row(f"[bold]{name}[/bold]", value)
-    return printed(table)

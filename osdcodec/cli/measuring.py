@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from .. import files
+from ..batch.jobs import plan
 from ..container import MAX_PIXELS
 from ..errors import InputError
-from ..plan import plan
 from ..urls import is_folder
 from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
 
@@ -106,8 +106,8 @@ def evaluate(
         str | None,
         typer.Option(help="rdeic: short side to 768, then the centre 768x768, as papers do with CLIC and Tecnick."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take so many pictures only.")] = None,
-    page_pictures: Annotated[int, typer.Option(min=0, help="So many pictures in the page.")] = 24,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N pictures.")] = None,
+    page_pictures: Annotated[int, typer.Option(min=0, help="Number of pictures shown in the page.")] = 24,
     page_all: Annotated[bool, typer.Option("--page-all", help="All settings in the page: a large file.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory of processes.")] = True,
     device: Device = "auto",
@@ -146,8 +146,8 @@ def evaluate(
             protocol=protocol,
         )
         with _progress("measuring") as advance:
-            found = report.evaluate(plan, output, advance)
-        files.write_output(files.STREAM, printed(*report.tables(found)).encode("utf-8"))
+            rows = report.evaluate(plan, output, advance)
+        files.write_output(files.STREAM, printed(*report.tables(rows)).encode("utf-8"))
 
 
 @contextmanager

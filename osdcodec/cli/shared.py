@@ -55,8 +55,8 @@ def _complain(error: OsdError, source: str | None) -> int:
 
 def tell_of_gpu() -> None:
     """Says once which extra would use the GPU of this machine."""
-    if told := unused_gpu():
-        warnings.warn(told, OsdWarning, stacklevel=2)
+    if advice := unused_gpu():
+        warnings.warn(advice, OsdWarning, stacklevel=2)
 
 
 def number(value: float | None) -> float | None:
@@ -70,9 +70,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmg])(i?))?b?", re.IGNORECASE)
 
 def byte_count(text: str) -> int:
     """2000, 1.5k, 20kB, 1MiB -> bytes; k is 1000, Ki is 1024."""
-    found = _SIZE.fullmatch(text.strip())
-    if found:
-        digits, unit, binary = found.groups()
+    match = _SIZE.fullmatch(text.strip())
+    if match:
+        digits, unit, binary = match.groups()
         factor = (1024 if binary else 1000) ** (" kmg".index(unit.lower()) if unit else 0)
         if (count := int(float(digits) * factor)) >= 1:
             return count

@@ -57,8 +57,8 @@ def pull_weights(
     Checkpoints of cod-lite are converted then; files that lie in the folder already are not fetched.
     """
     with reporting("weights"):
-        from .. import downloads
         from ..profile import PROFILES
+        from ..weights import downloads
 
         if profile not in PROFILES:
             raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")

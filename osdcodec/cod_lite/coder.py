@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .. import container, image, similarity, weights
-from ..container import Box, Osd
+from .. import container, image, weights
+from ..container import Box, Osd, sections
 from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
+from ..image import similarity
 from ..quality import Target
-from ..tiles import Progress
+from ..runtime.tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
 
@@ -31,7 +32,7 @@ class Code:
         """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
         if osd.quality != self.code.quality:
             raise FormatError(f"{osd.quality}, but files of its model have {self.code.quality}: damaged", "quality")
-        if container.regions(osd):
+        if osd.regions:
             raise FormatError("regions, which files of its model never have: damaged", "section G")
         if osd.progressive:
             raise FormatError("progressive, which files of its model never are: damaged", "flags", 4)
@@ -53,14 +54,14 @@ class Coder(Code):
             raise WeightsError(f"{model.path} does not tell the sizes of its networks: fetch it again") from error
         self.networks = open_networks(model, self.sizes, device, compiled)
 
-    def encode(self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
+    def encode(self, colours: Image.Image, kept: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
         """An RGB picture, and what a file holds of it beside its colours -> fields of the file, and its symbols"""
         x = (image.to_array(colours, self.sizes.multiple) + 1) / 2
         features = self.networks.analyse(x, progress)
         indices = Indices(nearest(features[0], self.code.codebook))
         payload = self.code.encode(indices.grid)
         return Osd(
-            self.weights.model_id, *colours.size, self.code.quality, payload, sections, grey=image.is_grey(colours)
+            self.weights.model_id, *colours.size, self.code.quality, payload, kept, grey=image.is_grey(colours)
         ), indices
 
     def reconstruct(
@@ -118,17 +119,17 @@ class Rates:
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
         self._refuse(roi, progressive)
-        colours, sections = picture.convert("RGB"), image.to_sections(picture)
+        colours, kept = picture.convert("RGB"), sections.taken_from(picture)
         if target is None:
-            return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, sections, progress)
+            return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)
         if target.ms_ssim is not None:
-            return self._similar(colours, sections, target.ms_ssim, progress)
+            return self._similar(colours, kept, target.ms_ssim, progress)
         limit, least = target.limit(*picture.size), 0
         for rate in sorted(self.ids, reverse=True):
             # A file is three bytes and its frame larger than this: the networks of a rate that cannot fit are not run.
             if self._least(rate, *picture.size) > limit:
                 continue
-            made = self.at(rate).encode(colours, sections, progress)
+            made = self.at(rate).encode(colours, kept, progress)
             least = len(container.pack(made[0]))
             if least <= limit:
                 return made
@@ -146,11 +147,11 @@ class Rates:
         Every index takes the same bits, so no network is run.
         """
         self._refuse(roi, progressive)
-        sections, found = image.to_sections(picture), []
+        kept, found = sections.taken_from(picture), []
         for lmbda in lambdas:
             coder = self.at(nearest_rate(lmbda, list(self.ids)))
             payload = b"\1" * coder.code.largest(*coder.code.grid(*picture.size))
-            osd = Osd(coder.weights.model_id, *picture.size, coder.code.quality, payload, sections)
+            osd = Osd(coder.weights.model_id, *picture.size, coder.code.quality, payload, kept)
             found.append(len(container.pack(osd)))
         return found
 
@@ -168,14 +169,14 @@ class Rates:
         return rate * width * height / 8
 
     def _similar(
-        self, colours: Image.Image, sections: tuple[tuple[str, bytes], ...], least: float, progress: Progress | None
+        self, colours: Image.Image, kept: tuple[tuple[str, bytes], ...], least: float, progress: Progress | None
     ) -> Made:
         """The smallest rate whose picture is so similar, else the largest."""
         if min(colours.size) < similarity.SMALLEST:
             raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
         for rate in sorted(self.ids):
             coder = self.at(rate)
-            made = coder.encode(colours, sections, progress)
+            made = coder.encode(colours, kept, progress)
             if similarity.ms_ssim(colours, coder.reconstruct(*made)) >= least:
                 break
         return made

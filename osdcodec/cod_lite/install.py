@@ -5,14 +5,14 @@ Its file is named by the checkpoint's SHA-256, so that another checkpoint of the
 """
 
 import hashlib
-import json
 from pathlib import Path
 
-from .. import registry, weights
-from ..downloads import Component
+from .. import weights
 from ..errors import WeightsError
 from ..extras import require
 from ..files import write_output
+from ..weights import registry
+from ..weights.downloads import Component
 
 
 def install(component: Component, folder: Path, weights_dir: str | Path | None = None) -> Path:
@@ -24,9 +24,10 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
     target = home / f"{component.name}-{digest[:12]}{weights.SUFFIX}"
     if any(path == target and path.is_file() for _, path in weights.listed(home)):
         return target
-    require("converting a checkpoint", "torch", "onnx")
+    require("converting a checkpoint", "torch", "onnx", "tomlkit")
     from safetensors.numpy import save_file
 
+    from ..weights.listing import registry_text
     from .checkpoint import convert
 
     sizes, tensors = convert(checkpoint, recipe)
@@ -41,12 +42,15 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
         raise WeightsError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    _register(home / weights.REGISTRY, weights.entry(target, "cod-lite") | {
+    entry = weights.entry(target, "cod-lite") | {
         "bpp": sizes.bpp,
         "rate": component.rate,
         "checkpoint": f"SHA-256 {digest}, {component.repository}",
         "terms": component.licence,
-    })  # fmt: skip
+    }
+    path = home / registry.NAME  # which may be the user's own, and keeps what else it says
+    before = path.read_text("utf-8") if path.is_file() else "# Models that `osdc weights pull` made here.\n"
+    write_output(path, registry_text([entry], before.rstrip("\n") + "\n\n").encode())
     return target
 
 
@@ -56,10 +60,3 @@ def _files(component: Component, folder: Path) -> tuple[Path, Path | None]:
     if not checkpoint.is_file():
         raise WeightsError(f"{checkpoint} is not here: fetch it again")
     return checkpoint, recipe if recipe and recipe.is_file() else None
-
-
-def _register(path: Path, entry: dict[str, str | int | float]) -> None:
-    """Adds a model to a list, which may be the user's own and keeps what else it says."""
-    before = path.read_text("utf-8") if path.is_file() else "# Models that `osdc weights pull` made here.\n"
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
-    write_output(path, (before.rstrip("\n") + "\n\n[[model]]\n" + "\n".join(lines) + "\n").encode())

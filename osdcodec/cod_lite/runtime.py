@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..runtime import chosen
-from ..tiles import Progress
+from ..runtime.tiles import Progress
 from ..weights import Weights
 from .bands import Bands
 from .sizes import Sizes

@@ -83,7 +83,10 @@ class Prior:
             raise WeightsError(f"the prior in the weights is not usable: {error}") from error
 
     def _load(self, tensors: dict[str, Array]) -> None:
+        known = {f"prior.{name}" for name in ("tables", "token_tables", "stride", "base_table", "base_factor")}
+
         def layer(name: str) -> IntegerLayer:
+            known.update(f"prior.{name}.{part}" for part in ("weight", "bias", "rescale"))
             rescale = (int(value) for value in tensors[f"prior.{name}.rescale"])
             return IntegerLayer(tensors[f"prior.{name}.weight"], tensors[f"prior.{name}.bias"], *rescale)
 
@@ -93,6 +96,8 @@ class Prior:
         self.hyper_scale = [layer(f"hyper_scale.{i}") for i in range(2)]
         self.hyper_synthesis = [layer(f"hyper_synthesis.{i}") for i in range(3)]
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
+        if unknown := sorted({name for name in tensors if name.startswith("prior.")} - known):
+            raise ValueError(f"{unknown[0]} is not known here: update osdc")
         self._gains = {name: tensors[f"gains.{name}"] for name in Gains._fields}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
 

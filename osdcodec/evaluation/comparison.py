@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, features
 
 from ..codec import Decoder, Encoder
+from ..errors import run_command
 from ..image import open_image
 from . import page
 from .metrics import METRICS, Meter, psnr
@@ -99,4 +100,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

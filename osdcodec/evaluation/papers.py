@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import torch
 
-from .. import registry
 from ..codec import Decoder, Encoder
-from ..errors import InputError, OsdError
+from ..errors import InputError, OsdError, run_command
 from ..files import write_output
 from ..models import CodecModel
 from ..models.turbo import clip_tower
 from ..profile import Profile
+from ..weights import registry
 from .curves import bd_rate
 from .metrics import METRICS, Meter
 from .page import insert
@@ -193,4 +193,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,7 +16,7 @@ from PIL import Image, features
 
 from .. import container
 from ..codec import Decoder, Encoder
-from ..errors import FormatError, TargetError
+from ..errors import FormatError, TargetError, run_command
 from ..image import open_image
 from ..quality import Target
 from .metrics import METRICS, Meter
@@ -122,4 +122,4 @@ def report(results: list[dict[str, list]], lmbda: float, measures: list[str]) ->
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from PIL import Image, features
 
+from ..errors import run_command
 from .metrics import psnr
 
 FAMILIES = ("jpeg", "jpeg2000", "webp", "avif", "jxl", "compressai")
@@ -268,4 +269,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

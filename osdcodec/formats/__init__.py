@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import sys
 import threading
 import warnings
@@ -17,6 +18,11 @@ from . import colour, heif, jpeg, png, tiff
 # Found by content, whatever the file is called. Formats that need other programs (EPS) or hold no pixels stay out.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM")
 _PPM = re.compile(rb"P([456])" + 2 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:(?:\s|#[^\n]*\n)+(\d+))?\s")
+# What Pillow raises on broken files.
+DEFECTS = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
+    AssertionError, struct.error,
+)  # fmt: skip
 _pillow_limit = threading.Lock()
 
 

@@ -23,7 +23,8 @@ class OsdImageFile(ImageFile.ImageFile):
     format_description = "Extreme image codec with one-step diffusion"
 
     def _open(self) -> None:
-        assert self.fp is not None
+        if self.fp is None:
+            raise SyntaxError("no file to read from")
         self.data: bytes | None = self.fp.read()
         try:
             osd = unpack(self.data)

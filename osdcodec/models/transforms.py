@@ -9,9 +9,8 @@ from ..profile import Profile
 from .autoencoder import Autoencoder
 from .blocks import norm_free, principal_components, zeroed
 
-COARSEST_STEP = (
-    3.6  # quantisation step of the principal components at lambda 2, in units of [-1, 1]: 0.025 bpp on Kodak
-)
+# Quantisation step of the principal components at lambda 2, in units of [-1, 1]: 0.025 bpp on Kodak.
+COARSEST_STEP = 3.6
 
 
 def residual_blocks(channels: int, count: int) -> list[nn.Module]:

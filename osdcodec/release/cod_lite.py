@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from ..cod_lite.coder import Code
 from ..cod_lite.networks import Networks
 from ..cod_lite.sizes import Sizes
 from ..container import Osd, Regions
+from ..errors import run_command
+from ..weights.listing import registry_text
 
 # As small as may be, and no two sizes alike where a mix-up could go unnoticed. With noise, which the seed draws.
 TINY = Sizes(
@@ -48,10 +49,8 @@ def model(folder: Path) -> weights.Weights:
         "rate": f"{TINY.bpp:.4f}",
         "terms": "Apache-2.0",
     }
-    (folder / "weights.toml").write_text(
-        "# Of these conformance vectors only. Random numbers; nothing trains or changes them.\n[[model]]\n"
-        + "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
-    )
+    header = "# Of these conformance vectors only. Random numbers; nothing trains or changes them.\n"
+    (folder / "weights.toml").write_text(registry_text([entry], header), "utf-8")
     return weights.load("cod-lite", folder)
 
 
@@ -98,4 +97,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

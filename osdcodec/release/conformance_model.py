@@ -18,15 +18,16 @@ from ..checks.conformance import Vector, write
 from ..checks.fuzz import sealed
 from ..codec import Encoder
 from ..container import Osd, pack
+from ..errors import run_command
 from ..image import open_image
 from ..models import CodecModel
 from ..models.prior import TABLE_ROWS
 from ..models.transforms import start_linear
 from ..profile import CONFORMANCE, Profile
 from ..quality import ANCHORS
-from ..training.export.listing import registry_text
 from ..training.export.tensors import export, normative
 from ..weights import SUFFIX, entry
+from ..weights.listing import registry_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED = 1
@@ -200,9 +201,10 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
     boxed = pack(replace(boxed, sections=(*boxed.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
     one = pack(encoder.coder.code(coffee.resize((1, 1)), 1.0, progressive=True)[0])
     wide = pack(encoder.coder.code(coffee.resize((300, 60)), 0.1, progressive=True)[0])
+    grey_file = pack(encoder.coder.code(grey, 0.5, progressive=True)[0])
     taken = [
         ("whole", "λ = 0.25", plain),
-        ("whole-grey", "a grey picture", pack(encoder.coder.code(grey, 0.5, progressive=True)[0])),
+        ("whole-grey", "a grey picture", grey_file),
         ("whole-one-pixel", "1x1", one),
         ("whole-sections", "G before the payload, x and an unknown z behind it", boxed),
         ("whole-wide", "300x60, λ = 0.1", wide),
@@ -214,6 +216,8 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
         *((f"cut-word-{n}", f"four cuts one byte apart: {n}", plain[: len(plain) // 2 // 4 * 4 + n]) for n in range(4)),
         ("cut-sections", "half of a file with G", boxed[: len(boxed) // 2]),
         ("cut-wide", "a third of 300x60", wide[: len(wide) // 3]),
+        ("cut-pass-end", "the stack runs out at the last symbol of the third pass", plain[:56]),
+        ("cut-hyper-end", "it runs out at the last symbol of the hyper-latent", grey_file[:24]),
     ]
     flipped = bytearray(plain)
     flipped[12] ^= 1
@@ -246,4 +250,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from ..checks.conformance import renew
+from ..errors import run_command
 from ..evaluation import comparison
 from ..evaluation.curves import curve
 from ..evaluation.metrics import METRICS
 from ..evaluation.rivals import SHRUNK
-from ..training.export.listing import components_text, registry_text
 from ..weights import entry
+from ..weights.listing import components_text, registry_text
 
 PACKAGE = Path(__file__).parents[1]
 RIVALS = {"avif": "AVIF", "webp": "WebP"}
@@ -139,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     # Until the first release a profile has one model: the new one takes the place of the old.
     models = [other for other in models if other["profile"] != options.profile] + [model]
-    registry.write_text(registry_text(models) + bases, "utf-8")
+    registry.write_text(registry_text(models) + "\n" + bases, "utf-8")
 
     readme = PACKAGE.parent / "README.md"
     readme.write_text(SIZES.sub(lambda found: found[1] + sizes(summary) + found[2], readme.read_text("utf-8")), "utf-8")
@@ -155,4 +156,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -3,6 +3,7 @@
 import json
 
 from ..checks.conformance import VECTORS
+from ..errors import run_command
 from ..links.packet import Kind, Packet, crc16, to_stream, to_text
 from ..links.transfer import split
 
@@ -63,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -20,8 +20,11 @@ from ..checks.conformance import MANIFEST
 from ..container import Osd, Regions, leb128, pack, unpack
 from ..entropy.integer_net import EXACT
 from ..entropy.rans import TOTAL, Writer
+from ..errors import run_command
 from ..model import decode_symbols, qualities_of
 from ..profile import SYMBOLS, Profile
+from ..weights import registry
+from ..weights.listing import registry_text
 
 SEED = 23
 ROWS, LIMIT = 24, 20  # of the tables
@@ -87,10 +90,9 @@ def weights_file(folder: Path) -> weights.Weights:
     """Writes the model and the weights.toml that lists it."""
     path = folder / f"{SYMBOLS.name}{weights.SUFFIX}"
     save_file(integer_prior(SYMBOLS), path, {"profile": SYMBOLS.name})
-    told = weights.entry(path, SYMBOLS.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
-    lines = ["# The model of the vectors for readers of symbols: an integer prior, no networks.", "[[model]]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in told.items()]
-    (folder / weights.REGISTRY).write_text("\n".join([*lines, "results = []", ""]), "utf-8")
+    entry = weights.entry(path, SYMBOLS.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
+    header = "# The model of the vectors for readers of symbols: an integer prior, no networks.\n"
+    (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
     return weights.load(SYMBOLS.name, folder)
 
 
@@ -222,4 +224,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -7,11 +7,10 @@ from concurrent.futures import Future
 import numpy as np
 
 LARGEST = 8  # calls in a batch
-ELEMENTS = (
-    2**24
-)  # of the first input of a batch: eight pictures of a megapixel and less, tiles of large ones by themselves
+# Of the first input of a batch: eight pictures of a megapixel and less, tiles of large ones by themselves.
+ELEMENTS = 2**24
 
-Work = Callable[..., list[np.ndarray]]  # work(name, *inputs (B, …)) -> outputs (B, …)
+Verbs = Callable[..., list[np.ndarray]]  # work(name, *inputs (B, …)) -> outputs (B, …)
 
 
 class Batching:
@@ -22,11 +21,11 @@ class Batching:
     """
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Hashable, Work, str, tuple[np.ndarray, ...], Future]] = []
+        self.waiting: list[tuple[Hashable, Verbs, str, tuple[np.ndarray, ...], Future]] = []
         self.arrived = threading.Condition()
         self.thread: threading.Thread | None = None
 
-    def run(self, work: Work, name: str, *inputs: np.ndarray, alone: bool = False) -> list[np.ndarray]:
+    def run(self, work: Verbs, name: str, *inputs: np.ndarray, alone: bool = False) -> list[np.ndarray]:
         """alone: in no batch."""
         future: Future = Future()
         key = work, name, tuple((array.shape, array.dtype) for array in inputs), future if alone else None

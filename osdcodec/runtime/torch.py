@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from ..errors import WeightsError
+from ..image import network_inputs
 from ..models import CodecModel
 from ..models.growth import grown
 from ..profile import Profile
@@ -87,6 +89,13 @@ class TorchRuntime:
         outputs = getattr(self.model, verb)(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [(tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy() for tensor in outputs]
+
+
+def analyse(model: CodecModel, picture: Image.Image) -> tuple[torch.Tensor, ...]:
+    """RGB picture, seen whole -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes; on the model's device."""
+    device = model.semantics.codebook.device
+    x, thumb = (torch.from_numpy(array).to(device) for array in network_inputs(picture, model.profile))
+    return model.analyse(x, thumb)
 
 
 def heavy(model: CodecModel) -> list[nn.Module]:

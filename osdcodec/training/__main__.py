@@ -5,10 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from ..errors import OsdError
+from ..errors import OsdError, run_command
 from ..extras import require
 from ..profile import PROFILES
-from ..registry import VARIABLE
+from ..weights.registry import VARIABLE
 
 try:
     import torch
@@ -99,4 +99,4 @@ def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, WeightsError
+from ..image.similarity import WEIGHTS
 from ..models import CodecModel
 from ..models.perceptual import Distance, Dists, Lpips
 from ..models.vgg_like import PerceptualDistance
-from ..similarity import WEIGHTS
 from .recipe import STRICT, Anchored
 
 
@@ -231,9 +231,8 @@ class Term:
     every: int = 1  # steps: on the others it is left out
     share: float = 1.0  # of the batch, one picture at least
     start: float = 0.0  # from this share of the stage on
-    shift: int = (
-        0  # both pictures lose this many rows and columns, at a random side: a network's own grid must not show
-    )
+    # Both pictures lose this many rows and columns, at a random side: a network's own grid must not show.
+    shift: int = 0
     stages: int = 5  # of the network `perceptual`
 
 

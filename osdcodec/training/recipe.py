@@ -38,9 +38,8 @@ class Schedule(Plain):
     """What the Trainer needs to know. Learning rates fall on a half cosine over the stage."""
 
     learning_rate: float
-    rate_factors: dict[str, float] = dataclasses.field(
-        default_factory=dict
-    )  # part of the model -> of the learning rate
+    # Part of the model -> factor of its learning rate.
+    rate_factors: dict[str, float] = dataclasses.field(default_factory=dict)
     weight_decay: float = 0.0
     warmup: int = 100  # steps over which the learning rate rises
     decay: float = 0.9999  # of the average of the weights

@@ -5,21 +5,26 @@ what weights.toml says of them join it: models.json lists file, model_id, sha256
 margins of tiles.
 """
 
+import hashlib
 import http.server
 import json
 import mimetypes
 import secrets
 import shutil
 import urllib.parse
+from collections.abc import Set
 from http import HTTPStatus
 from pathlib import Path
 
 from .. import weights
 from ..errors import OsdError, OutputError
-from ..tiles import MARGINS
+from ..runtime.tiles import MARGINS
 
 BUILT = Path(__file__).parent / "build" / "site"
 LIST = "models.json"
+WRITTEN = (
+    "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
+)
 # Without them a browser gives a page one thread; a server that cannot send them works too, more slowly.
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -48,7 +53,10 @@ def site(weights_dir: str | Path | None = None) -> dict[str, Path | bytes]:
 
 
 def write_site(folder: Path, weights_dir: str | Path | None = None) -> int:
-    """Writes the site into a folder that is new, empty, or an older site; returns its bytes. OutputError."""
+    """Writes the site into a folder that is new, empty, or an older site; returns its bytes. OutputError.
+
+    What an older site had and this one has not is removed, if it is still as it was written; files of others stay.
+    """
     files = site(weights_dir)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LIST).is_file())):
         raise OutputError(f"{folder} exists and is not a site that osdc wrote; name another folder")
@@ -62,9 +70,29 @@ def write_site(folder: Path, weights_dir: str | Path | None = None) -> int:
             else:
                 part.write_bytes(content)
             part.replace(folder / name)
+        _remove_older(folder, files.keys())
+        digests = {name: _sha256(folder / name) for name in files}
+        (folder / WRITTEN).write_text(json.dumps(digests, indent=1) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}; name another folder") from error
     return sum((folder / name).stat().st_size for name in files)
+
+
+def _remove_older(folder: Path, kept: Set[str]) -> None:
+    """Removes what this folder's list of written files names beyond those kept, unless somebody has changed it."""
+    try:
+        older = json.loads((folder / WRITTEN).read_text("utf-8")).items()
+    except (OSError, ValueError, AttributeError):
+        return  # no such list, or not ours: nothing is known to be ours
+    present = {path.name: path for path in folder.iterdir() if path.is_file() and not path.is_symlink()}
+    for name, digest in older:
+        if name not in kept and name in present and _sha256(present[name]) == digest:
+            present[name].unlink()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):

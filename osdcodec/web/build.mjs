@@ -43,7 +43,7 @@ async function buildSite() {
 
 async function buildTests() {
   const entryPoints = [join(here, "test/measure.ts")];
-  for (const kind of ["node", "browser"]) {
+  for (const kind of ["node", "browser", "webgpu"]) {
     const folder = join(here, "test", kind);
     const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts"));
     entryPoints.push(...names.map((name) => join(folder, name)));

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx import register_custom_op_symbolic, symbolic_helper
 
+from ...errors import OsdError
 from ...models import CodecModel
 from ...profile import Profile
 
@@ -96,12 +97,13 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
     proto = onnx.load_from_string(buffer.getvalue())
     for node in proto.graph.node:
         node.input[:] = [name.removeprefix("model.") for name in node.input]
-        node.output[:] = [
-            name.removeprefix("model.") for name in node.output
-        ]  # equal tensors become an Identity of one
+        # Equal tensors become an Identity of one.
+        node.output[:] = [name.removeprefix("model.") for name in node.output]
         node.doc_string = ""
-        if node.op_type == "Transpose":
-            assert sorted(node.attribute[0].ints) == list(range(len(node.attribute[0].ints))), node
+        if node.op_type == "Transpose" and sorted(axes := node.attribute[0].ints) != list(range(len(axes))):
+            raise OsdError(
+                f"the exporter of torch wrote {node.name} without axes that a runtime takes: use another torch"
+            )
     names, offset = [], 0
     for tensor in proto.graph.initializer:
         if tensor.name.startswith("model."):

@@ -8,10 +8,10 @@ from pydantic.dataclasses import dataclass
 from ...models import CodecModel
 from ...runtime.torch import load_model
 from ...weights import entry, load, told_of
+from ...weights.listing import components_text, registry_text
 from ..checkpoints import averaged, fill, newest, read
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run
-from .listing import components_text, registry_text
 from .tensors import count_symbols, count_tokens, export, fit_preview, kept_symbols, normative
 
 PREVIEW_PICTURES = 60  # 9,408 numbers need no more
@@ -52,4 +52,4 @@ def list_alone(path: Path, run: Run) -> None:
     told = {"revision": 0, "terms": "not released", "data": str(run.data), "results": []}
     registry = path.with_name("weights.toml")
     text = registry_text([entry(path, run.profile.name) | told])
-    registry.write_text(text + components_text(registry), "utf-8")
+    registry.write_text(text + "\n" + components_text(registry), "utf-8")

@@ -11,9 +11,10 @@ from safetensors.numpy import save
 from torch.nn import functional as F
 
 from ...errors import WeightsError
-from ...image import thumbnail, to_array
+from ...image import thumbnail
 from ...models import CodecModel
 from ...models.prior import SYMBOL_LIMIT, TABLE_ROWS, Prior, frequencies
+from ...runtime.torch import analyse
 from ...weights import deflate
 from ..data import Photos
 from .graphs import graph, verbs
@@ -84,9 +85,7 @@ def fit_preview(model: CodecModel, photos: Photos, pictures: int) -> dict[str, n
     seen = torch.zeros(channels + 1, 3 * side**2, dtype=torch.float64)
     for index, pixels in enumerate(photos.pictures(pictures)):
         picture = Image.fromarray(pixels)
-        x = torch.from_numpy(to_array(picture, model.profile.stride)).to(device)
-        thumb = torch.from_numpy(thumbnail(picture, model.profile.thumb)).to(device)
-        y, _, tokens, *codes = model.analyse(x, thumb)
+        y, _, tokens, *codes = analyse(model, picture)
         gain, inverse, _ = model.gains(torch.tensor([255.0 * (index % 5) / 4], device=device))
         y_hat = torch.round(y * gain)
         if model.base is not None:
@@ -174,8 +173,7 @@ def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> tuple[np.
     counts, base_counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1)), np.zeros(model.profile.base_codes)
     for index in range(pictures):
         picture = Image.fromarray(photos.crop(256))
-        x, thumb = to_array(picture, model.profile.stride), thumbnail(picture, model.profile.thumb)
-        y, hyper, _, *codes = model.analyse(torch.from_numpy(x).to(device), torch.from_numpy(thumb).to(device))
+        y, hyper, _, *codes = analyse(model, picture)
         for part in codes:
             np.add.at(base_counts, part.flatten().cpu().numpy(), 1)
         quality = torch.tensor([float(97 * index % 256)], device=device)

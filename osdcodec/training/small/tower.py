@@ -77,9 +77,8 @@ def train_tower(run: Run) -> Semantics:
     trainer, device = Trainer("tower", run, Tower(run)), run.accelerator.device
     trained = trainer.train()
     semantics = Semantics(run.profile).to(device).eval()
-    semantics.tower.load_state_dict(
-        trained.visual.state_dict(), strict=False
-    )  # all but the projection to the text side
+    # All but the projection to the text side.
+    semantics.tower.load_state_dict(trained.visual.state_dict(), strict=False)
     photos, enough = Photos(run.data), run.steps is None
     with torch.no_grad():  # the codebook is fitted to crops as the codec will see them: scenes, not single objects
         crops = [

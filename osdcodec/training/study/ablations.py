@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ...errors import run_command
 from ...models import CodecModel
 from ...models.codec import Reconstruction
 from ...models.denoiser import Denoiser
@@ -163,4 +164,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -14,9 +14,11 @@ from rich.progress import track
 from ... import container
 from ...container import Osd
 from ...entropy.prior import Prior
-from ...image import open_image, thumbnail, to_array
+from ...errors import run_command
+from ...image import open_image
 from ...models import CodecModel
 from ...quality import ANCHORS, quality_of
+from ...runtime.torch import analyse
 from ..checkpoints import load
 from ..data import Photos
 from ..export.tensors import count_symbols, count_tokens, normative
@@ -31,9 +33,7 @@ def latents(model: CodecModel, paths: list[Path]) -> list[tuple[np.ndarray, ...]
     found = []
     for path in track(paths, "analysing", transient=True):
         picture = open_image(path)
-        x, thumb = to_array(picture, model.profile.stride), thumbnail(picture, model.profile.thumb)
-        parts = model.analyse(torch.from_numpy(x), torch.from_numpy(thumb))
-        found.append((picture.size, *(part[0].numpy() for part in parts)))
+        found.append((picture.size, *(part[0].numpy() for part in analyse(model, picture))))
     return found
 
 
@@ -78,4 +78,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

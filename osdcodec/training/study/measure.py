@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...image import open_image, thumbnail, to_array
+from ...errors import run_command
+from ...image import network_inputs, open_image
 from ...models import CodecModel
 from ...models.perceptual import INSTALL, at_hand
 from ...models.vgg_like import PerceptualDistance
@@ -49,11 +50,10 @@ def measure(
     for lmbda in ANCHORS:
         found, quality = [], torch.tensor([float(quality_of(lmbda))])
         for path in paths:
-            picture = open_image(path)
-            x = torch.from_numpy(to_array(picture, profile.stride))
+            x, thumb = map(torch.from_numpy, network_inputs(open_image(path), profile))
             shape = 1, profile.autoencoder_channels, *(side // profile.autoencoder_factor for side in x.shape[2:])
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * noise
-            out = model(x, quality, torch.from_numpy(thumbnail(picture, profile.thumb)), eps)
+            out = model(x, quality, thumb, eps)
             x_hat = out.x_hat.clamp(-1, 1)
             values = {
                 "bpp": (out.bits.sum().item() + token_bits) / x[0, 0].numel(),
@@ -101,4 +101,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

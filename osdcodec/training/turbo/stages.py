@@ -9,10 +9,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ... import downloads
 from ...models import CodecModel
 from ...models.turbo import of_base
 from ...runtime.torch import new_model, open_tower
+from ...weights import downloads
 from ..checkpoints import averaged_learned, load_learned, read
 from ..data import Crops, in_range
 from ..rate import RateControl, qualities

@@ -2,7 +2,7 @@
 
 import type * as Ort from "onnxruntime-common";
 import { cut, grid, paste, spans, type Grid } from "./tiles";
-import type { Model, Verb } from "./weights";
+import type { Model, NoiseLevels, Verb } from "./weights";
 
 const CORE = 32; // positions of the latent on the side of a tile, without its margins: 1024 pixels
 
@@ -28,7 +28,7 @@ export class Networks {
 
   /** z_c, its condition and noise -> the denoised latent. */
   async denoise(z: Grid, condition: Grid, noise: Grid, tokens: Int32Array, quality: number, fine: number, progress?: Progress): Promise<Grid> {
-    const step = level(quality);
+    const step = level(quality, this.model.noise);
     const others = {
       tokens: this.tokens(tokens),
       level: new this.ort.Tensor("float32", Float32Array.of(step), [1]),
@@ -104,9 +104,9 @@ export class Networks {
   }
 }
 
-/** The diffusion step of a quality: from 120 at q = 0 to 300 at q = 255. */
-export function level(quality: number): number {
-  return Math.round(120 + (180 * quality) / 255);
+/** The diffusion step of a quality: the lower one of a model at q = 0, the higher one at q = 255. */
+export function level(quality: number, [low, high]: NoiseLevels): number {
+  return Math.round(low + ((high - low) * quality) / 255);
 }
 
 /** The product of 1 - beta up to and including a step, of 1000 whose square roots of beta are equally spaced. */

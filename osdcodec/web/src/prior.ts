@@ -13,6 +13,7 @@ const PHASES = [0, 3, 1, 2]; // of the quarter 0 in each group
 const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
 const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
 const EXACT = 2 ** 53;
+const KNOWN = /^prior\.((token_)?tables|stride|(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0-3]\.([01]|mean|scale))\.(weight|bias|rescale))$/;
 const HYPER_FACTOR = 4;
 
 export interface Symbols {
@@ -148,6 +149,8 @@ export class Prior {
   private readonly inverse: Float32Array; // (5, C_y)
 
   constructor(tensors: Tensors) {
+    const unknown = [...tensors.keys()].find((name) => name.startsWith("prior.") && !KNOWN.test(name));
+    if (unknown) throw new WeightsError(`the weights have the tensor ${unknown}, so their symbols are not those this decoder reads: use osdc`);
     const layer = (name: string) => new Layer(tensors, name);
     this.tables = readTables(tensors, "prior.tables");
     this.tokenTables = readTables(tensors, "prior.token_tables");

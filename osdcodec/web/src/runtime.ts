@@ -14,13 +14,3 @@ export async function openNetworks(model: Model, provider: Provider = "wasm"): P
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
   return new Networks(ort as unknown as Runtime, model, provider);
 }
-
-/** Whether there is a GPU that WebGPU reaches, not a processor that plays one. */
-export async function seesGpu(): Promise<boolean> {
-  try {
-    const adapter = await (navigator as any).gpu?.requestAdapter();
-    return Boolean(adapter) && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
-  } catch {
-    return false;
-  }
-}

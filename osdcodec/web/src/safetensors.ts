@@ -12,23 +12,37 @@ export interface Tensor {
 
 export type Tensors = Map<string, Tensor>;
 
+const SIZES: Record<string, number> = { F32: 4, I32: 4, F16: 2, I16: 2, I8: 1, U8: 1 };
+
 /** The bytes of a safetensors file -> its tensors, which stay where they are. */
 export function readSafetensors(data: Uint8Array): Tensors {
   try {
-    const view = new DataView(data.buffer, data.byteOffset, data.length);
-    const start = 8 + Number(view.getBigUint64(0, true));
-    const header = JSON.parse(new TextDecoder().decode(data.subarray(8, start)));
+    const [header, start] = readHeader(data);
     const tensors: Tensors = new Map();
     for (const [name, entry] of Object.entries<any>(header)) {
       if (name === "__metadata__") continue;
       const [first, last] = entry.data_offsets;
       if (!(0 <= first && first <= last && start + last <= data.length)) throw new RangeError(name);
+      const size = entry.shape.reduce((product: number, side: number) => product * side, SIZES[entry.dtype]);
+      if (entry.dtype in SIZES && (size !== last - first || !entry.shape.every((side: number) => side >= 0))) throw new RangeError(name);
       tensors.set(name, { dtype: entry.dtype, shape: entry.shape, bytes: data.subarray(start + first, start + last) });
     }
     return tensors;
   } catch (error) {
     throw new WeightsError(`the weights are not a safetensors file (${(error as Error).message})`);
   }
+}
+
+/** What a safetensors file says of itself, beside its tensors. */
+export function readMetadata(data: Uint8Array): Record<string, string> {
+  return readHeader(data)[0].__metadata__ ?? {};
+}
+
+/** The header, and where the values begin. */
+function readHeader(data: Uint8Array): [any, number] {
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  const start = 8 + Number(view.getBigUint64(0, true));
+  return [JSON.parse(new TextDecoder().decode(data.subarray(8, start))), start];
 }
 
 export function tensor(tensors: Tensors, name: string): Tensor {

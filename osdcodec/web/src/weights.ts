@@ -5,9 +5,13 @@ import { hex } from "./container";
 import { WeightsError } from "./errors";
 import { placeTensors } from "./graph";
 import { Prior } from "./prior";
-import { floats, modelId, readSafetensors, tensor, type Tensors } from "./safetensors";
+import { floats, modelId, readMetadata, readSafetensors, tensor, type Tensors } from "./safetensors";
 
 export type Verb = "synthesise" | "denoise" | "render";
+const VERBS: Verb[] = ["synthesise", "denoise", "render"];
+
+/** Diffusion steps N at q = 0 and at q = 255. */
+export type NoiseLevels = [number, number];
 
 /** How far each verb sees, in positions of the latent; see tiles.ts. */
 export type Margins = Record<Verb, number>;
@@ -33,7 +37,10 @@ export class Model {
   constructor(
     private readonly stored: Tensors,
     readonly margins?: Margins,
+    readonly noise: NoiseLevels = [120, 300],
   ) {
+    const lacking = VERBS.find((verb) => !this.has(`graph.${verb}`));
+    if (lacking) throw new WeightsError(`the weights have no network to ${lacking}: they are of a profile that this decoder does not run`);
     this.modelId = modelId(stored);
     this.prior = new Prior(stored);
   }
@@ -80,11 +87,29 @@ export async function loadWeights(data: Uint8Array, listed: Pick<Listed, "sha256
   if ((await digest(data)) !== listed.sha256) {
     throw new WeightsError(`the weights are not the file listed (${data.length} bytes, SHA-256 differs): load them again`);
   }
-  const model = new Model(readSafetensors(data), listed.margins);
+  const model = new Model(readSafetensors(data), listed.margins, noiseLevels(readMetadata(data)));
   if (listed.model_id && model.modelId !== listed.model_id) {
     throw new WeightsError(`the weights are of model ${model.modelId}, not ${listed.model_id} as listed`);
   }
   return model;
+}
+
+// What may be changed of a profile without any consequence here, for the graphs say it or it belongs to what is refused.
+const OF_NO_CONSEQUENCE = ["transform_layers", "encoder_layers", "decoder_layers", "base_channels", "base_factor"];
+
+/** After spec/weights.md, "Changed profiles". WeightsError if a picture would come out wrong, or nobody can know. */
+function noiseLevels({ changes = "{}" }: Record<string, string>): NoiseLevels {
+  let [low, high] = [120, 300];
+  for (const [name, value] of Object.entries<any>(JSON.parse(changes))) {
+    if (OF_NO_CONSEQUENCE.includes(name)) continue;
+    if (name === "noise_low") low = value;
+    else if (name === "noise_high") high = value;
+    else if (name === "steps" && [value].flat().every((count) => count === 1)) continue;
+    else if ((name === "base_codes" || name === "decoder_semantics") && !value) continue;
+    else throw new WeightsError(`the weights are of a model with ${name} ${JSON.stringify(value)}, which this decoder does not run: use osdc`);
+  }
+  if (![low, high].every((level) => Number.isInteger(level) && level > 0 && level < 1000)) throw new WeightsError("the weights' noise levels are out of range");
+  return [low, high];
 }
 
 /** SHA-256 in hexadecimal; browsers have their own only where a page came over a safe connection. */

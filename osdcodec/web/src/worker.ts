@@ -3,10 +3,11 @@
 import { unpack } from "./container";
 import { Decoding, type Picture } from "./decoder";
 import { OsdError, WeightsError } from "./errors";
+import { seesGpu } from "./gpu";
 import type { Networks } from "./networks";
 import { encodePng } from "./png";
 import type { Numbered, Progress, Reply } from "./protocol";
-import { openNetworks, seesGpu } from "./runtime";
+import { openNetworks } from "./runtime";
 import { loadWeights, type Listed } from "./weights";
 
 const decodings = new Map<number, Decoding>();

@@ -22,7 +22,7 @@ from osdcodec import container, weights
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.model import decode_symbols
 from osdcodec.evaluation.timing import rendered
-from osdcodec.tiles import MARGINS
+from osdcodec.runtime.tiles import MARGINS
 encoder = Encoder(device="cpu")
 for width, height in ((768, 512), (3840, 2160)):
     open(f"{sys.argv[1]}/{width}.osd", "wb").write(encoder.encode(rendered(width, height)))

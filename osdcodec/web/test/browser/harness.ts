@@ -5,6 +5,7 @@ import { readSafetensors } from "../../src/safetensors";
 import { reader } from "../reader";
 
 export { Client } from "../../src/client";
+export { seesGpu } from "../../src/gpu";
 
 const readers = new Map<string, ReturnType<typeof reader>>();
 

@@ -16,7 +16,7 @@ const SHOTS = join(ROOT, "osdcodec/web/build/screenshots");
 const PATIENCE = { timeout: 120_000 };
 const PHOTO = "spec/vectors/embedded/astronaut.osd";
 
-describe("the site", { timeout: 600_000 }, () => {
+describe("the site", { timeout: 1_800_000 }, () => {
   let stage: Stage;
   before(async () => {
     stage = await openStage();

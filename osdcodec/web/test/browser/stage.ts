@@ -20,7 +20,8 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function openStage(): Promise<Stage> {
+/** flags: of Chromium, beside those it always gets. */
+export async function openStage(flags: string[] = ["--disable-gpu"]): Promise<Stage> {
   const site = mkdtempSync(join(tmpdir(), "osdc-site-"));
   execFileSync(PYTHON, ["-m", "osdcodec", "web", site], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
   addConformance(site);
@@ -32,7 +33,7 @@ export async function openStage(): Promise<Stage> {
     logLevel: "warning",
   });
   const [isolated, plain] = await Promise.all([serve(site, true), serve(site, false)]);
-  const browser = await launch();
+  const browser = await launch(flags);
   return {
     browser,
     site,
@@ -49,9 +50,9 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-export function launch(): Promise<Browser> {
-  const flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags.split(" ") });
+function launch(flags: string[]): Promise<Browser> {
+  const always = "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...always.split(" "), ...flags] });
 }
 
 /** The model of the conformance vectors joins those of the site. */

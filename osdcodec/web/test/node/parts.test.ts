@@ -1,6 +1,7 @@
 // Noise, tiles and damaged files.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,8 +12,8 @@ import { FormatError } from "../../src/errors";
 import { Networks, alphaBar, level, type Runtime } from "../../src/networks";
 import { standardNormals } from "../../src/noise";
 import { Prior } from "../../src/prior";
-import { readSafetensors } from "../../src/safetensors";
-import { Model } from "../../src/weights";
+import { readMetadata, readSafetensors } from "../../src/safetensors";
+import { Model, loadWeights } from "../../src/weights";
 import { distance } from "../pictures";
 import { ROOT, file, folders } from "../vectors";
 
@@ -38,12 +39,54 @@ test("noise has the moments of a normal distribution, tails too", () => {
 });
 
 test("levels of noise", () => {
-  assert.deepEqual([0, 196, 255].map(level), [120, 258, 300]);
+  assert.deepEqual([0, 196, 255].map((q) => level(q, [120, 300])), [120, 258, 300]);
+  assert.deepEqual([0, 196, 255].map((q) => level(q, [200, 60])), [200, 92, 60]);
   assert.ok(Math.abs(alphaBar(0) - (1 - 0.00085)) < 1e-12);
 });
 
 const [conformance] = folders().filter(({ name }) => name === "conformance");
-const tensors = readSafetensors(new Uint8Array(readFileSync(conformance.weights)));
+const bytes = new Uint8Array(readFileSync(conformance.weights));
+const tensors = readSafetensors(bytes);
+
+/** The weights file with another header. */
+function rewritten(change: (header: any) => void): Uint8Array {
+  const start = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+  change(header);
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const length = new Uint8Array(new BigUint64Array([BigInt(text.length)]).buffer);
+  return Uint8Array.from([...length, ...text, ...bytes.subarray(start)]);
+}
+
+const opened = (data: Uint8Array) => loadWeights(data, { sha256: createHash("sha256").update(data).digest("hex") });
+const changed = (changes: object) => opened(rewritten((header) => (header.__metadata__.changes = JSON.stringify(changes))));
+
+test("models of other noise levels or layers are taken, and those of parts that do not run here refused in one line", async () => {
+  assert.equal(readMetadata(bytes).profile, "conformance");
+  assert.deepEqual((await opened(bytes)).noise, [120, 300]);
+  const taken = await changed({ noise_low: 200, noise_high: 400, decoder_layers: [0, 1], steps: [1], base_codes: 0, decoder_semantics: false });
+  assert.deepEqual(taken.noise, [200, 400]);
+  for (const change of [{ steps: [2] }, { steps: [1, 1, 2, 2, 5] }, { base_codes: 64 }, { decoder_semantics: true }, { colours: 4 }, { noise_low: 1000 }]) {
+    await assert.rejects(changed(change), ({ name, message }: Error) => name === "WeightsError" && /^the weights.*$/.test(message));
+  }
+});
+
+test("weights whose symbols or networks are others are refused in one line", async () => {
+  const renamed = (from: string, to: string) =>
+    rewritten((header) => {
+      header[to] = header[from];
+      delete header[from];
+    });
+  const cases: [Uint8Array, RegExp][] = [
+    [rewritten((header) => (header["prior.base_table"] = header["prior.tables"])), /^the weights have the tensor prior\.base_table.*$/],
+    [renamed("graph.render", "elsewhere"), /^the weights have no network to render.*$/],
+    [renamed("prior.tables", "elsewhere"), /^the weights lack the tensor prior\.tables$/],
+    [rewritten((header) => (header["prior.context.0.0.weight"].shape[0] = 2 ** 30)), /^the weights are not a safetensors file \(prior\.context.*$/],
+    [bytes.subarray(0, 1000), /^the weights are not a safetensors file.*$/],
+    [new Uint8Array(0), /^the weights are not a safetensors file.*$/],
+  ];
+  for (const [data, message] of cases) await assert.rejects(opened(data), { name: "WeightsError", message });
+});
 
 test("tiles make the same picture", async () => {
   ort.env.wasm.numThreads = 1;

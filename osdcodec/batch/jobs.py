@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from . import files, urls
-from .errors import InputError, OutputError
-from .files import STREAM
+from .. import files, urls
+from ..errors import InputError, OutputError
+from ..files import STREAM
 
 Job = tuple[str, str]  # input, output
 
@@ -49,8 +49,8 @@ class Plan:
     def summary(self) -> str:
         """What was left out, by reason; "" if nothing was."""
         counts = Counter((PurePath(name).suffix.lower() or "without suffix", why) for name, why in self.left_out)
-        told = [f"{count} {suffix} ({why})" for (suffix, why), count in sorted(counts.items())]
-        return f"left out: {', '.join(told)}" if told else ""
+        reasons = [f"{count} {suffix} ({why})" for (suffix, why), count in sorted(counts.items())]
+        return f"left out: {', '.join(reasons)}" if reasons else ""
 
 
 def plan(
@@ -85,17 +85,17 @@ def plan(
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
         raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     left_out: list[tuple[str, str]] = []
     for source in sources:
         for path, name in _found(source):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
                 continue
             if name is None or PurePath(name).suffix.lower() in inputs:
-                found.setdefault(path, PurePath(path).name if name is None else name)
+                places.setdefault(path, PurePath(path).name if name is None else name)
             elif PurePath(name).suffix.lower() != suffix:
                 left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
-    jobs, kept = _jobs(found, output, suffix)
+    jobs, kept = _jobs(places, output, suffix)
     if not jobs:
         which = sources[0] if len(sources) == 1 else "the inputs"
         told = Plan([], left_out=left_out).summary()

@@ -1,41 +1,30 @@
-"""Picture files and PIL images <-> arrays in [-1, 1]: orientation, colour, alpha, metadata, padding."""
+"""Picture files, PIL images and arrays as upright pictures of 8 bits in sRGB, with the alpha and the metadata that are asked for."""
 
 import io
 import re
-import struct
 import warnings
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageChops, ImageColor, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from . import formats
+from .. import formats
+from ..container import MAX_PIXELS, MAX_SIDE
+from ..errors import InputError, OsdWarning, label
+from ..extras import available
+from ..files import Source, bytes_of
 from .arrays import is_array, to_picture
-from .container import MAX_PIXELS, MAX_SIDE, alpha_size
-from .errors import FormatError, InputError, OsdWarning, OutputError, label
-from .extras import available
-from .files import Source, bytes_of, is_stream, write_output
 
 SUFFIXES = (  # taken in a folder
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
     ".pnm",
 )  # fmt: skip
-QUALITY = 95  # of the output formats that lose something
-_WEBP_SIDE = 16383  # the largest of WebP
-_WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
-_EXIF_HEADER = b"Exif\0\0"
-_ORIENTATION, _SOFTWARE, _XMP = 0x0112, 0x0131, 0x02BC
+_ORIENTATION, _XMP = 0x0112, 0x02BC
 # Tags of a TIFF file that say how its pixels lie there, what has a section of its own, and padding.
 _STRUCTURE = (
     *range(0x00FE, 0x0108), 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x012D, 0x013D,
     *range(0x0140, 0x0160), *range(0x0200, 0x0215), _XMP, 0x83BB, 0x8649, 0x8773, 0xEA1C,
-)  # fmt: skip
-
-# What Pillow raises on broken files.
-_DEFECTS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError, AttributeError,
-    AssertionError, struct.error,
 )  # fmt: skip
 
 
@@ -56,7 +45,7 @@ def open_image(
     Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
 
     InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
-    pixel is decoded); FileError if it cannot be read; ValueError for options that there are not.
+    pixel is decoded); FileError if it cannot be read; ValueError for unknown options.
     """
     if icc not in ("srgb", "keep"):
         raise ValueError(f"icc must be srgb or keep, not {icc}")
@@ -84,7 +73,7 @@ def open_image(
             info |= _metadata(image, upright, name)
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP, AVIF, TIFF or BMP") from error
-    except _DEFECTS as error:
+    except formats.DEFECTS as error:
         raise InputError(f"{name}: a damaged or unusual picture ({error}); save it anew as PNG or JPEG") from error
     if plane is not None and alpha == "keep":
         picture = _with_hidden_filled(picture, plane)
@@ -222,147 +211,3 @@ def _metadata(image: Image.Image, upright: Image.Image, name: str) -> dict[str, 
     if xmp:
         kept["xmp"] = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", xmp.encode() if isinstance(xmp, str) else xmp)
     return kept
-
-
-def to_sections(picture: Image.Image) -> tuple[tuple[str, bytes], ...]:
-    """What a file keeps of a picture, as open_image gives it, beside its colours: A alpha, i ICC profile, e EXIF, x XMP."""
-    found = {
-        "A": _encode_alpha(picture.getchannel("A")) if picture.mode == "RGBA" else None,
-        "i": picture.info.get("icc_profile"),
-        "e": picture.info.get("exif", b"").removeprefix(_EXIF_HEADER),
-        "x": picture.info.get("xmp"),
-    }
-    return tuple((kind, content) for kind, content in found.items() if content)
-
-
-def _encode_alpha(plane: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    if max(plane.size) <= _WEBP_SIDE:
-        plane.save(buffer, "WEBP", lossless=True, quality=100)
-    else:
-        plane.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def decode_alpha(content: bytes, width: int, height: int) -> Image.Image:
-    """Section A -> alpha, L, width x height. FormatError if it is damaged, before any pixel if its size is another."""
-    try:
-        plane = formats.open_lazily(content, ("WEBP", "PNG"))
-        if alpha_size(content) != (width, height) or plane.size != (width, height):
-            raise ValueError("its size is not that of the picture")
-        plane.load()
-        return plane.getchannel("G") if plane.mode == "RGB" else plane.convert("L")
-    except (*_DEFECTS, UnidentifiedImageError) as error:
-        raise FormatError(f"damaged ({error})", "section A") from error
-
-
-def add_sections(
-    picture: Image.Image, alpha: Image.Image | None, sections: tuple[tuple[str, bytes], ...], note: str
-) -> None:
-    """Puts alpha (RGB becomes RGBA, L becomes LA), and into info what Pillow calls icc_profile, exif, xmp and comment."""
-    if alpha:
-        picture.putalpha(alpha)
-    content = dict(sections)
-    picture.info |= {name: content[kind] for kind, name in (("i", "icc_profile"), ("x", "xmp")) if kind in content}
-    if "e" in content:
-        picture.info["exif"] = _EXIF_HEADER + content["e"]
-    picture.info["comment"] = note
-
-
-def is_grey(picture: Image.Image) -> bool:
-    """Whether red, green and blue of every pixel are equal."""
-    red, green, blue = picture.split()[:3]
-    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
-
-
-def to_array(image: Image.Image, stride: int) -> np.ndarray:
-    """RGB picture -> float32 (1, 3, H', W') in [-1, 1], reflected right and below to multiples of stride."""
-    pixels = np.asarray(image, np.float32) / np.float32(127.5) - 1  # (H, W, 3)
-    rows, columns = -image.height % stride, -image.width % stride
-    pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), "reflect")  # sides shorter than the padding are fine
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-
-
-def thumbnail(image: Image.Image, size: int) -> np.ndarray:
-    """RGB picture -> float32 (1, 3, size, size) in [-1, 1], shrunk by Pillow's antialiased bicubic filter."""
-    return to_array(image.resize((size, size), Image.Resampling.BICUBIC), 1)
-
-
-def to_image(x: np.ndarray, width: int, height: int) -> Image.Image:
-    """float (1, 3, H', W') in [-1, 1], clipped to that -> RGB picture, the upper left width x height pixels."""
-    pixels = x[0, :, :height, :width].transpose(1, 2, 0)
-    return Image.fromarray((pixels * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8))
-
-
-def output_format(target: str | Path, wanted: str | None = None) -> str:
-    """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
-
-    OutputError if Pillow cannot write it, or it is another than the wanted one.
-    """
-    suffix = Path(target).suffix.lower()
-    name = Image.registered_extensions().get(suffix)
-    if name is None and is_stream(target):
-        suffix = wanted or ".png"
-        name = Image.registered_extensions()[suffix]
-    if wanted and name and name != Image.registered_extensions()[wanted]:
-        raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
-    try:
-        if name is None:
-            raise KeyError(suffix)
-        encode_image(Image.new("RGB", (1, 1)), name)  # formats for other kinds of pictures show themselves only here
-    except (KeyError, OSError, ValueError, OutputError) as error:
-        what = suffix or "a name without suffix"
-        raise OutputError(f"{target}: {what} is no format to write; use .png, .jpg, .webp, .tiff …") from error
-    return name
-
-
-def encode_image(image: Image.Image, name: str) -> bytes:
-    """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
-
-    That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
-    software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
-    """
-    if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
-        warnings.warn(
-            f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
-        )
-        colours, plane, info = image.convert(image.mode[:-1]), image.getchannel("A"), image.info
-        image = Image.composite(colours, Image.new(colours.mode, image.size, "white"), plane)
-        image.info = info
-    try:
-        return _save(image, name)
-    except _DEFECTS as error:
-        if not {"exif", "xmp"} & image.info.keys():
-            raise OutputError(f"the picture cannot be written as {name} ({error}); use .png") from error
-        text = f"EXIF and XMP cannot be written as {name} ({error}) and are left out"
-    warnings.warn(text, OsdWarning, stacklevel=2)  # they are the user's own: broken, or too long for the format
-    image = image.copy()
-    for key in ("exif", "xmp"):
-        image.info.pop(key, None)
-    return encode_image(image, name)
-
-
-def _save(image: Image.Image, name: str) -> bytes:
-    info, note = image.info, image.info.get("comment")
-    tags: dict[str, Any] = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
-    if name == "PNG":  # it has texts of its own
-        tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
-        if note:
-            texts.add_text("Software", note)
-        if "xmp" in tags:
-            texts.add_itxt("XML:com.adobe.xmp", tags["xmp"].decode("utf-8"))
-    elif note or "exif" in tags:
-        tags["exif"] = exif = Image.Exif()
-        exif.load(info.get("exif", b""))
-        if note:
-            exif[_SOFTWARE] = note
-        if name == "TIFF" and "xmp" in tags:
-            exif[_XMP] = tags["xmp"]
-    buffer = io.BytesIO()
-    image.save(buffer, name, quality=QUALITY, **tags)
-    return buffer.getvalue()
-
-
-def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
-    write_output(target, encode_image(image, output_format(target)), overwrite)

@@ -10,17 +10,17 @@ from typing import Any
 
 from PIL.Image import Resampling
 
-from . import files, image
-from .batch import Progress, Stop
-from .budget import shares
-from .container import MAX_PIXELS
-from .description import describe
-from .errors import OsdError, OsdWarning, label
-from .quality import ANCHORS, Target
+from .. import files, image
+from ..container import MAX_PIXELS, unpack, unpack_prefix
+from ..description import describe
+from ..errors import OsdError, OsdWarning, label
+from ..quality import ANCHORS, Target, shares
+from .jobs import Job
+from .run import Progress, Stop
 
 
 @dataclass
-class Work:
+class Task:
     """options: those of Encoder.encode or Decoder.decode."""
 
     options: dict = field(default_factory=dict)
@@ -56,16 +56,17 @@ class Work:
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
-        return describe(data, self.max_pixels, self.weights_dir, self.options.get("partial", False))
+        read = unpack_prefix if self.options.get("partial") else unpack
+        return describe(data, read(data, self.max_pixels), self.weights_dir)
 
 
 @dataclass
-class Encoding(Work):
+class Encoding(Task):
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
 
     def load(self) -> Any:
-        from .codec import Encoder
+        from ..codec import Encoder
 
         return Encoder(self.profile, self.device, self.weights_dir, self.compiled)
 
@@ -78,22 +79,22 @@ class Encoding(Work):
         files.write_output(target, data, self.overwrite)
         return self.facts(data) | {"input_bytes": given}
 
-    def limit(self, jobs: list[tuple[str, str]], total: int, threads: int) -> None:
+    def limit(self, jobs: list[Job], total: int, threads: int) -> None:
         """Shares out `total` bytes among the files of these jobs. What cannot be read gets none: it fails when its turn comes.
 
         TargetError if they are too few.
         """
         chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
 
-        def sizes(job: tuple[str, str]) -> list[int] | None:
+        def sizes(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
                 return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
             return None
 
         with ThreadPoolExecutor(threads) as pool:
-            found = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
-        self.limits = dict(zip(found, shares(list(found.values()), total), strict=True))
+            known_sizes = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
+        self.limits = dict(zip(known_sizes, shares(list(known_sizes.values()), total), strict=True))
 
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""
@@ -111,12 +112,12 @@ class Encoding(Work):
 
 
 @dataclass
-class Decoding(Work):
+class Decoding(Task):
     format: str | None = None  # suffix of the outputs' format; None: each by its own
     within: tuple[int, int] | None = None  # the largest width and height; larger pictures are shrunk
 
     def load(self) -> Any:
-        from .codec import Decoder
+        from ..codec import Decoder
 
         return Decoder(self.device, self.weights_dir, self.compiled)
 

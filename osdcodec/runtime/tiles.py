@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from . import image
-from .profile import Profile
-from .runtime import Runtime
+from .. import image
+from ..profile import Profile
+from . import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
 # How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 27 (of

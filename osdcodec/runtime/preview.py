@@ -6,8 +6,8 @@ What it leaves out: the denoiser, and all that the autoencoder's decoder adds to
 import numpy as np
 from PIL import Image
 
-from . import image
-from .errors import WeightsError
+from .. import image
+from ..errors import WeightsError
 
 _ROWS = 64  # of the latent at once, so that memory stays that of the picture
 

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import WeightsError
+from ..files import write_output
 from . import registry as catalogue
-from .errors import WeightsError
-from .files import write_output
 
 LOCK = "osdc.lock.json"
 SUFFIXES = (".json", ".safetensors")
@@ -54,11 +54,11 @@ def components(weights_dir: str | Path | None = None, registry: str | Path | Non
 
     registry: another weights.toml in place of the installed one.
     """
-    found: dict[str, Component] = {}
+    by_name: dict[str, Component] = {}
     for path in catalogue.lists(weights_dir, registry):
         for component in _read(path):
-            found.setdefault(component.name, component)
-    return list(found.values())
+            by_name.setdefault(component.name, component)
+    return list(by_name.values())
 
 
 def _read(path: Path) -> list[Component]:
@@ -84,15 +84,15 @@ def folder_of(name: str, weights_dir: str | Path | None = None, registry: str | 
     component = next((entry for entry in components(weights_dir, registry) if entry.name == name), None)
     if component is None:
         raise WeightsError(f"no component {name} is listed in weights.toml: update osdc")
-    found = place(component, weights_dir)
-    if found is None:
+    placed = place(component, weights_dir)
+    if placed is None:
         raise WeightsError(
             f"the base model {name} ({component.repository}) is not here: "
             f"`osdc weights pull {component.profiles[0]}`, or put it into {_home(weights_dir) or 'a folder'}/{name}"
             f"{'' if _home(weights_dir) else ' named by --weights-dir'}"
         )
-    check(component, *found)
-    return found[0]
+    check(component, *placed)
+    return placed[0]
 
 
 def place(component: Component, weights_dir: str | Path | None = None) -> tuple[Path, Path] | None:
@@ -110,10 +110,10 @@ def place(component: Component, weights_dir: str | Path | None = None) -> tuple[
     cache = _cache()
     if cache is None:
         return None
-    told = _lock(_beside(cache)).get(component.name, {})
+    locked = _lock(_beside(cache)).get(component.name, {})
     for repository in (component.repository, *(m for m in component.mirrors if not _is_endpoint(m))):
         root = cache / f"models--{repository.replace('/', '--')}"
-        revision = told.get("commit") or component.revision
+        revision = locked.get("commit") or component.revision
         if (root / "refs" / revision).is_file():  # a branch
             revision = (root / "refs" / revision).read_text().strip()
         folder = root / "snapshots" / revision
@@ -175,11 +175,11 @@ def pull(
         )
     for component in listed:
         if not rates or component.rate in rates:
-            found = place(component, weights_dir)
-            if found is None or any(not (found[0] / file).is_file() for file in component.files):
-                found = _fetch(component, weights_dir)
-            check(component, *found)
-            yield component, found[0]
+            placed = place(component, weights_dir)
+            if placed is None or any(not (placed[0] / file).is_file() for file in component.files):
+                placed = _fetch(component, weights_dir)
+            check(component, *placed)
+            yield component, placed[0]
 
 
 def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, Path]:
@@ -192,12 +192,12 @@ def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, 
     if hub.constants.HF_HUB_OFFLINE:
         raise WeightsError(f"{component.name} is not here and HF_HUB_OFFLINE forbids to fetch it: unset it, or {where}")
     lock = home / LOCK if home else _beside(cache)
-    told, failures = _lock(lock).get(component.name, {}), []
+    locked, failures = _lock(lock).get(component.name, {}), []
     for source in ("", *component.mirrors):
         endpoint = source if _is_endpoint(source) else None
         repository = component.repository if endpoint else source or component.repository
         try:  # asked first: it fails at once where there is no network, the download would try for a minute
-            wanted = told.get("commit") or component.revision
+            wanted = locked.get("commit") or component.revision
             commit = hub.HfApi(endpoint).model_info(repository, revision=wanted, timeout=20).sha
             if _COMMIT.fullmatch(wanted) and commit != wanted:
                 raise ValueError(f"{commit} is not {wanted}")
@@ -205,9 +205,7 @@ def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, 
                 repository, revision=commit, allow_patterns=list(component.files), endpoint=endpoint,
                 local_dir=home / component.name if home else None,
             )  # fmt: skip
-        except (
-            Exception
-        ) as error:  # the hub's client raises its own errors, those of its HTTP library and of the system
+        except Exception as error:  # of the hub's client, of its HTTP library, or of the system
             failures.append(f"{source or repository}: {type(error).__name__}")
             continue
         missing = [file for file in component.files if not (Path(folder) / file).is_file()]
@@ -215,7 +213,7 @@ def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, 
             failures.append(f"{source or repository}: it has no {missing[0]}")
             continue
         locks = _lock(lock)
-        entry = told | {"repository": repository, "commit": commit}
+        entry = locked | {"repository": repository, "commit": commit}
         lock.parent.mkdir(parents=True, exist_ok=True)
         write_output(lock, json.dumps(locks | {component.name: entry}, indent=2).encode())
         return Path(folder), lock
@@ -225,23 +223,23 @@ def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, 
 def verify(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Iterator[tuple[str, str]]:
     """(component, where it lies and that it is whole, or that it is not here). WeightsError if a file is not the one listed."""
     for component in components(weights_dir, registry):
-        found = place(component, weights_dir)
-        if found is None:
+        placed = place(component, weights_dir)
+        if placed is None:
             yield component.name, "not here"
         else:
-            check(component, *found, again=True)
-            missing = [file for file in component.files if not (found[0] / file).is_file()]
-            yield component.name, f"{found[0]}: {f'without {missing[0]}' if missing else 'whole'}"
+            check(component, *placed, again=True)
+            missing = [file for file in component.files if not (placed[0] / file).is_file()]
+            yield component.name, f"{placed[0]}: {f'without {missing[0]}' if missing else 'whole'}"
 
 
 def _present(component: Component, folder: Path) -> set[str]:
     """What is there to be checked: the listed files, and whatever else a loader might take."""
     if component.rate:
         return {name for name in component.files if (folder / name).is_file()}
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in SUFFIXES}
-    found = {name for name in found if not any(part.startswith(".") for part in Path(name).parts)}
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in SUFFIXES}
+    names = {name for name in names if not any(part.startswith(".") for part in Path(name).parts)}
     folders = {Path(name).parent for name in component.files}
-    return {name for name in found if Path(name).parent in folders}
+    return {name for name in names if Path(name).parent in folders}
 
 
 def _is_endpoint(mirror: str) -> bool:

@@ -1,4 +1,4 @@
-"""weights.toml, written."""
+"""weights.toml, written; registry.py reads it."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ HEADER = """# The released models. The file of a profile lies in osdcodec/embedd
 """
 
 
-def registry_text(models: list[dict]) -> str:
-    """The text of a weights.toml with these models."""
+def registry_text(models: list[dict], header: str = HEADER) -> str:
+    """The text of a weights.toml with these models, below some comments."""
     tables = tomlkit.aot()
     for model in models:
         table = tomlkit.table()
         for key, value in model.items():
-            table[key] = _lines(value) if key == "results" else value
+            table[key] = _lines(value) if key == "results" and value else value
         tables.append(table)
     document = tomlkit.document()
     document["model"] = tables
-    return HEADER + tomlkit.dumps(document) + "\n"
+    return header + tomlkit.dumps(document)
 
 
 def _lines(rows: list[dict]) -> tomlkit.items.Array:

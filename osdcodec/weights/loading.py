@@ -26,20 +26,19 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 
+from ..entropy import indices
+from ..entropy.prior import Prior
+from ..entropy.prior import model_id as latent_model_id
+from ..errors import WeightsError
+from ..profile import PROFILES, Profile, changed, changes
 from . import downloads
 from . import registry as catalogue
-from .entropy import indices
-from .entropy.prior import Prior
-from .entropy.prior import model_id as latent_model_id
-from .errors import WeightsError
-from .profile import PROFILES, Profile, changed, changes
-from .registry import NAME as REGISTRY
 from .registry import VARIABLE
+from .storage import GRAPH, inflate, to_floats
 
 SUFFIX = ".safetensors"
-_EMBEDDED = Path(__file__).parent / "embedded"
+_EMBEDDED = Path(__file__).parents[1] / "embedded"
 _CHANGES = "changes"  # in the metadata: JSON of what the profile has otherwise than the one of its name
-_SCALE, _GRAPH, _DEFLATED, _SHAPE = "|scale", "graph.", "|deflated", "|shape"
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,13 @@ def rates(
     profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None
 ) -> dict[float, bytes]:
     """Bits per pixel -> model id of the models of a profile that has one for each rate, as far as they are here."""
-    found: dict[float, bytes] = {}
+    ids: dict[float, bytes] = {}
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile and path.is_file():
             if not isinstance(model.get("bpp"), float):
                 raise WeightsError(f"the list that has {path} does not tell its bpp, a number: correct it")
-            found.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
-    return found
+            ids.setdefault(model["bpp"], bytes.fromhex(model["model_id"]))
+    return ids
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
@@ -114,10 +113,10 @@ def inventory(weights_dir: str | Path | None = None, registry: str | Path | None
             row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
         )
     for part in downloads.components(weights_dir, registry):
-        found = downloads.place(part, weights_dir)
+        placed = downloads.place(part, weights_dir)
         row = {"name": part.name, "profile": ", ".join(part.profiles), "terms": part.licence}
         source = f"{part.repository} @ {part.revision[:12]}"
-        rows.append(row | {"source": source, "place": str(found[0]) if found else "not here"})
+        rows.append(row | {"source": source, "place": str(placed[0]) if placed else "not here"})
     return rows
 
 
@@ -148,7 +147,7 @@ def model_id(tensors: dict[str, np.ndarray]) -> bytes:
 
 def listed(folder: Path) -> list[tuple[dict, Path]]:
     """The models that a folder's own list has, if it has one, and their files."""
-    path = folder / REGISTRY
+    path = folder / catalogue.NAME
     return [(model, folder / model["file"]) for model in catalogue.models(path)] if path.is_file() else []
 
 
@@ -194,13 +193,13 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
-    graphs = {name.removeprefix(_GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(_GRAPH)}
+    graphs = {name.removeprefix(GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(GRAPH)}
     folder = Path(weights_dir) if weights_dir else None
     try:
         profile = changed(PROFILES[model["profile"]], json.loads(metadata(data).get(_CHANGES, "{}")))
     except (ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is of a profile that is not known here ({error}): update osdc") from error
-    return Weights(profile, _tensors(stored), graphs, identity, path, folder)
+    return Weights(profile, to_floats(stored), graphs, identity, path, folder)
 
 
 def metadata(data: bytes) -> dict[str, str]:
@@ -212,48 +211,3 @@ def told_of(profile: Profile) -> dict[str, str]:
     """The metadata by which a weights file names its profile: the name, and what it has otherwise than the one of that name."""
     other = changes(profile)
     return {"profile": profile.name} | ({_CHANGES: json.dumps(other)} if other else {})
-
-
-def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """int8 and 1-D uint8 tensors NAME -> NAME|deflated, uint8, and of the former NAME|shape, int32; others as they are.
-
-    The int8 weights of `training.export` hold 7 bits: Huffman codes take an eighth off the file, for a tenth of a second when it
-    is opened.
-    """
-    stored = {}
-    for name, array in tensors.items():
-        if array.dtype not in (np.int8, np.uint8):
-            stored[name] = array
-            continue
-        stored[name + _DEFLATED] = np.frombuffer(zlib.compress(array.tobytes(), 9), np.uint8)
-        if array.dtype == np.int8:
-            stored[name + _SHAPE] = np.array(array.shape, np.int32)
-    return stored
-
-
-def inflate(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `deflate`. zlib.error or ValueError if a tensor is damaged."""
-    tensors = {}
-    for name, array in stored.items():
-        if name.endswith(_DEFLATED):
-            name, content = name.removesuffix(_DEFLATED), zlib.decompress(array.tobytes())
-            shape = stored.get(name + _SHAPE)
-            array = (
-                np.frombuffer(content, np.uint8) if shape is None else np.frombuffer(content, np.int8).reshape(shape)
-            )
-        if not name.endswith(_SHAPE):
-            tensors[name] = array
-    return tensors
-
-
-def _tensors(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """int8 (out, …) times its scale (out,), and half precision, become float32."""
-    tensors = {}
-    for name, array in stored.items():
-        if name.startswith(_GRAPH) or name.endswith(_SCALE):
-            continue
-        scale = stored.get(name + _SCALE)
-        if scale is not None:
-            array = array * scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
-        tensors[name] = array.astype(np.float32) if array.dtype == np.float16 else array
-    return tensors

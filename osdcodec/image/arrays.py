@@ -1,10 +1,15 @@
-"""NumPy arrays and torch tensors as pictures. torch is asked for only where it has been imported already."""
+"""NumPy arrays and torch tensors as pictures, and pictures as the arrays that networks see.
+
+torch is asked for only where it has been imported already.
+"""
 
 import sys
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
+
+from ..profile import Profile
 
 _ROUNDING = 1e-3  # what computing in single or half precision may add to 0 .. 1
 
@@ -45,3 +50,33 @@ def to_picture(array: Any) -> Image.Image:
 def _is_tensor(source: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.Tensor)
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether red, green and blue of every pixel are equal."""
+    red, green, blue = picture.split()[:3]
+    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
+
+
+def to_array(image: Image.Image, stride: int) -> np.ndarray:
+    """RGB picture -> float32 (1, 3, H', W') in [-1, 1], reflected right and below to multiples of stride."""
+    pixels = np.asarray(image, np.float32) / np.float32(127.5) - 1  # (H, W, 3)
+    rows, columns = -image.height % stride, -image.width % stride
+    pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)), "reflect")  # sides shorter than the padding are fine
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+
+def thumbnail(image: Image.Image, size: int) -> np.ndarray:
+    """RGB picture -> float32 (1, 3, size, size) in [-1, 1], shrunk by Pillow's antialiased bicubic filter."""
+    return to_array(image.resize((size, size), Image.Resampling.BICUBIC), 1)
+
+
+def to_image(x: np.ndarray, width: int, height: int) -> Image.Image:
+    """float (1, 3, H', W') in [-1, 1], clipped to that -> RGB picture, the upper left width x height pixels."""
+    pixels = x[0, :, :height, :width].transpose(1, 2, 0)
+    return Image.fromarray((pixels * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8))
+
+
+def network_inputs(image: Image.Image, profile: Profile) -> tuple[np.ndarray, np.ndarray]:
+    """RGB picture -> x (1, 3, H, W) and thumbnail (1, 3, t, t), in [-1, 1]: what the analysis of a profile asks for."""
+    return to_array(image, profile.stride), thumbnail(image, profile.thumb)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from osdcodec.batch.jobs import names, plan
 from osdcodec.errors import InputError, OutputError
-from osdcodec.plan import names, plan
 
 
 def jobs(*arguments, **options) -> list[tuple[str, str]]:

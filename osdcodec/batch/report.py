@@ -1,34 +1,17 @@
-"""Many files, each input to its output, in a few threads: while one picture is computed others are read and written.
-
-What goes wrong with one file does not stop the others. How it goes is told on stderr: by a bar on a terminal, else by a
-line for each file; or in JSON lines.
-"""
+"""What is told of a batch, on stderr: by a bar on a terminal, else by a line for each file; or in JSON lines."""
 
 import json
 import os
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import files
-from .errors import (
-    FileError,
-    InputError,
-    OsdError,
-    complaint,
-    label,
-    legible,
-    printable,
-    unforeseen,
-    without_surrogates,
-)
+from .. import files
+from ..errors import OsdError, complaint, label, legible, printable, without_surrogates
+from .jobs import Job
 
-Progress = Callable[[float], None]  # share of the work on a large picture that is done, 0 .. 1
-Work = Callable[[str, str, Progress | None], dict]  # (input, output, progress) -> what is to be told of the file
 Style = Literal["plain", "verbose", "quiet", "json"]
 
 
@@ -57,32 +40,36 @@ class Outcome:
             return complaint(self.error, self.source)
         if self.skipped:
             return f"{self.target}: exists, skipped"
-        told = [shown.format(self.facts[key]) for key, shown in _SHOWN.items() if key in self.facts]
-        told += [f"{self.seconds:.2f} s", *([self.note] if self.note else [])]
-        return f"{self.source} → {self.target}: {', '.join(told)}"
+        parts = [shown.format(self.facts[key]) for key, shown in _SHOWN.items() if key in self.facts]
+        parts += [f"{self.seconds:.2f} s", *([self.note] if self.note else [])]
+        return f"{self.source} → {self.target}: {', '.join(parts)}"
 
     def brief(self) -> str:
         """For a person who gave one file."""
-        facts, told = self.facts, []
+        facts, parts = self.facts, []
         if "input_bytes" in facts:
-            told = [change(facts["input_bytes"], facts["bytes"]), f"{facts['bpp']:.3f} bpp", f"λ {facts['lambda']:.3g}"]
+            parts = [
+                change(facts["input_bytes"], facts["bytes"]),
+                f"{facts['bpp']:.3f} bpp",
+                f"λ {facts['lambda']:.3g}",
+            ]
         elif "output_bytes" in facts:
-            told = [f"{size(facts['bytes'])} → {self.target} {size(facts['output_bytes'])}"]
-        return f"{label(self.source)} {', '.join(told + ([self.note] if self.note else []))}"
+            parts = [f"{size(facts['bytes'])} → {self.target} {size(facts['output_bytes'])}"]
+        return f"{label(self.source)} {', '.join(parts + ([self.note] if self.note else []))}"
 
     def json(self) -> str:
         """For machines."""
-        told = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
+        row = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
         if self.error:
-            told |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
-        return _json(told | self.facts)
+            row |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
+        return _json(row | self.facts)
 
 
 _SHOWN = {"bytes": "{:,} bytes", "bpp": "{:.4f} bpp", "lambda": "λ {:.3g}"}
 
 
-def _json(told: dict) -> str:
-    return without_surrogates(json.dumps(told, ensure_ascii=False))
+def _json(row: dict) -> str:
+    return without_surrogates(json.dumps(row, ensure_ascii=False))
 
 
 def size(count: int) -> str:
@@ -98,90 +85,12 @@ def change(before: int, after: int) -> str:
     return f"{size(before)} → {size(after)} ({share:.{2 if share < 10 else 0}f} %)"
 
 
-class Stop(Exception):
-    """No file of the batch can succeed; `error` says why."""
-
-    def __init__(self, error: OsdError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-def attempt(job: tuple[str, str], work: Work, skip_existing: bool = False, progress: Progress | None = None) -> Outcome:
-    """work(input, output, progress), and what became of it. Stop if no other file can fare better."""
-    outcome, start = Outcome(*job), time.perf_counter()
-    try:
-        if skip_existing and files.exists(outcome.target):
-            outcome.skipped = True
-        else:
-            outcome.facts = work(*job, progress)
-    except OsdError as error:
-        outcome.error = error
-    except OSError as error:
-        outcome.error = FileError(f"{error.filename or outcome.source}: {error.strerror or error}; choose another file")
-    except MemoryError:
-        outcome.error = InputError(f"{outcome.source}: too large for this machine's memory; make it smaller")
-    except Stop:
-        raise
-    except Exception as error:  # one file must not take the others with it
-        outcome.error = unforeseen(error)
-    outcome.seconds = time.perf_counter() - start
-    return outcome
-
-
-def run(
-    jobs: Sequence[tuple[str, str]],
-    work: Work,
-    threads: int = 2,
-    style: Style = "plain",
-    skip_existing: bool = False,
-    many: bool | None = None,
-    outcomes: Iterator[Outcome] | None = None,
-    left_out: Sequence[tuple[str, str]] = (),
-    summary: str = "",
-) -> int:
-    """work(input, output, progress) for each job; returns the exit code.
-
-    That is 0, or 3 if any of `many` (by default: more than one) files failed, or the error's own for a single one.
-    Outcomes are told in the order of the jobs. An interrupt ends the process at once, with no output half-written.
-    outcomes: those of the jobs where they are not done in threads here. left_out: files below folders that are no jobs, and
-    why; summary: the same for people.
-    """
-    many = len(jobs) > 1 if many is None else many
-    report, codes = Report(jobs, style, many, left_out, summary), []
-    try:
-        with report:
-            for outcome in outcomes or _in_threads(jobs, work, threads, skip_existing, report):
-                report.tell(outcome)
-                codes.append(outcome.error.exit_code if outcome.error else 0)
-    except KeyboardInterrupt:
-        with files.writing:  # what the threads are at would go on for seconds
-            sys.stderr.flush()
-            os._exit(130)
-    except Stop as stop:
-        raise stop.error from stop
-    return (3 if many else codes[0]) if any(codes) else 0
-
-
-def _in_threads(
-    jobs: Sequence[tuple[str, str]], work: Work, threads: int, skip_existing: bool, report: "Report"
-) -> Iterator[Outcome]:
-    def one(job: tuple[str, str]) -> Outcome:
-        return attempt(job, work, skip_existing, lambda share: report.advance(job, share))
-
-    # A single file goes through a thread as well: the main one stays free to be interrupted.
-    pool = ThreadPoolExecutor(min(threads, len(jobs)))
-    try:
-        yield from pool.map(one, jobs)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
 class Report:
     """Tells how a batch goes. A single file is silent unless stderr is a terminal, or more is asked for."""
 
     def __init__(
         self,
-        jobs: Sequence[tuple[str, str]],
+        jobs: Sequence[Job],
         style: Style,
         many: bool,
         left_out: Sequence[tuple[str, str]] = (),
@@ -190,7 +99,7 @@ class Report:
         self.jobs, self.style, self.many, self.left_out, self.summary = jobs, style, many, left_out, summary
         self.counts = {"done": 0, "skipped": 0, "failed": 0}
         self.sums = {"input_bytes": 0, "bytes": 0, "pixels": 0}
-        self.shares: dict[tuple[str, str], float] = {}  # of the files in work
+        self.shares: dict[Job, float] = {}  # of the files in work
         self.bar: Any = None
         self.lock = threading.Lock()
         # Where stdout carries data, or nobody can tell, the JSON lines go to stderr.
@@ -211,13 +120,13 @@ class Report:
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
         if (self.many or self.left_out) and not silent and failure in (None, KeyboardInterrupt):
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-            told = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
+            parts = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
             if self.sums["input_bytes"]:
-                told += [change(self.sums["input_bytes"], self.sums["bytes"])]
-                told += [f"{8 * self.sums['bytes'] / self.sums['pixels']:.3f} bpp"]
-            self._print("; ".join([", ".join(told), *([self.summary] if self.summary else [])]))
+                parts += [change(self.sums["input_bytes"], self.sums["bytes"])]
+                parts += [f"{8 * self.sums['bytes'] / self.sums['pixels']:.3f} bpp"]
+            self._print("; ".join([", ".join(parts), *([self.summary] if self.summary else [])]))
 
-    def advance(self, job: tuple[str, str], share: float) -> None:
+    def advance(self, job: Job, share: float) -> None:
         """Called from the threads: so much of a large picture is done."""
         with self.lock:
             self.shares[job] = share

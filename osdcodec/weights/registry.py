@@ -9,13 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from .errors import WeightsError
+from ..errors import WeightsError
 
 NAME = "weights.toml"
 VARIABLE = "OSDC_WEIGHTS"
 NEEDED = "profile", "file", "model_id", "sha256"  # texts that a model has which is to be loaded
 TOLD = "profile", "model_id"  # and one that is to be named
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def folder(weights_dir: str | Path | None) -> Path | None:
@@ -47,8 +47,8 @@ def lists(weights_dir: str | Path | None = None, registry: str | Path | None = N
     """Every list at hand, in order of precedence; with `registry` in place of ours what was made in the cache does not count."""
     named = folder(weights_dir)
     homes = dict.fromkeys(each for each in (named, None if registry else cache()) if each)
-    found = [each / NAME for each in homes if (each / NAME).is_file()]
-    return found + [path for path in _places(registry) if path.is_file()][:1]
+    own = [each / NAME for each in homes if (each / NAME).is_file()]
+    return own + [path for path in _places(registry) if path.is_file()][:1]
 
 
 def _places(registry: str | Path | None) -> list[Path]:
@@ -58,9 +58,9 @@ def _places(registry: str | Path | None) -> list[Path]:
 
 def models(path: Path, needed: tuple[str, ...] = NEEDED) -> list[dict[str, Any]]:
     """The models of a list. WeightsError if it cannot be read or an entry lacks a text that is needed."""
-    told = _tables(path, "models")
+    tables = _tables(path, "models")
     try:
-        listed = told.get("model", []) if "component" in told else told["model"]
+        listed = tables.get("model", []) if "component" in tables else tables["model"]
         for model in listed:
             for key in needed:
                 if not isinstance(model[key], str):

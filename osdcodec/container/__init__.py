@@ -42,32 +42,36 @@ payload in decoding order. From the quality on:
     '-------------------------------------------------------'
 
 18 bytes around the payload of a photo with sides of 128 to 16383 pixels, 22 of a progressive one. A reader skips a
-lower-case section that it does not know and refuses an upper-case one; A, alpha, and G, regions of interest, are known.
+lower-case section that it does not know and refuses an upper-case one; sections.py has the table of those that are known.
 Every file has exactly one form: what this module reads it would write.
 """
 
 import zlib
 from binascii import crc_hqx
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from .errors import FormatError
+from ..errors import FormatError
+from . import sections
+from .leb128 import leb128, read_leb128
+from .regions import Box, Regions, units
+from .sections import alpha_size
 
+__all__ = [
+    "MAGIC", "MAX_PIXELS", "MAX_SIDE", "VERSION", "Box", "Osd", "Regions", "alpha_size", "layout", "leb128", "pack",
+    "read_leb128", "sections", "units", "unpack", "unpack_prefix",
+]  # fmt: skip
 MAGIC = b"\x8fOSD"
 VERSION = 1
 SECTIONS = 0x01  # flag: sections follow the payload
-PROGRESSIVE = (
-    0x02  # flag: the payload stands in decoding order, behind all that must be understood and a checksum of that
-)
+PROGRESSIVE = 0x02  # flag: the payload stands in decoding order, behind what must be understood and a checksum of that
 GREY = 0x04  # flag: red, green and blue of every pixel are equal
 MAX_SIDE = 65535
 MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
 _CHECKSUM = 4
 _HEAD_CHECKSUM = 2  # CRC-16/IBM-3740: polynomial 0x1021, begins with 0xFFFF
 _SMALLEST = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM
-_LEB128_BYTES = 5
-_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
-_GREY = b"\x08\0\0\0\0"  # eight bits, one channel, not interlaced
 
 
 @dataclass(frozen=True)
@@ -92,55 +96,15 @@ class Osd:
     missing: int = 0
     verified: bool = True
 
+    @cached_property
+    def contents(self) -> dict[str, Any]:
+        """What the sections say, by letter, as sections.py reads them. ValueError if one says nothing that a writer would write."""
+        size = self.width, self.height
+        return {kind: sections.read(kind, content, self.quality, size) for kind, content in self.sections}
 
-Box = tuple[int, int, int, int]  # left, top, width, height
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Section G: boxes, in units of 32 pixels, whose quality is better than that of the picture."""
-
-    quality: int
-    boxes: tuple[Box, ...]
-
-    UNIT, MOST = 32, 255
-
-    def to_bytes(self) -> bytes:
-        return bytes([self.quality]) + b"".join(leb128(number) for box in sorted(set(self.boxes)) for number in box)
-
-    @classmethod
-    def from_bytes(cls, content: bytes, quality: int, size: tuple[int, int]) -> "Regions":
-        """quality and size of the picture. ValueError, which says what, unless to_bytes would write it so."""
-        if not content or content[0] >= quality:
-            raise ValueError("the quality of its regions is missing, or no better than that of the picture")
-        numbers, at = [], 1
-        while at < len(content):
-            number, at = read_leb128(content, at, len(content), "section G")
-            numbers.append(number)
-        boxes = tuple(zip(*(numbers[i::4] for i in range(4)), strict=False))
-        if not 1 <= len(boxes) <= cls.MOST or len(numbers) % 4 or list(boxes) != sorted(set(boxes)):
-            raise ValueError("its boxes are missing, cut short, too many, or not in ascending order")
-        columns, rows = (-(-side // cls.UNIT) for side in size)
-        for left, top, width, height in boxes:
-            if not (width and height and left + width <= columns and top + height <= rows):
-                raise ValueError(f"a box {left},{top},{width},{height} is not in the picture")
-        return cls(content[0], boxes)
-
-    def qualities(self, quality: int, stride: int, rows: int, columns: int) -> list[list[int]]:
-        """The quality of each position of a grid of `stride` pixels; a position is in a box if any pixel of it is."""
-        grid = [[quality] * columns for _ in range(rows)]
-        for left, top, width, height in self.boxes:
-            edges = (left * self.UNIT // stride, -(-(left + width) * self.UNIT // stride))
-            for row in grid[top * self.UNIT // stride : -(-(top + height) * self.UNIT // stride)]:
-                last = min(edges[1], columns)
-                row[edges[0] : last] = [self.quality] * (last - edges[0])
-        return grid
-
-
-def regions(osd: Osd) -> Regions | None:
-    """What section G of a file says."""
-    content = dict(osd.sections).get("G")
-    return Regions.from_bytes(content, osd.quality, (osd.width, osd.height)) if content else None
+    @property
+    def regions(self) -> Regions | None:
+        return self.contents.get("G")
 
 
 def pack(osd: Osd) -> bytes:
@@ -226,15 +190,15 @@ def _read_rest(data: bytes, at: int, end: int, flags: int, size: tuple[int, int]
     if at >= end:
         raise FormatError("missing", "quality", at)
     quality, at = data[at], at + 1
-    sections: tuple[tuple[str, bytes], ...] = ()
+    read: list[tuple[str, bytes, Any]] = []
     missing = 0
     if flags & PROGRESSIVE:
-        length, at, sections = _read_head(data, at, end, flags, size, quality)
+        length, at, read = _read_head(data, at, end, flags, size, quality)
         missing = max(0, length - (end - at)) if cut else 0
         payload = _take(data, at, length - missing, end, "payload")[::-1]
         if flags & SECTIONS and not cut:
-            sections += _read_sections(data, at + length, end, size, quality, upper=False)
-            if not sections:
+            read += _read_sections(data, at + length, end, size, quality, upper=False)
+            if not read:
                 raise FormatError("sections are announced, none is there", "flags", 4)
         elif not cut and at + length < end:
             raise FormatError(f"{end - at - length} bytes more than its length says", "payload", at + length)
@@ -243,21 +207,23 @@ def _read_rest(data: bytes, at: int, end: int, flags: int, size: tuple[int, int]
         payload = _take(data, at, length, end, "payload")
         if at + length == end:
             raise FormatError("sections are announced, none is there", "flags", 4)
-        sections = _read_sections(data, at + length, end, size, quality)
+        read = _read_sections(data, at + length, end, size, quality)
     else:
         payload = data[at:end]
     if payload.endswith(b"\0"):  # the top of the stack, which a progressive file has in front
         place, last = ("begins with", at) if flags & PROGRESSIVE else ("ends in", at + len(payload) - 1)
         raise FormatError(f"{place} a zero byte, which a writer strips", "payload", last)
-    return Osd(
-        data[5:9], *size, quality, payload, sections,
+    osd = Osd(
+        data[5:9], *size, quality, payload, tuple((kind, content) for kind, content, _ in read),
         grey=bool(flags & GREY), progressive=bool(flags & PROGRESSIVE), missing=missing, verified=not cut,
     )  # fmt: skip
+    vars(osd)["contents"] = {kind: said for kind, _, said in read}  # which need not be read again
+    return osd
 
 
 def _read_head(
     data: bytes, at: int, end: int, flags: int, size: tuple[int, int], quality: int
-) -> tuple[int, int, tuple[tuple[str, bytes], ...]]:
+) -> tuple[int, int, list[tuple[str, bytes, Any]]]:
     """From the payload length of a progressive file on -> that length, offset of the payload, upper-case sections."""
     length, at = read_leb128(data, at, end, "payload length")
     needed = 0
@@ -268,8 +234,7 @@ def _read_head(
         raise FormatError("cut short before the payload begins", "head", end)
     if data[behind : behind + _HEAD_CHECKSUM] != _head_checksum(data[:behind]):
         raise FormatError("does not match: the head of the file is damaged", "head checksum", behind)
-    sections = _read_sections(data, at, behind, size, quality, upper=True)
-    return length, behind + _HEAD_CHECKSUM, sections
+    return length, behind + _HEAD_CHECKSUM, _read_sections(data, at, behind, size, quality, upper=True)
 
 
 def _what_is_there(data: bytes, flags: int, size: tuple[int, int], at: int) -> str:
@@ -288,59 +253,21 @@ def _what_is_there(data: bytes, flags: int, size: tuple[int, int], at: int) -> s
     return "does not match: the file is damaged or cut short"
 
 
-def layout(data: bytes, max_pixels: int = MAX_PIXELS, partial: bool = False) -> dict[str, Any]:
-    """Bytes of each part: header, payload, sections {type: n, its type and length included}, checksum. FormatError.
+def layout(data: bytes, osd: Osd) -> dict[str, Any]:
+    """Bytes of each part of a file that was read as `osd`: header, payload, sections {type: n, its type and length included}, checksum.
 
-    partial: of the beginning of a progressive file; what there is behind its payload counts as checksum.
+    Of the beginning of a progressive file, what there is behind its payload counts as checksum.
     """
-    osd = (unpack_prefix if partial else unpack)(data, max_pixels)
-    sections = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
+    counts = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
     if osd.progressive:  # whose upper-case sections stand within the header
-        flags, size, at = _read_start(data, max_pixels)
-        _, at, needed = _read_head(data, at + 1, len(data), flags, size, osd.quality)
-        header = at - sum(sections[kind] for kind, _ in needed)
+        at = 10 + len(leb128(osd.width)) + len(leb128(osd.height))
+        for number in ("payload length", "length of the upper-case sections")[: 1 + (data[4] & SECTIONS)]:
+            _, at = read_leb128(data, at, len(data), number)
+        header = at + _HEAD_CHECKSUM
     else:
-        header = len(data) - len(osd.payload) - sum(sections.values()) - _CHECKSUM
-    checksum = len(data) - header - len(osd.payload) - sum(sections.values())
-    return {"header": header, "payload": len(osd.payload), "sections": sections, "checksum": checksum}
-
-
-def alpha_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a section A, by its own header: a lossless WebP or a grey PNG; None if it is neither."""
-    if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8L" and content[20:21] == b"\x2f" and len(content) >= 25:
-        file, chunk, sizes = (int.from_bytes(content[at : at + 4], "little") for at in (4, 16, 21))
-        if (
-            len(content) == 8 + file == 20 + chunk + chunk % 2 and sizes < 2**28
-        ):  # 14 bits a side, then flags, which are 0
-            return (sizes & 0x3FFF) + 1, (sizes >> 14) + 1
-    if content[:16] == _PNG and content[24:29] == _GREY:
-        return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-    return None
-
-
-def leb128(value: int) -> bytes:
-    """value >= 0 in the shortest form: 7 bits a byte, lowest first, the high bit says that more follow."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def read_leb128(data: bytes, at: int, end: int, field: str) -> tuple[int, int]:
-    """Value at offset `at` and the offset behind it."""
-    value = 0
-    for i in range(_LEB128_BYTES):
-        if at + i >= end:
-            raise FormatError("cut short", field, at)
-        byte = data[at + i]
-        value |= (byte & 0x7F) << 7 * i
-        if byte < 0x80:
-            if byte == 0 and i > 0:
-                raise FormatError("not in the shortest form", field, at)
-            return value, at + i + 1
-    raise FormatError(f"longer than {_LEB128_BYTES} bytes", field, at)
+        header = len(data) - len(osd.payload) - sum(counts.values()) - _CHECKSUM
+    checksum = len(data) - header - len(osd.payload) - sum(counts.values())
+    return {"header": header, "payload": len(osd.payload), "sections": counts, "checksum": checksum}
 
 
 def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
@@ -351,48 +278,27 @@ def _take(data: bytes, at: int, length: int, end: int, field: str) -> bytes:
 
 def _read_sections(
     data: bytes, at: int, end: int, size: tuple[int, int], quality: int, upper: bool | None = None
-) -> tuple[tuple[str, bytes], ...]:
-    """Sections from offset `at` to `end`; upper: those of upper case only, or of lower case only, may stand there."""
-    sections: dict[str, bytes] = {}
+) -> list[tuple[str, bytes, Any]]:
+    """Type, bytes and contents of the sections from offset `at` to `end`; upper: only those of upper case, or of lower case, may stand there."""
+    known: dict[str, tuple[str, bytes, Any]] = {}
     while at < end:
         kind = chr(data[at])
-        if not _is_letter(kind):
+        if not sections.is_letter(kind):
             raise FormatError(f"{data[at]:#04x} is not a letter", "section type", at)
         if upper not in (None, kind.isupper()):
             raise FormatError(f"section {kind} stands on the wrong side of the payload", "section type", at)
-        if kind.isupper() and kind not in "AG":
+        if not sections.may_stand(kind):
             raise FormatError(f"section {kind} must be understood and is not: update osdc", "section type", at)
-        if kind in sections:
+        if kind in known:
             raise FormatError(f"a second section {kind}", "section type", at)
         length, start = read_leb128(data, at + 1, end, f"length of section {kind}")
-        sections[kind] = _take(data, start, length, end, f"section {kind}")
-        if defect := _defect(kind, sections[kind], size, quality):
-            raise FormatError(defect, f"section {kind}", start)
-        at = start + length
-    return tuple(sections.items())
-
-
-def _defect(kind: str, content: bytes, size: tuple[int, int], quality: int) -> str | None:
-    if kind == "G":
+        content = _take(data, start, length, end, f"section {kind}")
         try:
-            Regions.from_bytes(content, quality, size)
-        except FormatError as error:
-            return error.message
+            known[kind] = kind, content, sections.read(kind, content, quality, size)
         except ValueError as error:
-            return str(error)
-    return _defect_of_alpha(content, size) if kind == "A" else None
-
-
-def _defect_of_alpha(content: bytes, size: tuple[int, int]) -> str | None:
-    """Its own header must give the size of the picture, so that what it unpacks to is known before it is unpacked."""
-    found = alpha_size(content)
-    if found is None:
-        return "neither a lossless WebP without alpha of its own nor a grey PNG of 8 bits"
-    return None if found == size else f"alpha of {found[0]}x{found[1]} for a picture of {size[0]}x{size[1]}"
-
-
-def _is_letter(kind: str) -> bool:
-    return len(kind) == 1 and kind.isascii() and kind.isalpha()
+            raise FormatError(str(error), f"section {kind}", start) from error
+        at = start + length
+    return list(known.values())
 
 
 def _check(osd: Osd) -> None:
@@ -407,8 +313,6 @@ def _check(osd: Osd) -> None:
         raise ValueError("only whole files are written")
     if osd.progressive and kinds != sorted(kinds, key=str.islower):
         raise ValueError("upper-case sections of a progressive file come first")
-    if not all(_is_letter(kind) and (kind.islower() or kind in "AG") for kind in kinds) or len(set(kinds)) < len(kinds):
-        raise ValueError(f"section types must be A, G or lower-case letters, each at most once, not {kinds}")
-    for kind, content in osd.sections:
-        if defect := _defect(kind, content, (osd.width, osd.height), osd.quality):
-            raise ValueError(defect)
+    if not all(map(sections.may_stand, kinds)) or len(osd.contents) < len(kinds):
+        known = ", ".join(filter(str.isupper, sections.KINDS))
+        raise ValueError(f"section types must be {known} or lower-case letters, each at most once, not {kinds}")

@@ -1,0 +1,114 @@
+"""`osdc info`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from .. import files
+from ..container import MAX_PIXELS, unpack_prefix
+from ..container.sections import KINDS
+from .links import links_of
+from .shared import MaxPixels, WeightsDir, examples, number, printed, reporting, tell_of_gpu
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "osdc info photo.osd",
+        "osdc info photo.osd --parts",
+        "osdc info photo.osd --json",
+        "osdc info photo.osd --link lora-longfast",
+        "osdc info photo.osd --bits-per-second 1070 --packet 233 --overhead 16",
+        "osdc info - < photo.osd",
+    )
+)
+def info(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
+    parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    links: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--link", metavar="NAME", help="Add its packets and time on air on a link, or on all (repeatable)."
+        ),
+    ] = None,
+    bits_per_second: Annotated[
+        float | None, typer.Option(callback=number, help="The same for a link of so many, with --packet.")
+    ] = None,
+    packet: Annotated[int | None, typer.Option(min=1, help="Bytes that a packet of that link takes.")] = None,
+    overhead: Annotated[int, typer.Option(min=0, help="Bytes that that link adds to each packet.")] = 0,
+    weights_dir: WeightsDir = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
+) -> None:
+    """Tell what an .osd file, or the beginning of a progressive one, says of itself."""
+    with reporting(source):
+        source = files.STREAM if files.descriptor(source) == 0 else source
+        data = files.read_input(source)
+        if parts:
+            from ..codec import info as describe_with_parts
+
+            facts = describe_with_parts(data, parts=True, weights_dir=weights_dir, max_pixels=max_pixels)
+        else:
+            from ..description import describe
+
+            facts = describe(data, unpack_prefix(data, max_pixels), weights_dir)
+        if chosen := links_of(links, bits_per_second, packet, overhead):
+            facts["links"] = [
+                {
+                    "name": link.name,
+                    "title": link.title,
+                    "packets": link.packets(len(data)),
+                    "seconds": link.seconds(len(data)),
+                }
+                for link in chosen
+            ]
+        if not as_json:
+            tell_of_gpu()
+        text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
+        files.write_output(files.STREAM, text.encode("utf-8"))
+
+
+def _table(facts: dict) -> str:
+    from rich.table import Table
+
+    rows = {
+        "version": str(facts["version"]),
+        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
+        "bytes": f"{facts['bytes']:,}",
+        "rate": f"{facts['bpp']:.4f} bits per pixel",
+        "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
+        "model": f"{facts['model_id']} ({' '.join(filter(None, (facts['profile'] or 'not known here', facts.get('rate'))))})",
+    }
+    shown = {
+        "version",
+        "width",
+        "height",
+        "bytes",
+        "bpp",
+        "quality",
+        "lambda",
+        "grey",
+        "model_id",
+        "profile",
+        "rate",
+        "sections",
+        "progressive",
+        "note",
+        "links",
+    }
+    if facts.get("progressive"):
+        rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
+    for key, value in facts.items():
+        if key not in shown:  # header_bytes, tokens_bits, …
+            name, _, unit = key.rpartition("_")
+            rows[name] = f"{value:,} {unit}" if isinstance(value, int) else f"{value:,.1f} {unit}"
+    names = {kind: section.name for kind, section in KINDS.items()}
+    rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
+    for link in facts.get("links", []):
+        rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}[/bold]", value)
+    return printed(table)

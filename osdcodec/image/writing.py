@@ -1,0 +1,90 @@
+"""Pictures into files: the format of a suffix, alpha and metadata as far as the format has a place for them."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from ..errors import OsdWarning, OutputError
+from ..files import is_stream, write_output
+from ..formats import DEFECTS
+
+QUALITY = 95  # of the formats that lose something
+_WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
+_SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
+
+
+def output_format(target: str | Path, wanted: str | None = None) -> str:
+    """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
+
+    OutputError if Pillow cannot write it, or it is another than the wanted one.
+    """
+    suffix = Path(target).suffix.lower()
+    name = Image.registered_extensions().get(suffix)
+    if name is None and is_stream(target):
+        suffix = wanted or ".png"
+        name = Image.registered_extensions()[suffix]
+    if wanted and name and name != Image.registered_extensions()[wanted]:
+        raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
+    try:
+        if name is None:
+            raise KeyError(suffix)
+        encode_image(Image.new("RGB", (1, 1)), name)  # formats for other kinds of pictures show themselves only here
+    except (KeyError, OSError, ValueError, OutputError) as error:
+        what = suffix or "a name without suffix"
+        raise OutputError(f"{target}: {what} is no format to write; use .png, .jpg, .webp, .tiff …") from error
+    return name
+
+
+def encode_image(image: Image.Image, name: str) -> bytes:
+    """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
+
+    That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
+    software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
+    """
+    if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
+        warnings.warn(
+            f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
+        )
+        colours, plane, info = image.convert(image.mode[:-1]), image.getchannel("A"), image.info
+        image = Image.composite(colours, Image.new(colours.mode, image.size, "white"), plane)
+        image.info = info
+    try:
+        return _save(image, name)
+    except DEFECTS as error:
+        if not {"exif", "xmp"} & image.info.keys():
+            raise OutputError(f"the picture cannot be written as {name} ({error}); use .png") from error
+        text = f"EXIF and XMP cannot be written as {name} ({error}) and are left out"
+    warnings.warn(text, OsdWarning, stacklevel=2)  # they are the user's own: broken, or too long for the format
+    image = image.copy()
+    for key in ("exif", "xmp"):
+        image.info.pop(key, None)
+    return encode_image(image, name)
+
+
+def _save(image: Image.Image, name: str) -> bytes:
+    info, note = image.info, image.info.get("comment")
+    tags: dict[str, Any] = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
+    if name == "PNG":  # it has texts of its own
+        tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
+        if note:
+            texts.add_text("Software", note)
+        if "xmp" in tags:
+            texts.add_itxt("XML:com.adobe.xmp", tags["xmp"].decode("utf-8"))
+    elif note or "exif" in tags:
+        tags["exif"] = exif = Image.Exif()
+        exif.load(info.get("exif", b""))
+        if note:
+            exif[_SOFTWARE] = note
+        if name == "TIFF" and "xmp" in tags:
+            exif[_XMP] = tags["xmp"]
+    buffer = io.BytesIO()
+    image.save(buffer, name, quality=QUALITY, **tags)
+    return buffer.getvalue()
+
+
+def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
+    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
+    write_output(target, encode_image(image, output_format(target)), overwrite)

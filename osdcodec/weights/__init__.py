@@ -1,0 +1,36 @@
+"""Models: the list of them (registry), verified tensors (loading, storage), and the base models that some are built on (downloads).
+
+What loading.py offers is found here when it is first used, for `osdc info` asks for the list alone and must not wait for NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .loading import (
+        SUFFIX,
+        Weights,
+        entry,
+        for_model,
+        inventory,
+        listed,
+        load,
+        metadata,
+        model_id,
+        rates,
+        told_of,
+        verify,
+    )
+    from .storage import deflate, inflate
+
+__all__ = [
+    "SUFFIX", "Weights", "deflate", "entry", "for_model", "inflate", "inventory", "listed", "load", "metadata", "model_id",
+    "rates", "told_of", "verify",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        home = "storage" if name in ("deflate", "inflate") else "loading"
+        return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
