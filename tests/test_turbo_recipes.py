@@ -10,7 +10,7 @@ import torch
 from conftest import EXAMPLES
 from tiny_turbo import TINY, lay_out
 
-from osdcodec import downloads, profile
+from osdcodec import profile
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import InputError
 from osdcodec.model import decode_symbols
@@ -23,6 +23,7 @@ from osdcodec.training.turbo import RECIPE, STAGES
 from osdcodec.training.turbo.pixels import Pixels
 from osdcodec.training.turbo.relay import Relay
 from osdcodec.training.turbo.stages import Batch
+from osdcodec.weights import downloads
 
 RECIPES = "onestep", "rdeic", "diffo", "sprdiff"
 # What makes a recipe small: everything else is the recipe's own.
