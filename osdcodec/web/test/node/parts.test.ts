@@ -79,7 +79,7 @@ test("weights whose symbols or networks are others are refused in one line", asy
       delete header[from];
     });
   const cases: [Uint8Array, RegExp][] = [
-    [rewritten((header) => (header["prior.base_table"] = header["prior.tables"])), /^the weights have the tensor prior\.base_table.*$/],
+    [rewritten((header) => (header["prior.more"] = header["prior.tables"])), /^the weights have the tensor prior\.more.*$/],
     [renamed("graph.render", "elsewhere"), /^the weights have no network to render.*$/],
     [renamed("prior.tables", "elsewhere"), /^the weights lack the tensor prior\.tables$/],
     [rewritten((header) => (header["prior.context.0.0.weight"].shape[0] = 2 ** 30)), /^the weights are not a safetensors file \(prior\.context.*$/],
