@@ -24,7 +24,7 @@ Picture = Image.Image | np.ndarray[Any, Any] | Source  # or a tensor
 class Encoder:
     """Keeps a model loaded: `Encoder().encode(picture, lmbda=0.5)`.
 
-    device: "auto", "cpu" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size.
+    device: "auto", "cpu", "cpu-bf16" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size.
     WeightsError if the profile's weights are missing or damaged.
     """
 

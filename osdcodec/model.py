@@ -122,7 +122,7 @@ class LatentCode:
 
 
 class LatentModel(LatentCode):
-    """And their networks. device: "auto", "cpu" or "cuda"."""
+    """And their networks. device: "auto", "cpu", "cpu-bf16" or "cuda"."""
 
     def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
         super().__init__(model)

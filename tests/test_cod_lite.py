@@ -32,7 +32,7 @@ from osdcodec.cli import app
 from osdcodec.cod_lite.bands import Bands, moments
 from osdcodec.cod_lite.coder import Code, Coder, nearest
 from osdcodec.cod_lite.install import install
-from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks
+from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks, open_networks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
 from osdcodec.image import open_image
 from osdcodec.weights.downloads import Component
@@ -160,6 +160,14 @@ def test_indices_and_pixels_are_those_of_the_authors_code(rate):
         entries = codebook.numpy()[indices].transpose(2, 0, 1)[None].copy()
         made = runtime.synthesise(entries, [noise(rate)] if sizes.noise_level else [])
         assert np.abs(np.array(recorded(made)) - pixels).max() < 1e-4
+
+
+def test_half_precision_on_a_cpu_is_near(coders):
+    coder = coders["0.0156"]
+    features = np.random.default_rng(0).random((1, coder.sizes.dimension, 6, 4), np.float32)
+    half = open_networks(coder.weights, coder.sizes, "cpu-bf16").synthesise(features)
+    whole = coder.networks.synthesise(features)
+    assert 0 < (half - whole).std() < 0.05 * whole.std()
 
 
 def test_sizes_follow_from_the_shapes():

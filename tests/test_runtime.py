@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from osdcodec import image, weights
-from osdcodec.errors import WeightsError
+from osdcodec.codec import Decoder, Encoder
+from osdcodec.errors import OsdError, WeightsError
 from osdcodec.evaluation.metrics import psnr
 from osdcodec.runtime import open_runtime
 from osdcodec.runtime.onnx import OnnxRuntime
@@ -54,6 +55,18 @@ def test_cuda_is_refused_where_there_is_none(loaded):
         pytest.skip("a CUDA device is at hand")
     with pytest.raises(WeightsError, match="CUDA"):
         open_runtime(loaded, "cuda")
+
+
+def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypatch):
+    picture = photo.crop((200, 30, 328, 126))
+    data = Encoder(device="cpu").encode(picture, 1.0)
+    whole, half = (np.asarray(Decoder(device=device).decode(data), int) for device in ("cpu", "cpu-bf16"))
+    assert 0 < np.abs(whole - half).max() <= 6 and np.abs(whole - half).mean() < 0.6
+    coded = Encoder(device="cpu-bf16").encode(picture, 1.0)  # of other symbols, perhaps, that everybody reads alike
+    assert abs(len(coded) - len(data)) <= 3 and Decoder(device="cpu").decode(coded).size == picture.size
+    monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
+    with pytest.raises(OsdError, match=r"half precision on a CPU.*torch"):
+        open_runtime(loaded, "cpu-bf16")
 
 
 def test_encoding_and_decoding_on_the_cpu_import_no_torch(tmp_path, photo):

@@ -15,7 +15,10 @@ import typer
 from ..errors import FileError, InputError, OsdError, OsdWarning, complaint, legible
 from ..extras import unused_gpu
 
-Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the networks run.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cpu-bf16", "cuda"],
+    typer.Option(help="Where the networks run; cpu-bf16 is torch in half precision, for CPUs with AVX512-BF16 or AMX."),
+]
 Overwrite = Annotated[
     bool | None,
     typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist (default: only what -o names)."),

@@ -1,4 +1,4 @@
-"""How the networks run: by bands through ONNX Runtime on the CPU, whole pictures through torch on a GPU. Two verbs each:
+"""How the networks run: by bands through ONNX Runtime on the CPU, whole pictures through torch on a GPU or in half precision. Two verbs each:
 
 analyse(x (1, 3, H, W) in [0, 1], progress)                        -> features (1, D, H/d, W/d)
 synthesise(entries (1, D, h, w), [noise (1, 3, H, W)], progress)   -> x (1, 3, H, W), about in [-1, 1]
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WeightsError
-from ..runtime import chosen
+from ..runtime import HALF, chosen
 from ..runtime.tiles import Progress
 from ..weights import Weights
 from .bands import Bands
@@ -27,12 +27,13 @@ class CodLiteNetworks(Protocol):
 
 def open_networks(weights: Weights, sizes: Sizes, device: str = "auto", compiled: bool = False) -> CodLiteNetworks:
     """WeightsError if `device` is "cuda" and there is none."""
-    if chosen(device) == "cpu":
+    device = chosen(device)
+    if device == "cpu":
         return OnnxNetworks(weights, sizes)
     from ..extras import require
 
     require("coding in torch", "torch")
-    return TorchNetworks(weights, sizes, device="cuda", compiled=compiled)
+    return TorchNetworks(weights, sizes, device.removesuffix(HALF), True, compiled)
 
 
 class OnnxNetworks:
@@ -74,7 +75,11 @@ class TorchNetworks:
                 f"{weights.path} lacks the tensor {sorted(missing)[0]}: without an encoder use --device cpu"
             )
         self.model.load_state_dict(state, assign=True)
-        self.model.to(self.device).eval().requires_grad_(False)
+        self.model.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        if self.half and self.device.type == "cpu":  # on a GPU casting costs nothing
+            from ..runtime.torch import in_bfloat16
+
+            in_bfloat16(self.model)
         if compiled:
             self.model.trunk.compile()
             self.model.pixels.compile()

@@ -33,8 +33,11 @@ class Runtime(Protocol):
     def render(self, z: np.ndarray) -> np.ndarray: ...
 
 
+HALF = "-bf16"  # ends the name of a device on which torch runs in bfloat16
+
+
 def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False) -> Runtime:
-    """ONNX Runtime on the CPU, torch on a GPU. A profile without graphs runs in torch anywhere.
+    """ONNX Runtime on the CPU, torch on a GPU, and in half precision on a CPU. A profile without graphs runs in torch anywhere.
 
     compiled: what torch runs is compiled first. WeightsError if `device` is "cuda" and there is none.
     """
@@ -46,11 +49,15 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
-    return TorchRuntime(weights, device, compiled=compiled)
+    return TorchRuntime(weights, device.removesuffix(HALF), device != "cpu", compiled)
 
 
 def chosen(device: str) -> str:
-    """What to run on, cpu or cuda: `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without one."""
+    """What to run on, cpu, cpu-bf16 or cuda: `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without
+    one, OsdError for "cpu-bf16" without torch."""
+    if device.endswith(HALF):
+        require("half precision on a CPU", "torch")
+        return device
     if device == "cpu" or (device == "auto" and not sees_cuda()):
         return "cpu"
     if not sees_cuda():
