@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from conftest import EXAMPLES
 from PIL import Image
 from torch.nn import functional as F
 
 from osdcodec import container, weights
-from osdcodec.checks.fuzz import attack, mutated, sealed
+from osdcodec.checks.conformance import VECTORS, check
+from osdcodec.checks.fuzz import attack, mutated, run, sealed
 from osdcodec.codec import Decoder, Encoder, info
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import InputError, WeightsError
@@ -22,10 +24,12 @@ from osdcodec.models.base import Base
 from osdcodec.models.growth import grown
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
-from osdcodec.runtime.tiles import TiledRuntime
+from osdcodec.release.base_vectors import main as make_vectors
+from osdcodec.runtime.tiles import PROJECTOR, TiledRuntime
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
+from osdcodec.training.checkpoints import load
 from osdcodec.training.recipe import read
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
@@ -75,6 +79,11 @@ def made(request, tmp_path_factory) -> tuple[str, Path]:
         stages = ["unpack", "codec", "export"]
         main([*stages, *map(str, told), "--data", str(EXAMPLES), "--out", str(out), "--steps", "3", "--cpu"])
     return request.param, out
+
+
+def test_a_checkpoint_of_a_recipe_opens_by_itself(made):
+    _, folder = made
+    assert load(folder / "codec.pt", CONFORMANCE).profile == weights.load("conformance", folder).profile
 
 
 def test_a_recipe_is_a_codec(made, photo):
@@ -169,10 +178,70 @@ def test_a_recipe_takes_over_from_another_what_it_does_not_say(tmp_path):
         read(tmp_path / "mine.toml", SMALL, small.STAGES)
 
 
+def test_vectors_of_a_base_are_read_and_refused_as_listed(tmp_path):
+    results = check(VECTORS / "base")
+    assert [result.name for result in results if not result.good] == []
+    assert {result.name for result in results} == {path.stem for path in (VECTORS / "base").glob("*.osd")}
+    told = run(400, 3, VECTORS / "base")
+    assert told["crashes"] == [] and {"decoded", "payload"} <= told["outcomes"].keys()
+    make_vectors([str(tmp_path)])
+    for path in (VECTORS / "base").iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_prior_with_symbols_of_another_kind_is_refused():
+    profile = replace(tiny.TINY, base_codes=5)
+    base = {"prior.base_table": tiny.frequencies("base", 1, 5)[0], "prior.base_factor": np.array([2], np.int32)}
+    prior = Prior(tiny.tensors() | base, profile)
+    latents = tiny.latents("base", 3, 5)
+    codes = np.array([[0, 4, 2], [1, 3, 0]])
+    payload, symbols = prior.encode(*latents, 99, base=codes)
+    assert np.array_equal(prior.decode(payload, 99, 3, 5).base, codes) and np.array_equal(symbols.base, codes)
+    assert prior.parts(symbols, 99)["base"] == pytest.approx((24 - np.log2(base["prior.base_table"][codes])).sum())
+    wrong = (
+        (base, tiny.TINY), ({}, profile), (base, replace(profile, base_codes=4)), (base, replace(profile, base_factor=3)),
+        (base | {"prior.base_table": base["prior.base_table"] + 1}, profile), (base | {"prior.more": codes}, profile),
+    )  # fmt: skip
+    for told, other in wrong:
+        with pytest.raises(WeightsError):
+            Prior(tiny.tensors() | told, other)
+
+
 def test_an_unknown_recipe_is_named(capsys):
     with pytest.raises(SystemExit) as raised:
         main(["--recipe", "diff0", "--data", "."])
     assert raised.value.code == 2 and "diffo, gpu, onestep" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_the_parts_see_no_farther_than_the_margins_of_tiles():
+    torch.manual_seed(5)
+    profile = replace(SMALL, decoder_semantics=True, base_codes=64)
+    model = CodecModel(profile)
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.normal_(0, 0.03)
+    runtime = TorchRuntime(None, model=model)
+    random = np.random.default_rng(6)
+    picture = Image.fromarray(random.integers(0, 256, (60, 900, 3), np.uint8))
+    whole, tiled = TiledRuntime(runtime, profile, core=100), TiledRuntime(runtime, profile, core=12)
+    (y, _, tokens, codes), (y2, _, _, codes2) = whole.analyse(picture), tiled.analyse(picture)
+    assert codes.shape == (1, 1, 15) and np.array_equal(codes, codes2) and len(np.unique(codes)) > 3
+    assert np.allclose(y, y2, atol=1e-3)
+    z_c, condition = whole.synthesise(np.round(4 * y), tokens)
+    noise = random.standard_normal(z_c.shape, np.float32)
+    z, z2, plain = (
+        verbs.denoise(z_c, condition, tokens, noise, 200, coarse)
+        for verbs, coarse in ((whole, picture), (tiled, picture), (whole, Image.new("RGB", picture.size)))
+    )
+    assert np.allclose(z, z2, atol=1e-3) and not np.allclose(z, plain, atol=1e-2)
+
+    pixels = torch.zeros(1, 3, 512, 512)
+    pixels[..., 256:288] = float("nan")
+    z, condition = torch.zeros(1, 48, 32, 32), torch.zeros(1, 64, 32, 32)
+    start, _ = model.decoder_semantics(z, condition, pixels, torch.zeros(1, 64, 128))
+    (spoilt,) = start[0].isnan().any(0).any(0).nonzero(as_tuple=True)
+    assert spoilt.min() >= 16 - 2 * PROJECTOR and spoilt.max() <= 17 + 2 * PROJECTOR
 
 
 @torch.no_grad()

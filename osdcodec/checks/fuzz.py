@@ -7,6 +7,7 @@ Files that break this are kept in --crashes. `--joins 100000`: mutated and mixed
 
 import argparse
 import hashlib
+import json
 import random
 import resource
 import sys
@@ -27,7 +28,7 @@ from ..errors import FormatError, InputError, run_command
 from ..links.packet import candidates, crc16, to_stream, to_text
 from ..links.transfer import arrivals, split
 from ..model import decode_symbols, qualities_of
-from .conformance import VECTORS
+from .conformance import MANIFEST, VECTORS
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning
 SIDES = (1, 31, 32, 33, 127, 128, 4096, 16383, 16384, 65535)
@@ -105,8 +106,8 @@ def sealed(body: bytes) -> bytes:
 
 
 def exact_prior(folder: Path) -> Prior:
-    """That of the conformance model, at no price of bits: so it writes any symbols as they are."""
-    model = weights.load("conformance", folder)
+    """That of the model of some vectors, at no price of bits: so it writes any symbols as they are."""
+    model = weights.load(json.loads((folder / MANIFEST).read_text("utf-8"))["profile"], folder)
     return Prior(model.tensors, replace(model.profile, bit_price=0.0))
 
 
@@ -140,7 +141,8 @@ def shows(data: bytes, prior: Prior) -> bool:
 def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: Path | None = None) -> dict:
     """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by."""
     prior = exact_prior(folder)
-    seeds = [path.read_bytes() for f in (folder, folder.parent / "progressive") for path in sorted(f.glob("*.osd"))]
+    folders = [folder, folder.parent / "progressive"] if folder.name == "conformance" else [folder]
+    seeds = [path.read_bytes() for each in folders for path in sorted(each.glob("*.osd"))]
     for data in seeds:
         attack(data, prior)
     return _attack_all(count, files(seeds, seed), lambda data: attack(data, prior), crashes)
@@ -219,12 +221,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.checks.fuzz", description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--joins", type=int, default=0, help="so many inputs of osdc join, and no files")
+    parser.add_argument("--vectors", type=Path, default=VECTORS / "conformance", help="folder of vectors to mutate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crashes", type=Path, default=Path("crashes"))
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     cases = options.joins or options.files
-    result = (run_joins if options.joins else run)(cases, options.seed, crashes=options.crashes)
+    if options.joins:
+        result = run_joins(cases, options.seed, crashes=options.crashes)
+    else:
+        result = run(cases, options.seed, options.vectors, options.crashes)
     view = Table("outcome" if options.joins else "refused for its", "files")
     for outcome, count in result["outcomes"].items():
         view.add_row(outcome, f"{count:,}")

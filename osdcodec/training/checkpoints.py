@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..errors import InputError
 from ..models import CodecModel
 from ..models.growth import grown
-from ..profile import SMALL, Profile
+from ..profile import SMALL, Profile, changed
 
 FINISHED = "model.pt", "fitted.pt", "averaged.pt", "codec.pt", "start.pt"  # what can be exported
 
@@ -37,8 +37,12 @@ def averaged(state: dict) -> dict[str, Tensor]:
 
 
 def load(path: Path, profile: Profile = SMALL) -> CodecModel:
-    """The model of codec.pt, of which the averaged one is taken, averaged.pt, fitted.pt, model.pt or start.pt."""
-    state, model = read(path), CodecModel(profile)
+    """The model of codec.pt, of which the averaged one is taken, averaged.pt, fitted.pt, model.pt or start.pt.
+
+    codec.pt tells what its recipe has changed of the profile; of the others, which are a state alone, `profile` has to be that.
+    """
+    state = read(path)
+    model = CodecModel(changed(profile, state.get("changes", {})))
     fill(model, averaged(state) if "average" in state else state, path)
     return model
 

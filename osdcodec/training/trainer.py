@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import broadcast, send_to_device
 from torch import Tensor, nn
 
+from ..profile import changes
 from .adversary import Adversary
 from .checkpoints import Learned, Whole
 from .recipe import Run
@@ -87,6 +88,7 @@ class Trainer:
             "adversary": self.stage.adversary.optimizer.state_dict() if self.stage.adversary else {},
             "steps": self.steps,
             "seconds": self.seconds,
+            "changes": changes(self.run.profile),
         }
         partial = self.path.with_suffix(".partial")
         torch.save(state, partial)

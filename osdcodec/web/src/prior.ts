@@ -13,11 +13,12 @@ const PHASES = [0, 3, 1, 2]; // of the quarter 0 in each group
 const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
 const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
 const EXACT = 2 ** 53;
-const KNOWN = /^prior\.((token_)?tables|stride|(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0-3]\.([01]|mean|scale))\.(weight|bias|rescale))$/;
+const KNOWN = /^prior\.((token_)?tables|stride|base_(table|factor)|(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0-3]\.([01]|mean|scale))\.(weight|bias|rescale))$/;
 const HYPER_FACTOR = 4;
 
 export interface Symbols {
   tokens: Int32Array; // (K)
+  base: Int32Array; // (hb, wb) codes, of models that have such
   hyper: Int32Array; // (C_h, hh, hw)
   latent: Int32Array; // (C_y, h, w)
   y16: Int32Array; // (C_y, h, w), the reconstructed latent in sixteenths
@@ -143,6 +144,7 @@ export class Prior {
   private readonly limit: number; // L
   private readonly tables: Tables;
   private readonly tokenTables: Tables;
+  private readonly base?: { table: Tables; factor: number };
   private readonly hyperScale: Layer[];
   private readonly hyperSynthesis: Layer[];
   private readonly context: Record<"first" | "second" | "mean" | "scale", Layer>[];
@@ -154,6 +156,11 @@ export class Prior {
     const layer = (name: string) => new Layer(tensors, name);
     this.tables = readTables(tensors, "prior.tables");
     this.tokenTables = readTables(tensors, "prior.token_tables");
+    if (tensors.has("prior.base_table")) {
+      const [factor] = integers(tensors, "prior.base_factor");
+      if (!(factor > 0)) throw new WeightsError("the base has no grid");
+      this.base = { table: readTables(tensors, "prior.base_table"), factor };
+    }
     if (this.tables.columns % 2 === 0) throw new WeightsError("the prior's tables have no middle");
     this.limit = (this.tables.columns - 1) / 2;
     this.hyperScale = [0, 1].map((i) => layer(`hyper_scale.${i}`));
@@ -226,6 +233,8 @@ export class Prior {
       return stack.pop(tables, row);
     };
     const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => first(this.tokenTables, k));
+    const places = this.base ? Math.ceil(h / this.base.factor) * Math.ceil(w / this.base.factor) : 0;
+    const base = Int32Array.from({ length: places }, () => first(this.base!.table, 0));
 
     const [hh, hw] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
     const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(osd.quality));
@@ -270,7 +279,7 @@ export class Prior {
       if (stack.exhausted) break;
     }
     stack.finish();
-    return { tokens, hyper, latent, y16, rows: h, columns: w };
+    return { tokens, base, hyper, latent, y16, rows: h, columns: w };
   }
 
   /** Rows and columns of the latent of a picture. */
@@ -361,7 +370,7 @@ export class Prior {
 function readTables(tensors: Tensors, name: string): Tables {
   const { shape } = tensor(tensors, name);
   try {
-    return new Tables(integers(tensors, name), shape[0], shape[1]);
+    return new Tables(integers(tensors, name), shape.length > 1 ? shape[0] : 1, shape[shape.length - 1]);
   } catch (error) {
     throw error instanceof RangeError ? new WeightsError(`${name}: ${error.message}`) : error;
   }
@@ -369,7 +378,7 @@ function readTables(tensors: Tensors, name: string): Tables {
 
 /** The bytes whose SHA-256 is the digest of the symbols, or of indices. */
 export function digestInput(symbols: Symbols | Int32Array): Uint8Array {
-  const parts = symbols instanceof Int32Array ? [symbols] : [symbols.tokens, symbols.hyper, symbols.latent, symbols.y16];
+  const parts = symbols instanceof Int32Array ? [symbols] : [symbols.tokens, symbols.base, symbols.hyper, symbols.latent, symbols.y16];
   const view = new DataView(new ArrayBuffer(4 * parts.reduce((sum, part) => sum + part.length, 0)));
   let at = 0;
   for (const part of parts) for (const value of part) view.setInt32(4 * at++, value, true);

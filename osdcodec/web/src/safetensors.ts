@@ -79,6 +79,8 @@ function half(bits: number): number {
 export function modelId(tensors: Tensors): string {
   const normative = [...tensors].filter(([name]) => /^(prior|gains|code)\./.test(name));
   if (!tensors.has("code.table")) normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
+  const base = tensors.get("base.codebook");
+  if (base) normative.push(["base.codebook", base]);
   const digest = sha256.create();
   for (const [name, { dtype, shape, bytes }] of normative.sort(([a], [b]) => (a < b ? -1 : 1))) {
     digest.update(new TextEncoder().encode(`${name}\0${dtype}\0${shape.join(",")}\0`)).update(bytes);
