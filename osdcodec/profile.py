@@ -178,6 +178,8 @@ def changes(profile: Profile) -> dict[str, Any]:
 
 def changed(profile: Profile, told: dict[str, Any]) -> Profile:
     """The profile with what `changes` told. ValueError if a name is not known here, or its value cannot be."""
+    if told == {}:
+        return profile
     found: dict[str, Any] = {}
     for name, value in told.items():
         if name not in CHANGEABLE:
