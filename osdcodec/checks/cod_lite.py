@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
         for picture, what, measured, unit, bound in measure(Path(folder), chosen, options.repeats):
             verdict = "" if bound is None else f"{'within' if measured <= bound else 'over'} {bound:g} {unit}"
             shown = f"{measured:.2f}" if unit in ("s", "of 255") else f"{measured:,.0f}"
-            print(f"{picture:10} {what:48} {shown:>8} {unit:6}{verdict}", flush=True)
+            print(f"{picture:10} {what:48} {shown:>8} {unit:7}{verdict}", flush=True)
 
 
 if __name__ == "__main__":
