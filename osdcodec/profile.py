@@ -66,6 +66,7 @@ class Profile:
     bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
     denoiser_rank: int = 0  # of the low-rank adapters in the UNet
     encoder_rank: int = 0  # and in the autoencoder's encoder
+    control: int = 0  # width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none
 
     def grid(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of y for a picture of width x height pixels."""
@@ -163,8 +164,10 @@ PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFOR
 # What a recipe of the training may change of a profile; a weights file tells of it in its own metadata.
 CHANGEABLE = (
     "transform_layers", "encoder_layers", "decoder_layers", "noise_low", "noise_high", "steps", "base_codes", "base_channels",
-    "base_factor", "decoder_semantics",
+    "base_factor", "decoder_semantics", "denoiser_rank", "encoder_rank", "control",
 )  # fmt: skip
+
+ON_BASES = "denoiser_rank", "encoder_rank", "control"  # of these, what means nothing without pretrained models
 
 
 def changes(profile: Profile) -> dict[str, Any]:
@@ -175,6 +178,8 @@ def changes(profile: Profile) -> dict[str, Any]:
 
 def changed(profile: Profile, told: dict[str, Any]) -> Profile:
     """The profile with what `changes` told. ValueError if a name is not known here, or its value cannot be."""
+    if told == {}:
+        return profile
     found: dict[str, Any] = {}
     for name, value in told.items():
         if name not in CHANGEABLE:
@@ -192,4 +197,8 @@ def changed(profile: Profile, told: dict[str, Any]) -> Profile:
         raise ValueError("steps and noise levels are 1 or more")
     if max(made.noise_low, made.noise_high) >= made.diffusion_steps or min(made.base_channels, made.base_factor) < 1:
         raise ValueError("a noise level or a size of the base is out of range")
+    if max(made.denoiser_rank, made.encoder_rank) > 1024 or made.control > 100:
+        raise ValueError("a rank or the width of the control branch is out of range")
+    if not profile.bases and any(found.get(name) for name in ON_BASES):
+        raise ValueError(f"{', '.join(ON_BASES)} are of profiles on pretrained models")
     return made

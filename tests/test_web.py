@@ -1,5 +1,6 @@
 """`osdc web` and `osdc view` around a page that stands for the built one; osdcodec/web/test has the page's own tests."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -116,6 +117,18 @@ def test_other_weights_join_the_site(page, tmp_path):
     (folder / "weights.toml").write_text("\n".join(lines), "utf-8")
     assert run("web", tmp_path / "site", "--weights-dir", folder)[0] == 0
     assert (tmp_path / "site" / "mine.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("change", "code"), [({"steps": (2,)}, 3), ({"base_codes": 64}, 3), ({"noise_low": 90}, 0)])
+def test_a_model_that_the_page_does_not_run_is_refused_before_anything_is_written(
+    page, tmp_path, monkeypatch, change, code
+):
+    model = weights.load()
+    other = dataclasses.replace(model, profile=dataclasses.replace(model.profile, **change))
+    monkeypatch.setattr(weights, "load", lambda weights_dir=None: other)
+    found, told = run("web", tmp_path / "site")
+    assert found == code and (tmp_path / "site").exists() == (code == 0) and len(told.splitlines()) == 1
+    assert code == 0 or next(iter(change)) in told
 
 
 @pytest.fixture

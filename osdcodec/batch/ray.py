@@ -87,10 +87,10 @@ def _collected(ray: Any, jobs: list[Job], work: Any, skip_existing: bool, limit:
     task = ray.put(work)
     existed = [files.exists(target) for _, target in jobs]
     idle = [actor.options(**need).remote() for _ in range(count)]
-    waiting, tries, told = deque(range(len(jobs))), [0] * len(jobs), 0
+    waiting, tries, next_one = deque(range(len(jobs))), [0] * len(jobs), 0
     busy: dict = {}  # reference to an outcome -> (worker, index)
     finished: dict[int, Outcome] = {}  # outcomes whose turn has not come
-    while told < len(jobs):
+    while next_one < len(jobs):
         while waiting and idle:
             worker, index = idle.pop(), waiting.popleft()
             tries[index] += 1
@@ -109,9 +109,9 @@ def _collected(ray: Any, jobs: list[Job], work: Any, skip_existing: bool, limit:
             waiting.appendleft(index)
             continue
         finished[index] = outcome
-        while told in finished:
-            yield finished.pop(told)
-            told += 1
+        while next_one in finished:
+            yield finished.pop(next_one)
+            next_one += 1
 
 
 def _after_death(job: Job, work: Any, existed: bool, tries: int) -> Outcome | None:

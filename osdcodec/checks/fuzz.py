@@ -150,19 +150,19 @@ def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: 
 
 def _attack_all(count: int, cases: Iterator[bytes], attack: Callable[[bytes], str], crashes: Path | None) -> dict:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcomes, found, slowest = Counter(), [], 0.0
+    outcomes, failures, slowest = Counter(), [], 0.0
     for _, data in zip(range(count), cases, strict=False):
         start = time.perf_counter()
         try:
             outcomes[attack(data)] += 1
         except Exception as error:
-            found.append(f"{type(error).__name__}: {error}")
+            failures.append(f"{type(error).__name__}: {error}")
             if crashes:
                 crashes.mkdir(parents=True, exist_ok=True)
                 (crashes / f"{hashlib.sha256(data).hexdigest()[:12]}.osd").write_bytes(data)
         slowest = max(slowest, time.perf_counter() - start)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return {"outcomes": dict(outcomes.most_common()), "crashes": found, "slowest": slowest, "memory": grown}
+    return {"outcomes": dict(outcomes.most_common()), "crashes": failures, "slowest": slowest, "memory": grown}
 
 
 def inputs_of_join(seeds: list[list[bytes]], seed: int) -> Iterator[bytes]:
@@ -228,19 +228,19 @@ def main(arguments: list[str] | None = None) -> None:
     start = time.perf_counter()
     cases = options.joins or options.files
     if options.joins:
-        told = run_joins(cases, options.seed, crashes=options.crashes)
+        result = run_joins(cases, options.seed, crashes=options.crashes)
     else:
-        told = run(cases, options.seed, options.vectors, options.crashes)
+        result = run(cases, options.seed, options.vectors, options.crashes)
     view = Table("outcome" if options.joins else "refused for its", "files")
-    for outcome, count in told["outcomes"].items():
+    for outcome, count in result["outcomes"].items():
         view.add_row(outcome, f"{count:,}")
     Console().print(view)
     print(
-        f"{cases:,} files in {time.perf_counter() - start:.0f} s: {len(told['crashes'])} crashes, slowest "
-        f"{told['slowest']:.2f} s, memory grew by {told['memory']:.0f} MiB"
+        f"{cases:,} files in {time.perf_counter() - start:.0f} s: {len(result['crashes'])} crashes, slowest "
+        f"{result['slowest']:.2f} s, memory grew by {result['memory']:.0f} MiB"
     )
-    if told["crashes"]:
-        sys.exit("\n".join([f"kept in {options.crashes}:", *sorted(set(told["crashes"]))]))
+    if result["crashes"]:
+        sys.exit("\n".join([f"kept in {options.crashes}:", *sorted(set(result["crashes"]))]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 DiffO claims to decode about 50 times faster than codecs that take many steps. Here that is asked of one and the same network: a decoder
 that runs its denoiser once, and one that runs it so often, both with all that stands around it but the entropy coding. It need not be
-trained for many steps to take their time. --turbo: SD-Turbo's sizes with random weights, of which one step takes minutes on a CPU.
+trained for many steps to take their time. --turbo: SD-Turbo's sizes with random weights, for a GPU or much patience.
 """
 
 import argparse

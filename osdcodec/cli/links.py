@@ -20,8 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="Say what was done as a JSON 
 
 def _share(value: str | None) -> float:
     """25% or 0.25 -> repair packets per piece."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value or "0")
-    if not found or (share := float(found[1]) / (100 if found[2] else 1)) > 100:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value or "0")
+    if not match or (share := float(match[1]) / (100 if match[2] else 1)) > 100:
         raise typer.BadParameter(f"{value} is no share; give so many repair packets per hundred pieces: 25%")
     return share
 
@@ -113,7 +113,7 @@ def split(
             for name, content in zip(names, packets, strict=True):
                 files.write_output(name, content, replace)
         pieces = sum(content[0] & 0x0F < 2 for content in packets)
-        told = {
+        row = {
             "file": source,
             "packets": len(packets),
             "pieces": pieces,
@@ -121,8 +121,8 @@ def split(
             "largest": max(map(len, packets)),
         }
         line = f"{label(source)}: {pieces:,} pieces"
-        line += f" and {told['repair']:,} for repair" if told["repair"] else ""
-        _tell(told, f"{line}, packets of at most {told['largest']} bytes", as_json)
+        line += f" and {row['repair']:,} for repair" if row["repair"] else ""
+        _tell(row, f"{line}, packets of at most {row['largest']} bytes", as_json)
 
 
 @app.command(
@@ -151,13 +151,13 @@ def join(
         from ..links.transfer import arrivals
 
         files.check_output(output, overwrite is not False)
-        found = arrivals(packet for name in _inputs(sources) for packet in candidates(files.read_input(name)))
-        transfer = found.only(file_id)
+        arrived_packets = arrivals(packet for name in _inputs(sources) for packet in candidates(files.read_input(name)))
+        transfer = arrived_packets.only(file_id)
         whole = transfer.whole()
         data = transfer.beginning() if whole is None else whole
         arrived = f"{len(transfer.pieces):,} of {transfer.count:,} pieces"
         arrived += f" and {len(transfer.repairs):,} for repair" if transfer.repairs else ""
-        left = "".join(f"; {what}" for what in (_duplicates(transfer.duplicates), found.left_out()) if what)
+        left = "".join(f"; {what}" for what in (_duplicates(transfer.duplicates), arrived_packets.left_out()) if what)
         if whole is None and not partial:
             more = f"{transfer.lacking:,} more {'is' if transfer.lacking == 1 else 'are'} needed"
             beginning = f"; --partial writes the first {len(data):,} bytes" if data else ""
@@ -167,7 +167,7 @@ def join(
                 raise InputError(f"file {transfer.name}: {arrived} have arrived, but not the first one{left}")
             unpack_prefix(data, max_pixels)  # else nothing of it could be shown
         files.write_output(output, data, overwrite is not False)
-        told = {
+        row = {
             "id": transfer.name,
             "whole": whole is not None,
             "bytes": len(data),
@@ -176,11 +176,11 @@ def join(
             "of_pieces": transfer.count,
             "repair": len(transfer.repairs),
             "duplicates": transfer.duplicates,
-            "damaged": found.damaged,
-            "strangers": found.strangers,
+            "damaged": arrived_packets.damaged,
+            "strangers": arrived_packets.strangers,
         }
         made = "the whole file, " if whole is not None else f"the first {len(data):,} of "
-        _tell(told, f"{made}{transfer.length:,} bytes, from {arrived}{left}", as_json)
+        _tell(row, f"{made}{transfer.length:,} bytes, from {arrived}{left}", as_json)
 
 
 def _duplicates(count: int) -> str:
@@ -189,14 +189,14 @@ def _duplicates(count: int) -> str:
 
 def _inputs(sources: list[str]) -> list[str]:
     """Files that were named, and those in folders that were named, in the order of their names."""
-    found = []
+    inputs = []
     for source in sources:
         if not files.is_stream(source) and urls.is_folder(source):
             within = sorted(name for name in urls.walk(source) if "/" not in name and not name.startswith("."))
-            found += [urls.join(source, name) for name in within]
+            inputs += [urls.join(source, name) for name in within]
         else:
-            found.append(source)
-    return found
+            inputs.append(source)
+    return inputs
 
 
 def _make_folder(folder: str) -> None:
@@ -206,5 +206,5 @@ def _make_folder(folder: str) -> None:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o") from error
 
 
-def _tell(told: dict, line: str, as_json: bool) -> None:
-    print(json.dumps(told) if as_json else f"osdc: {printable(line)}", file=sys.stderr)
+def _tell(row: dict, line: str, as_json: bool) -> None:
+    print(json.dumps(row) if as_json else f"osdc: {printable(line)}", file=sys.stderr)

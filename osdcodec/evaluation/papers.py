@@ -18,7 +18,6 @@ import torch
 from ..codec import Decoder, Encoder
 from ..errors import InputError, OsdError, run_command
 from ..files import write_output
-from ..image import open_image
 from ..models import CodecModel
 from ..models.turbo import clip_tower
 from ..profile import Profile
@@ -26,6 +25,7 @@ from ..weights import registry
 from .curves import bd_rate
 from .metrics import METRICS, Meter
 from .page import insert
+from .protocols import PROTOCOLS, opener
 from .rate_distortion import OsdcCoding, measure, summary
 from .report import find_pictures
 
@@ -45,39 +45,43 @@ class System(NamedTuple):
     trained: tuple[int, float] | None  # steps and minutes
 
 
-def measured(run: Path, paths: list[Path], lambdas: tuple[float, ...], meter: Meter) -> System:
+def measured(
+    run: Path,
+    paths: list[Path],
+    lambdas: tuple[float, ...],
+    meter: Meter,
+    protocol: str | None = None,
+    device: str = "cpu",
+) -> System:
     """Measures what RUN/papers.json does not hold yet. InputError if the run has no weights of its own."""
     if not (run / registry.NAME).is_file():
         raise InputError(f"{run}: holds no {registry.NAME}; run the stage `export` first")
     model = registry.models(run / registry.NAME)[0]
-    state = {
-        "weights": hashlib.sha256((run / model["file"]).read_bytes()).hexdigest(),
-        "metrics": sorted(meter.compute),
-    }
+    digest = hashlib.sha256((run / model["file"]).read_bytes()).hexdigest()
+    state = {"weights": digest, "metrics": sorted(meter.compute), "protocol": protocol, "device": device}
     kept: list[dict] = []
     if (run / FOUND).is_file():
         told = json.loads((run / FOUND).read_text("utf-8"))
-        kept = told["records"] if {key: told[key] for key in state} == state else []
-    encoder = Encoder(model["profile"], device="cpu", weights_dir=run)
-    decoder = Decoder(device="cpu", weights_dir=run)
+        kept = told["records"] if {key: told.get(key) for key in state} == state else []
+    encoder = Encoder(model["profile"], device=device, weights_dir=run)
+    decoder = Decoder(device=device, weights_dir=run)
     known = {(record["picture"], record["lambda"]) for record in kept}
     missing = {path: [value for value in lambdas if (path.name, value) not in known] for path in paths}
-    warm = False
+    warm, opened = False, opener(protocol)
     for path, values in missing.items():
         codings = [OsdcCoding(value, encoder, decoder) for value in values]
         if codings and not warm:  # what happens only once, such as loading networks, is not to be timed
-            first = open_image(path)
+            first = opened(path)
             codings[0].decode(codings[0].encode(first), first.size)
             warm = True
         with tempfile.TemporaryDirectory() as folder:
-            kept += [record for record, _, _ in measure([path], codings, [], meter, Path(folder))]
+            kept += [record for record, _, _ in measure([path], codings, [], meter, Path(folder), opened)]
         if codings:
             write_output(run / FOUND, json.dumps(state | {"records": kept}, indent=1).encode("utf-8"))
     wanted = {(path.name, value) for path in paths for value in lambdas}
     records = [record for record in kept if (record["picture"], record["lambda"]) in wanted]
     profile = encoder.coder.profile
-    steps = getattr(profile, "steps", (1,))
-    return System(run.resolve().name, records, parameters(profile) / 1e6, steps, training(run))
+    return System(run.resolve().name, records, parameters(profile) / 1e6, profile.steps, training(run))
 
 
 def parameters(profile: Profile) -> int:
@@ -163,6 +167,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder with weights.toml and weights")
     parser.add_argument("--lambdas", type=float, nargs="+", default=LAMBDAS, help="default: 2 1 0.25")
     parser.add_argument("--anchor", help="run that BD-rates refer to (default: onestep, else the first)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="as of osdc evaluate")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--limit", type=int, help="take so many pictures only")
     parser.add_argument("--write", type=Path, metavar="FILE", help="a page that has the marks")
     options = parser.parse_args(arguments)
@@ -177,7 +183,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         paths = find_pictures([options.pictures], options.limit)
         lambdas = tuple(sorted(set(options.lambdas), reverse=True))
-        text = tables([measured(run, paths, lambdas, meter) for run in options.runs], anchor)
+        told = paths, lambdas, meter, options.protocol, options.device
+        text = tables([measured(run, *told) for run in options.runs], anchor)
         print(text)
         if options.write:
             insert(options.write, "papers", text)

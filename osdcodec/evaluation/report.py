@@ -70,10 +70,10 @@ def find_pictures(sources: list[Path], limit: int | None = None) -> list[Path]:
     paths: list[Path] = []
     for source in sources:
         if source.is_dir():
-            found = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not found:
+            pictures = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not pictures:
                 raise InputError(f"{source}: no picture in this folder; name one that holds PNG or JPEG files")
-            paths += found
+            paths += pictures
         else:
             paths.append(source)
     paths = list(dict.fromkeys(paths))[:limit]
@@ -134,9 +134,9 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
         unavailable["peak memory"] = "measured on Linux only"
     advance(total, total, "report")
     environment = _environment(plan, ours[0])
-    found = Evaluation(records, rows, anchor, curves.bd_rates(rows, anchor), memory, unavailable, environment)
-    _write(found, pictures, folder)
-    return found
+    evaluation = Evaluation(records, rows, anchor, curves.bd_rates(rows, anchor), memory, unavailable, environment)
+    _write(evaluation, pictures, folder)
+    return evaluation
 
 
 def curve_names(families: tuple[str, ...]) -> list[str]:
@@ -209,23 +209,23 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
     }
 
 
-def _write(found: Evaluation, pictures: dict[str, list[page.View]], folder: Path) -> None:
-    write_output(folder / "records.json", as_json(found).encode("utf-8"))
-    write_output(folder / "records.csv", as_csv(found.records).encode("utf-8"))
-    beside = curves.published() if is_kodak(found.records) else []
+def _write(evaluation: Evaluation, pictures: dict[str, list[page.View]], folder: Path) -> None:
+    write_output(folder / "records.json", as_json(evaluation).encode("utf-8"))
+    write_output(folder / "records.csv", as_csv(evaluation.records).encode("utf-8"))
+    beside = curves.published() if is_kodak(evaluation.records) else []
     drawings = {
-        metric: curves.draw(found.summary, metric, beside)
+        metric: curves.draw(evaluation.summary, metric, beside)
         for metric in METRICS
-        if any(row.get(metric) is not None for row in found.summary)
+        if any(row.get(metric) is not None for row in evaluation.summary)
     }
     for metric, svg in drawings.items():
         write_output(folder / f"rd-{metric.replace('_', '-')}.svg", svg)
-    write_output(folder / "report.html", as_page(found, drawings, pictures, beside).encode("utf-8"))
+    write_output(folder / "report.html", as_page(evaluation, drawings, pictures, beside).encode("utf-8"))
 
 
-def as_json(found: Evaluation) -> str:
-    told = {key: getattr(found, key) for key in Evaluation.__dataclass_fields__}
-    return json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(evaluation: Evaluation) -> str:
+    fields = {key: getattr(evaluation, key) for key in Evaluation.__dataclass_fields__}
+    return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_csv(records: list[dict]) -> str:
@@ -238,15 +238,15 @@ def as_csv(records: list[dict]) -> str:
     return buffer.getvalue()
 
 
-def tables(found: Evaluation) -> list[Table]:
+def tables(evaluation: Evaluation) -> list[Table]:
     """Means, BD-rates and memory for a terminal, and what could not be measured."""
-    parts = [("means", as_table(found.summary))]
-    if found.bd_rates:
-        parts.append((f"BD-rate against {found.anchor}", bd_table(found)))
-    if found.memory:
-        parts.append(("peak memory, whole process", memory_table(found)))
-    if found.unavailable:
-        parts.append(("not available", (["what", "why"], [list(pair) for pair in found.unavailable.items()])))
+    parts = [("means", as_table(evaluation.summary))]
+    if evaluation.bd_rates:
+        parts.append((f"BD-rate against {evaluation.anchor}", bd_table(evaluation)))
+    if evaluation.memory:
+        parts.append(("peak memory, whole process", memory_table(evaluation)))
+    if evaluation.unavailable:
+        parts.append(("not available", (["what", "why"], [list(pair) for pair in evaluation.unavailable.items()])))
     views = []
     for title, (titles, rows) in parts:
         view = Table(title=title, title_justify="left")
@@ -258,25 +258,27 @@ def tables(found: Evaluation) -> list[Table]:
     return views
 
 
-def bd_table(found: Evaluation) -> tuple[list[str], list[list[str]]]:
+def bd_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Titles and texts: BD-rates in percent, – where the curves cannot be compared."""
-    keys = [key for key in found.bd_rates[0] if key != "codec"] if found.bd_rates else []
-    texts = [[row["codec"], *("–" if row[k] is None else f"{row[k]:+.1f} %" for k in keys)] for row in found.bd_rates]
+    keys = [key for key in evaluation.bd_rates[0] if key != "codec"] if evaluation.bd_rates else []
+    texts = [
+        [row["codec"], *("–" if row[k] is None else f"{row[k]:+.1f} %" for k in keys)] for row in evaluation.bd_rates
+    ]
     return ["codec", *(METRICS[key].label.removesuffix(" / dB") for key in keys)], texts
 
 
-def memory_table(found: Evaluation) -> tuple[list[str], list[list[str]]]:
+def memory_table(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Titles and texts: MiB."""
-    texts = [[codec, f"{peak['encode']:.0f}", f"{peak['decode']:.0f}"] for codec, peak in found.memory.items()]
+    texts = [[codec, f"{peak['encode']:.0f}", f"{peak['decode']:.0f}"] for codec, peak in evaluation.memory.items()]
     return list(TITLES.values()), texts
 
 
 def as_page(
-    found: Evaluation, drawings: dict[str, bytes], pictures: dict[str, list[page.View]], beside: list[dict]
+    evaluation: Evaluation, drawings: dict[str, bytes], pictures: dict[str, list[page.View]], beside: list[dict]
 ) -> str:
     """The report: means, BD-rates, plots, memory, what is missing, and the pictures."""
-    count = len({record["picture"] for record in found.records})
-    first = [row for row in found.summary if row["codec"] in ("osdc", "jpeg2000-equal")]
+    count = len({record["picture"] for record in evaluation.records})
+    first = [row for row in evaluation.summary if row["codec"] in ("osdc", "jpeg2000-equal")]
     caption = f" Grey: {curves.PUBLISHED}, means over the 24 Kodak pictures."
     figures = [
         page.figure(svg, METRICS[metric].label + "." + (caption if any(metric in c for c in beside) else ""))
@@ -292,14 +294,16 @@ def as_page(
         page.table(*as_table(first)),
         page.section("Rate and distortion", '<div class="figures">', *figures, "</div>"),
     ]
-    tail = [page.section("All settings", page.table(*as_table(found.summary)))]
-    if found.bd_rates:
+    tail = [page.section("All settings", page.table(*as_table(evaluation.summary)))]
+    if evaluation.bd_rates:
         words = (
-            f"Bits more (+) or fewer (-) than {found.anchor} for equal quality, on the curves of means (Akima interpolation); "
+            f"Bits more (+) or fewer (-) than {evaluation.anchor} for equal quality, on the curves of means (Akima interpolation); "
             "– where two curves share no range of quality or one does not rise."
         )
         tail.append(
-            page.section(f"BD-rate against {found.anchor}", page.paragraph(words), page.table(*bd_table(found)))
+            page.section(
+                f"BD-rate against {evaluation.anchor}", page.paragraph(words), page.table(*bd_table(evaluation))
+            )
         )
     if beside:
         rows = [
@@ -311,15 +315,17 @@ def as_page(
                 f"Curves that were {curves.PUBLISHED}", page.table(["codec", "source", "bpp: PSNR / dB"], rows)
             )
         )
-    if found.memory:
+    if evaluation.memory:
         words = "Of a process that codes the largest picture at the codec's finest setting; interpreter and libraries included."
-        tail.append(page.section("Peak resident memory", page.paragraph(words), page.table(*memory_table(found))))
+        tail.append(page.section("Peak resident memory", page.paragraph(words), page.table(*memory_table(evaluation))))
     missing = [
         [METRICS[key].label if key in METRICS else key, NOT_MEASURED.format(why)]
-        for key, why in found.unavailable.items()
+        for key, why in evaluation.unavailable.items()
     ]
     if missing:
         tail.append(page.section("Not available", page.table(["what", "why"], missing)))
-    tail.append(page.section("Made with", page.table(["", ""], [list(pair) for pair in found.environment.items()])))
+    tail.append(
+        page.section("Made with", page.table(["", ""], [list(pair) for pair in evaluation.environment.items()]))
+    )
     notes = f"{len(pictures)} of {count} pictures. They are embedded as WebP of quality {page.QUALITY}; the numbers are of the pixels before that."
     return page.page("osdc: evaluation", ["\n".join(head), *tail], pictures, notes)

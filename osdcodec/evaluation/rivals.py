@@ -160,18 +160,18 @@ def codings(families: tuple[str, ...]) -> tuple[list[Coding], dict[str, str]]:
 
     ModuleNotFoundError if Pillow's plugin for JPEG XL is not installed.
     """
-    found: list[Coding] = []
+    available: list[Coding] = []
     unavailable: dict[str, str] = {}
     for family in families:
         if family == "compressai":
             learned, unavailable_here = _learned()
-            found += learned
+            available += learned
             unavailable |= unavailable_here
         elif reason := _prepare(family):
             unavailable[family] = reason
         else:
-            found += PILLOW[family]
-    return found, unavailable
+            available += PILLOW[family]
+    return available, unavailable
 
 
 def _prepare(family: str) -> str | None:
@@ -189,7 +189,7 @@ def _learned() -> tuple[list[Coding], dict[str, str]]:
 
     from .metrics import from_cache
 
-    found: list[Coding] = []
+    available: list[Coding] = []
     unavailable: dict[str, str] = {}
     for architecture in ARCHITECTURES:
         for quality in LEARNED_QUALITIES:
@@ -198,8 +198,8 @@ def _learned() -> tuple[list[Coding], dict[str, str]]:
             if coding is None:
                 unavailable[f"{architecture} q{quality}"] = str(reason)
             else:
-                found.append(coding)
-    return found, unavailable
+                available.append(coding)
+    return available, unavailable
 
 
 @dataclass(frozen=True)
@@ -224,10 +224,10 @@ def avif_within(picture: Image.Image, size: int, scale: int = 1) -> Found:
 
 def best_within(picture: Image.Image, size: int, search: Callable[[Image.Image, int, int], Found]) -> Found:
     """What a search finds at full, half or quarter size, whichever is nearest to the picture; else the smallest there is."""
-    found = [search(picture, size, scale) for scale in SCALES]
-    fitting = [one for one in found if one.within]
+    searches = [search(picture, size, scale) for scale in SCALES]
+    fitting = [one for one in searches if one.within]
     if not fitting:
-        return min(found, key=lambda one: len(one.data))
+        return min(searches, key=lambda one: len(one.data))
     return max(fitting, key=lambda one: psnr(picture, one.coding.decode(one.data, picture.size)))
 
 

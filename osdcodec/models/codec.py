@@ -102,8 +102,18 @@ class CodecModel(nn.Module):
     ) -> Tensor:
         """One step from z_n to z_hat; level (B,), alpha_bar (B, 1, 1, 1); the coarse picture and its thumbnail for decoder semantics"""
         if self.decoder_semantics is not None:
-            z_c, condition = self.decoder_semantics(z_c, condition, coarse, self.semantics.tower_features(coarse_thumb))
+            z_c, condition = self.guide(z_c, condition, coarse, coarse_thumb)
         return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
+
+    def look(self, z_c: Tensor) -> tuple[Tensor, Tensor]:
+        """The coarse picture (B, 3, H, W) and its thumbnail, as the decoder sees them; nothing learns from here"""
+        with torch.no_grad():  # half of the step's time again, were it learned from
+            coarse = self.render(z_c).clamp(-1, 1)
+        return coarse, self.thumbnail(coarse.float())
+
+    def guide(self, z_c: Tensor, condition: Tensor, coarse: Tensor, thumb: Tensor) -> tuple[Tensor, Tensor]:
+        """Start and condition of the denoiser, of what the decoder looked at"""
+        return self.decoder_semantics(z_c, condition, coarse, self.semantics.tower_features(thumb))
 
     def render(self, z: Tensor) -> Tensor:
         """z (B, C_z, H/f, W/f) -> x (B, 3, H, W)"""
@@ -155,11 +165,7 @@ class CodecModel(nn.Module):
 
     def reconstruct(self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, quality: Tensor) -> Tensor:
         """From the start to z_hat, by as many steps as the profile has for each quality (B,)"""
-        seen: tuple[Tensor, ...] = ()
-        if self.decoder_semantics is not None:
-            with torch.no_grad():  # half of the step's time again, were it learned from
-                coarse = self.render(z_c).clamp(-1, 1)
-            seen = coarse, self.thumbnail(coarse.float())
+        seen = () if self.decoder_semantics is None else self.look(z_c)
         if len(self.profile.steps) == 1:
             return self._steps(self.profile.steps[0], z_c, condition, tokens, noise, quality, *seen)
         counts = torch.tensor([self.profile.step_count(round(q)) for q in quality.tolist()])

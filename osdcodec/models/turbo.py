@@ -1,8 +1,8 @@
 """The parts of profile `turbo`: the autoencoder and UNet of SD-Turbo and the tower of a full-size CLIP, adapted by LoRA, and
 a latent codec at 1/64 between them.
 
-Of the base models nothing is trained but low-rank adapters (Hu et al., 2022), so the weights file of the profile holds only what
-`of_base` does not name.
+Of the base models nothing is trained but low-rank adapters (Hu et al., 2022), and with a control branch not even those, so the
+weights file of the profile holds only what `of_base` does not name.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import open_clip
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError, safe_open
@@ -66,6 +66,7 @@ class KlAutoencoder(nn.Module):
         super().__init__()
         self.scale = vae.config.scaling_factor
         self.factor = profile.autoencoder_factor
+        self.adapted = profile.encoder_rank > 0
         self.vae = adapted(vae, profile.encoder_rank, ENCODER_LAYERS)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -74,7 +75,9 @@ class KlAutoencoder(nn.Module):
             return self.observe(x)
 
     def observe(self, x: Tensor, z: Tensor | None = None) -> Tensor:
-        """(B, 3, H, W) -> (B, 4, H/8, W/8) as the analysis sees it"""
+        """(B, 3, H, W) -> (B, 4, H/8, W/8) as the analysis sees it; z: what `encode` gave"""
+        if z is not None and not self.adapted:
+            return z
         edges = TILE * self.factor, OVERLAP * self.factor
         return by_tiles(lambda part: self.vae.encode(part).latent_dist.mean * self.scale, (x,), *edges, self._down)
 
@@ -112,6 +115,11 @@ class ClipSemantics(Semantics):
         self.open()
         return super().features(self.normalised(thumb))
 
+    def tower_features(self, thumb: Tensor) -> Tensor:
+        """(B, 3, 224, 224) -> (B, 256, d), unit length"""
+        self.open()
+        return super().tower_features(self.normalised(thumb))
+
     def normalised(self, x: Tensor) -> Tensor:
         """[-1, 1] -> what CLIP was trained with"""
         return ((x + 1) / 2 - self.shift) / self.spread
@@ -130,6 +138,45 @@ class WideConv(nn.Module):
         return self.base(own) + self.extra(further)
 
 
+class Control(nn.Module):
+    """z_n (B, 4, h, w), level (B,), words (B, K, d), what is known (B, C, h, w) -> what the UNet adds to its features
+
+    RDEIC leaves the UNet as it was published and trains a control network beside it (section 3.1). It is a ControlNet (Zhang et al.,
+    2023) of fewer channels, which the authors' public code has at a fifth of the UNet's; its outputs are widened, and begin as nothing.
+    """
+
+    def __init__(self, profile: Profile, unet: UNet2DConditionModel, known: int) -> None:
+        super().__init__()
+        sizes, groups = unet.config, unet.config.norm_num_groups
+        wide = sizes.block_out_channels
+        narrow = tuple(max(1, round(width * profile.control / 100 / groups)) * groups for width in wide)
+        self.net = ControlNetModel(
+            in_channels=sizes.in_channels,
+            down_block_types=sizes.down_block_types,
+            block_out_channels=narrow,
+            layers_per_block=sizes.layers_per_block,
+            norm_num_groups=groups,
+            cross_attention_dim=sizes.cross_attention_dim,
+            attention_head_dim=tuple(
+                max(1, width // 16) for width in narrow
+            ),  # diffusers reads this as numbers of heads
+            use_linear_projection=sizes.use_linear_projection,
+        )
+        self.net.controlnet_cond_embedding = nn.Conv2d(known, narrow[0], 3, padding=1)  # the known has the size of z
+        last, layers = len(wide) - 1, sizes.layers_per_block
+        outputs = [wide[0], *(width for n, width in enumerate(wide) for _ in range(layers + (n < last)))]
+        self.net.controlnet_down_blocks = nn.ModuleList(
+            zeroed(nn.Conv2d(layer.in_channels, width, 1))
+            for layer, width in zip(self.net.controlnet_down_blocks, outputs, strict=True)
+        )
+        self.net.controlnet_mid_block = zeroed(nn.Conv2d(narrow[-1], wide[-1], 1))
+
+    def forward(self, z_n: Tensor, level: Tensor, words: Tensor, known: Tensor) -> dict[str, object]:
+        """What UNet2DConditionModel.forward takes beside its inputs."""
+        down, middle = self.net(z_n, level, words, controlnet_cond=known, return_dict=False)
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+
+
 class TurboDenoiser(nn.Module):
     """z_c (B, 4, h, w), condition (B, C_c, h, w), embeddings (B, K, d), noise like z_c, level N -> z_hat like z_c
 
@@ -137,8 +184,9 @@ class TurboDenoiser(nn.Module):
     is a good picture; this one was published as a predictor of all the noise it sees, so its output is eps_N itself.
     The UNet keeps its four inputs for z_N. What is known without noise, z_c and the condition, enters beside them through a
     convolution that begins at zero, so that at first the network is the published one; unlike a ControlNet, which copies half
-    of the UNet to the same end, that costs 0.1 million parameters and no time. Tokens take the place of the text: a layer
-    norm brings them to the scale of the text encoder's output, which ends in one.
+    of the UNet to the same end, that costs 0.1 million parameters and no time. A profile may have such a branch in its place
+    (`control`), beside a UNet that is not adapted. Tokens take the place of the text: a layer norm brings them to the scale of
+    the text encoder's output, which ends in one.
     """
 
     def __init__(self, profile: Profile, unet: UNet2DConditionModel) -> None:
@@ -147,16 +195,21 @@ class TurboDenoiser(nn.Module):
         self.words = nn.Sequential(nn.Linear(profile.tower_width, width), nn.LayerNorm(width))
         self.places = nn.Parameter(torch.zeros(profile.tokens, width))
         self.unet = adapted(unet, profile.denoiser_rank, UNET_LAYERS)
-        self.unet.conv_in = WideConv(unet.conv_in, profile.autoencoder_channels + profile.condition_channels)
+        known = profile.autoencoder_channels + profile.condition_channels
+        self.control = Control(profile, unet, known) if profile.control else None
+        if self.control is None:
+            self.unet.conv_in = WideConv(unet.conv_in, known)
 
     def predict(self, z_n: Tensor, z_c: Tensor, condition: Tensor, embeddings: Tensor, level: Tensor) -> Tensor:
         """Noisy latent z_n (B, 4, h, w) of level n (B,) -> its noise"""
         words = self.words(embeddings) + self.places
 
-        def work(*parts: Tensor) -> Tensor:
-            return self.unet(torch.cat(parts, 1), level, words).sample
+        def work(z_n: Tensor, known: Tensor) -> Tensor:
+            if self.control is None:
+                return self.unet(torch.cat([z_n, known], 1), level, words).sample
+            return self.unet(z_n, level, words, **self.control(z_n, level, words, known)).sample
 
-        return by_tiles(work, (z_n, z_c, condition), TILE, OVERLAP)
+        return by_tiles(work, (z_n, torch.cat([z_c, condition], 1)), TILE, OVERLAP)
 
     def forward(
         self, z_c: Tensor, condition: Tensor, embeddings: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
@@ -255,9 +308,12 @@ def clip_tower(folder: Path | None) -> nn.Module:
 
 
 def adapted(network: nn.Module, rank: int, layers: str) -> nn.Module:
-    """Fixes a network and puts low-rank adapters, which begin with no effect, on the layers that the expression names."""
+    """Fixes a network and puts low-rank adapters, which begin with no effect, on the layers that the expression names; rank 0: none."""
+    network.requires_grad_(False)
+    if not rank:
+        return network
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=layers)
-    return inject_adapter_in_model(config, network.requires_grad_(False))
+    return inject_adapter_in_model(config, network)
 
 
 @contextmanager

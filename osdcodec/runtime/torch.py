@@ -112,7 +112,8 @@ def analyse(model: CodecModel, picture: Image.Image) -> tuple[torch.Tensor, ...]
 def heavy(model: CodecModel) -> list[nn.Module]:
     """The networks that take the time."""
     autoencoder = model.autoencoder.vae if model.profile.bases else model.autoencoder.dc
-    return [model.denoiser.unet, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
+    control = [model.denoiser.control.net] if model.profile.control else []
+    return [model.denoiser.unet, *control, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
 
 
 def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:

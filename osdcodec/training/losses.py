@@ -30,6 +30,7 @@ class Seen(NamedTuple):
     z_hat: Tensor | None = None  # the denoised one
     coarse: Tensor | None = None  # (b, 3, H, W) D(z_c) of the first b pictures
     base: Tensor | None = None  # (B,) what the codes of the base miss
+    z_c: Tensor | None = None  # (B, C_z, h, w) what the synthesis made of the symbols
 
 
 def luma(x: Tensor) -> Tensor:
@@ -152,6 +153,7 @@ LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "tint": lambda seen: tint(seen.x_hat, seen.x),
     "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
     "relay": lambda seen: squared(seen.z_hat, seen.z),
+    "start": lambda seen: squared(seen.z_c, seen.z),
     "base": lambda seen: seen.base,
 }
 

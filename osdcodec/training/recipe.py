@@ -18,7 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ..errors import InputError
-from ..profile import Profile
+from ..profile import ON_BASES, Profile
 from ..quality import ANCHORS
 
 STRICT = ConfigDict(extra="forbid")
@@ -64,6 +64,9 @@ class Changes:
     base_channels: Annotated[int, Interval(ge=1)] | None = None
     base_factor: Annotated[int, Interval(ge=1, le=4)] | None = None
     decoder_semantics: bool | None = None
+    denoiser_rank: Annotated[int, Interval(ge=0, le=1024)] | None = None
+    encoder_rank: Annotated[int, Interval(ge=0, le=1024)] | None = None
+    control: Annotated[int, Interval(ge=0, le=100)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,8 @@ def read(path: Path, profile: Profile, stages: dict[str, Entry]) -> tuple[Profil
         if counts and len(value) not in counts:
             needed = " or ".join(map(str, counts))
             raise InputError(f"{path}: [profile] {name}: needs {needed} numbers, not {len(value)}")
+    if not profile.bases and (found := [name for name in ON_BASES if changed.get(name)]):
+        raise InputError(f"{path}: [profile] {found[0]}: is for a profile on pretrained models; take --profile turbo")
     recipes = {name: check(entry.recipe, tables.get(name), f"{path}: [{name}]") for name, entry in stages.items()}
     return dataclasses.replace(profile, **changed), recipes
 

@@ -164,9 +164,9 @@ class Trainer:
 
 def groups(model: nn.Module, factors: dict[str, float]) -> list[dict]:
     """The trained parameters by the factor of their learning rate. factors: part of the model -> factor."""
-    found: dict[float, list[nn.Parameter]] = {}
+    by_factor: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = next((value for part, value in factors.items() if name.startswith(f"{part}.")), 1.0)
-            found.setdefault(factor, []).append(parameter)
-    return [{"params": parameters, "factor": factor} for factor, parameters in found.items()]
+            by_factor.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()]

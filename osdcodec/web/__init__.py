@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .. import weights
 from ..errors import OsdError, OutputError
+from ..profile import changes
 from ..runtime.tiles import MARGINS
 
 BUILT = Path(__file__).parent / "build" / "site"
@@ -25,6 +26,7 @@ LIST = "models.json"
 WRITTEN = (
     "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
 )
+NOT_RUN = {"steps", "base_codes", "decoder_semantics"}  # changes of a profile that src/weights.ts refuses
 # Without them a browser gives a page one thread; a server that cannot send them works too, more slowly.
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -47,6 +49,10 @@ def site(weights_dir: str | Path | None = None) -> dict[str, Path | bytes]:
     """Every file of the site: its name -> where it lies, or its bytes. OsdError, WeightsError."""
     folder = built()
     model = weights.load(weights_dir=weights_dir)
+    if beyond := sorted(NOT_RUN & changes(model.profile).keys()):
+        raise OsdError(
+            f"{model.path.name} has {', '.join(beyond)} of its own, which the page does not run; use `osdc decode`"
+        )
     listed = weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
     return files | {model.path.name: model.path, LIST: json.dumps([listed], indent=1).encode() + b"\n"}

@@ -75,7 +75,7 @@ class Codec(Stage):
         weights = model.gains.weights(quality)
         out = model(x, quality)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
-        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base)
+        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base, out.z_c.float())
         loss, record = self.losses(seen, weights, self.steps, self.done)
         with full_precision(x):
             bpp, error = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()

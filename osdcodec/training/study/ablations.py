@@ -93,8 +93,8 @@ class LatentTraining(CodecModel):
     """The denoiser learns from the error of the latent alone: no loss of the picture reaches it."""
 
     def forward(self, *inputs: Tensor) -> Reconstruction:
-        found = super().forward(*inputs)
-        return replace(found, x_hat=self.render(found.z_hat.detach()))
+        out = super().forward(*inputs)
+        return replace(out, x_hat=self.render(out.z_hat.detach()))
 
 
 def constant_noise(profile: Profile) -> CodecModel:
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     distances = distances_at_hand(next((options.data / "perceptual").glob("*.safetensors"), None))
     paths = sorted(options.pictures.glob("*.png"))[:: options.every]
     start = load(options.start, profile).state_dict()
-    found: dict[str, list[dict]] = {}
+    tables: dict[str, list[dict]] = {}
     for name in dict.fromkeys(["whole", *(options.variant or VARIANTS)]):
         torch.manual_seed(0)
         out = options.out / name.replace(" ", "-")
@@ -155,10 +155,10 @@ def main(arguments: list[str] | None = None) -> None:
         curves = {name: measure(model, paths, distances)}
         if name == "whole":
             curves["no noise at decode"] = measure(model, paths, distances, noise=False)
-        found |= curves
-        (options.out / "ablations.json").write_text(json.dumps(found, indent=1), "utf-8")
+        tables |= curves
+        (options.out / "ablations.json").write_text(json.dumps(tables, indent=1), "utf-8")
         for each, rows in curves.items():
-            differences = gains(rows, found["whole"])
+            differences = gains(rows, tables["whole"])
             cells = (f"{value:+.{2 if metric == 'psnr' else 4}f}" for metric, value in differences.items())
             print(f"| {each} | {' | '.join(cells)} |", flush=True)
 

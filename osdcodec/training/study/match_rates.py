@@ -30,24 +30,24 @@ SLOPE = 1.3  # of the logarithm of the rate over that of the gain, as it is abou
 @torch.no_grad()
 def latents(model: CodecModel, paths: list[Path]) -> list[tuple[np.ndarray, ...]]:
     """(width, height), y (C_y, h, w), hyper (C_h, hh, hw), tokens (K,) and codes of a base of each picture."""
-    found = []
+    analysed = []
     for path in track(paths, "analysing", transient=True):
         picture = open_image(path)
-        found.append((picture.size, *(part[0].numpy() for part in analyse(model, picture))))
-    return found
+        analysed.append((picture.size, *(part[0].numpy() for part in analyse(model, picture))))
+    return analysed
 
 
 def rates(prior: Prior, pictures: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """Bits per pixel of whole files at each anchor lambda, mean over the pictures."""
     means = []
     for lmbda in ANCHORS:
-        quality, found = quality_of(lmbda), []
+        quality, bpp = quality_of(lmbda), []
         gain, _, hyper_gain = prior.gains(quality)
         for (width, height), y, hyper, tokens, *base in pictures:
             gained = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
             payload, _ = prior.encode(*gained, tokens, quality, None, False, *base)
-            found.append(8 * len(container.pack(Osd(bytes(4), width, height, quality, payload))) / (width * height))
-        means.append(np.mean(found))
+            bpp.append(8 * len(container.pack(Osd(bytes(4), width, height, quality, payload))) / (width * height))
+        means.append(np.mean(bpp))
     return np.array(means)
 
 
@@ -66,11 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
     pictures = latents(model, sorted(options.pictures.glob("*.png")))
     slope, before, move = np.full(len(ANCHORS), SLOPE), None, None
     for _ in range(ROUNDS):
-        found = np.log(rates(Prior(normative(model, *counts), model.profile), pictures))
-        print("bpp " + " ".join(f"{rate:.5f}" for rate in np.exp(found)))
+        reached = np.log(rates(Prior(normative(model, *counts), model.profile), pictures))
+        print("bpp " + " ".join(f"{rate:.5f}" for rate in np.exp(reached)))
         if before is not None:
-            slope = np.where(abs(move) > 0.01, ((found - before) / move).clip(0.3, 3), slope)
-        before, move = found, (np.log(options.bpp) - found) / slope
+            slope = np.where(abs(move) > 0.01, ((reached - before) / move).clip(0.3, 3), slope)
+        before, move = reached, (np.log(options.bpp) - reached) / slope
         step = torch.from_numpy(move).float()[:, None]
         model.gains.latent.data += step
         model.gains.inverse.data -= step

@@ -32,7 +32,7 @@ class Pixels(TurboStage):
         x = x.contiguous(memory_format=torch.channels_last)
         weights, out = model.gains.weights(quality), model(x, quality)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float()
-        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse)
+        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base, out.z_c.float())
         loss, record = self.losses(seen, weights, self.steps, self.done)
         with full_precision(x):
             bpp, missed = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()

@@ -18,6 +18,7 @@ class RelayRecipe(TurboRecipe):
     pictures: int  # whose latents' principal components the transforms begin with
     relay: float  # weight of the squared error of the predicted noise
     coarse: float  # and of that of z_c against z
+    base: float = 0.0  # of the loss of the codes of a base, where the profile has one
 
 
 class Relay(TurboStage):
@@ -27,22 +28,25 @@ class Relay(TurboStage):
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         model, (x, quality) = self.model, batch
         x = x.contiguous(memory_format=torch.channels_last)
-        weights = model.gains.weights(quality)
-        z, z_c, condition, tokens, bits, missed, _ = model.compress(x, quality)
+        weights, found = model.gains.weights(quality), model.compress(x, quality)
+        start, condition = found.z_c, found.condition
+        if model.decoder_semantics is not None:
+            start, condition = model.guide(start, condition, *model.look(start))
         last = model.levels(quality)
         level = 1 + torch.floor(torch.rand_like(last) * last)
         with full_precision(x):
-            z, z_c = z.float(), z_c.float()
+            z, z_c, start = found.z.float(), found.z_c.float(), start.float()
             final, now = (model.alpha_bars[n.long()][:, None, None, None] for n in (last, level))
-            error = z_c - z
-            target = torch.randn_like(z) + (final / (1 - final)).sqrt() * error
+            target = torch.randn_like(z) + (final / (1 - final)).sqrt() * (start - z)
             z_n = now.sqrt() * z + (1 - now).sqrt() * target
-        guess = model.denoiser.predict(z_n, z_c, condition, model.semantics.embed(tokens), level).float()
+        guess = model.denoiser.predict(z_n, start, condition, model.semantics.embed(found.tokens), level).float()
         with full_precision(x):
-            bpp, missed = bits.sum(1) / x[0, 0].numel(), missed / x[0, 0].numel()
+            bpp, missed = found.bits.sum(1) / x[0, 0].numel(), found.error / x[0, 0].numel()
             self.control.update(weights, bpp.detach())
-            relay, coarse = F.mse_loss(guess, target), error.square().mean()
+            relay, coarse = F.mse_loss(guess, target), F.mse_loss(z_c, z)
             loss = self.recipe.relay * relay + self.recipe.coarse * coarse
+            if found.base is not None:
+                loss = loss + self.recipe.base * found.base.mean()
             loss = loss + (self.control(weights) * (bpp + missed)).mean()
             left = (1 - now) / now * (guess - target).square()  # what is left of the error in z_hat
             gain = (coarse / left.mean()).detach()
@@ -58,4 +62,6 @@ def train_relay(run: Run) -> None:
             pictures = (photos.batch(1, run.recipe.crop).to(device) for _ in range(run.recipe.pictures))
             latents = torch.cat([model.autoencoder.encode(x).float() for x in pictures])
         start_linear(model.analysis, model.synthesis, latents)
+        if model.base is not None:
+            model.base.start(latents)
     Trainer("relay", run, Relay(run, model)).train()

@@ -44,7 +44,8 @@ class TurboStage(Stage):
         self.recipe, self.data = run.recipe, run.data
         self.control = RateControl(run.recipe.bpp, run.recipe.rate, run.recipe.steer)
         if run.recipe.checkpointing:
-            for network in (model.denoiser.unet, model.autoencoder.vae):
+            control = [model.denoiser.control.net] if model.profile.control else []
+            for network in (model.denoiser.unet, model.autoencoder.vae, *control):
                 network.enable_gradient_checkpointing()
 
     def beside(self) -> dict[str, nn.Module]:

@@ -4,7 +4,7 @@ import type * as Ort from "onnxruntime-common";
 import { cut, grid, paste, spans, type Grid } from "./tiles";
 import type { Model, NoiseLevels, Verb } from "./weights";
 
-const CORE = 32; // positions of the latent on the side of a tile, without its margins: 1024 pixels
+const TILE = 72; // positions of the latent on the side of a tile with its margins, at most: 2304 pixels
 
 export type Runtime = typeof Ort;
 export type Provider = "wasm" | "webgpu";
@@ -17,7 +17,7 @@ export class Networks {
     private readonly ort: Runtime,
     readonly model: Model,
     readonly provider: Provider = "wasm",
-    private readonly core = CORE,
+    private readonly tile = TILE,
   ) {}
 
   /** y (C_y, h, w) and tokens -> the compressed start z_c and what conditions the denoiser. */
@@ -63,8 +63,8 @@ export class Networks {
   private async *tiles(verb: Verb, inputs: Record<string, Grid>, others: Ort.InferenceSession.FeedsType, scale: number, like: Grid, progress?: Progress) {
     const session = await this.session(verb);
     const margin = this.model.margins?.[verb];
-    const vertical = spans(like.rows / scale, this.core, margin);
-    const horizontal = spans(like.columns / scale, this.core, margin);
+    const vertical = spans(like.rows / scale, this.tile, margin);
+    const horizontal = spans(like.columns / scale, this.tile, margin);
     let done = 0;
     for (const rows of vertical) {
       for (const columns of horizontal) {

@@ -8,14 +8,20 @@ export interface Span {
   high: number;
 }
 
-/** 0 .. length in parts of nearly the same size, at most `core` long; one part where there are no margins. */
-export function spans(length: number, core: number, margin?: number): Span[] {
-  if (margin === undefined) return [{ start: 0, stop: length, low: 0, high: length }];
-  const size = Math.ceil(length / Math.ceil(length / core));
-  return Array.from({ length: Math.ceil(length / size) }, (_, n) => {
-    const [start, stop] = [n * size, Math.min((n + 1) * size, length)];
-    return { start, stop, low: Math.max(0, start - margin), high: Math.min(length, stop + margin) };
-  });
+/**
+ * 0 .. length in as few parts of nearly the same size as will do for none to see more than `most`; one where there are no
+ * margins. An only part needs no margins, so a picture that fits is not cut: margins are computed twice.
+ */
+export function spans(length: number, most: number, margin?: number): Span[] {
+  const reach = margin ?? 0;
+  for (let parts = 1; ; parts++) {
+    const size = Math.ceil(length / parts);
+    const found = Array.from({ length: Math.ceil(length / size) }, (_, n) => {
+      const [start, stop] = [n * size, Math.min((n + 1) * size, length)];
+      return { start, stop, low: Math.max(0, start - reach), high: Math.min(length, stop + reach) };
+    });
+    if (margin === undefined || size === 1 || found.every(({ low, high }) => high - low <= most)) return found;
+  }
 }
 
 /** Numbers of a picture: `channels` planes of rows x columns. */

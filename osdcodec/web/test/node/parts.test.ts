@@ -13,6 +13,7 @@ import { Networks, alphaBar, level, type Runtime } from "../../src/networks";
 import { standardNormals } from "../../src/noise";
 import { Prior } from "../../src/prior";
 import { readMetadata, readSafetensors } from "../../src/safetensors";
+import { spans } from "../../src/tiles";
 import { Model, loadWeights } from "../../src/weights";
 import { distance } from "../pictures";
 import { ROOT, file, folders } from "../vectors";
@@ -86,6 +87,19 @@ test("weights whose symbols or networks are others are refused in one line", asy
     [new Uint8Array(0), /^the weights are not a safetensors file.*$/],
   ];
   for (const [data, message] of cases) await assert.rejects(opened(data), { name: "WeightsError", message });
+});
+
+test("a picture is cut as little as its size allows", () => {
+  const cuts = (length: number, most: number, margin?: number) => spans(length, most, margin).map(({ start, stop, low, high }) => [start, stop, low, high]);
+  assert.deepEqual(cuts(72, 72, 16), [[0, 72, 0, 72]]);
+  assert.deepEqual(cuts(500, 72), [[0, 500, 0, 500]]);
+  assert.deepEqual(cuts(73, 72, 16), [[0, 37, 0, 53], [37, 73, 21, 73]]);
+  assert.deepEqual(cuts(120, 72, 16), [[0, 40, 0, 56], [40, 80, 24, 96], [80, 120, 64, 120]]);
+  for (let length = 1; length < 300; length++) {
+    const parts = spans(length, 40, 14);
+    assert.deepEqual([parts[0].start, parts.at(-1)!.stop], [0, length]);
+    parts.forEach(({ start, low, high }, n) => assert.ok((n === 0 || start === parts[n - 1].stop) && high - low <= 40 && (start - low === 14 || low === 0)));
+  }
 });
 
 test("tiles make the same picture", async () => {

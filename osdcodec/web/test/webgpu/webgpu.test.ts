@@ -8,7 +8,6 @@ import { file, folders } from "../vectors";
 import { openStage, type Stage } from "../browser/stage";
 
 const FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
-const CHOSEN = /^(odd|grey|regions|cut-90)$/; // of the vectors that stay; of the released weights all
 
 describe("WebGPU", { timeout: 3_600_000 }, () => {
   let stage: Stage;
@@ -41,24 +40,25 @@ describe("WebGPU", { timeout: 3_600_000 }, () => {
       }
     });
     let before = 0;
-    for (const folder of folders().filter(({ pictures }) => pictures)) {
-      for (const { name } of folder.vectors.filter(({ name }) => folder.name === "embedded" || CHOSEN.test(name))) {
+    const chosen = { embedded: /./, conformance: /^odd$/ }; // of the latter model WebGPU's convolutions are wrong: it is not asked
+    for (const folder of folders().filter(({ name }) => name in chosen)) {
+      for (const { name } of folder.vectors.filter(({ name }) => chosen[folder.name as keyof typeof chosen].test(name))) {
         const start = performance.now();
         const found = await page.evaluate(
-          async ({ name, partial }) => {
-            const handle = await (window as any).client.open(new Uint8Array(await (await fetch(name)).arrayBuffer()), undefined, { partial });
+          async (name) => {
+            const handle = await (window as any).client.open(new Uint8Array(await (await fetch(name)).arrayBuffer()));
             const { width, height, data } = await handle.picture();
             handle.close();
             return { width, height, data: [...data] };
           },
-          { name: `/spec/vectors/${folder.name}/${name}.osd`, partial: folder.partial },
+          `/spec/vectors/${folder.name}/${name}.osd`,
         );
         const { rmse, peak } = distance(found, readPng(file(folder.name, `${name}.png`)));
         const dispatched = await worker.evaluate(() => (globalThis as any).dispatched as number);
         const seconds = ((performance.now() - start) / 1000).toFixed(1);
         console.log(`${folder.name}/${name}: RMSE ${rmse.toFixed(3)}, peak ${peak}, ${dispatched - before} dispatches, ${seconds} s`);
         assert.ok(rmse <= folder.rmse! && peak <= folder.peak!, `${folder.name}/${name}: RMSE ${rmse}, peak ${peak}`);
-        assert.ok(dispatched - before > 100, `${folder.name}/${name}: ${dispatched - before} dispatches`);
+        assert.equal(dispatched - before > 100, folder.name === "embedded", `${folder.name}/${name}: ${dispatched - before} dispatches`);
         before = dispatched;
       }
     }
