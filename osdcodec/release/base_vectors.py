@@ -19,7 +19,7 @@ from ..checks.fuzz import sealed
 from ..container import Osd, Regions, leb128, pack, unpack
 from ..errors import run_command
 from ..model import decode_symbols, qualities_of
-from ..profile import SYMBOLS, changes
+from ..profile import SYMBOLS
 from ..weights import registry
 from ..weights.listing import registry_text
 from .symbol_vectors import SEED, Named, integer_prior, tables
@@ -35,11 +35,10 @@ def weights_file(folder: Path) -> weights.Weights:
         "prior.base_factor": np.array([PROFILE.base_factor], "<i4"),
         "base.codebook": random.normal(size=(PROFILE.base_codes, PROFILE.base_channels)).astype("<f2"),
     }
-    told = {"profile": PROFILE.name, "changes": json.dumps(changes(PROFILE))}
-    save_file(integer_prior(PROFILE) | base, path, told)
-    listed = weights.entry(path, PROFILE.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
+    save_file(integer_prior(PROFILE) | base, path, weights.told_of(PROFILE))
+    entry = weights.entry(path, PROFILE.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
     header = "# The model of the vectors with a base: an integer prior, no networks.\n"
-    (folder / registry.NAME).write_text(registry_text([listed | {"results": []}], header), "utf-8")
+    (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
     return weights.load(PROFILE.name, folder)
 
 
