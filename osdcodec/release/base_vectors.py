@@ -17,8 +17,11 @@ from .. import weights
 from ..checks.conformance import MANIFEST
 from ..checks.fuzz import sealed
 from ..container import Osd, Regions, leb128, pack, unpack
+from ..errors import run_command
 from ..model import decode_symbols, qualities_of
-from ..profile import SYMBOLS, changes
+from ..profile import SYMBOLS
+from ..weights import registry
+from ..weights.listing import registry_text
 from .symbol_vectors import SEED, Named, integer_prior, tables
 
 PROFILE = replace(SYMBOLS, base_codes=11, base_channels=3, base_factor=3)
@@ -32,12 +35,10 @@ def weights_file(folder: Path) -> weights.Weights:
         "prior.base_factor": np.array([PROFILE.base_factor], "<i4"),
         "base.codebook": random.normal(size=(PROFILE.base_codes, PROFILE.base_channels)).astype("<f2"),
     }
-    told = {"profile": PROFILE.name, "changes": json.dumps(changes(PROFILE))}
-    save_file(integer_prior(PROFILE) | base, path, told)
-    listed = weights.entry(path, PROFILE.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
-    lines = ["# The model of the vectors with a base: an integer prior, no networks.", "[[model]]"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in listed.items()]
-    (folder / weights.REGISTRY).write_text("\n".join([*lines, "results = []", ""]), "utf-8")
+    save_file(integer_prior(PROFILE) | base, path, weights.told_of(PROFILE))
+    entry = weights.entry(path, PROFILE.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
+    header = "# The model of the vectors with a base: an integer prior, no networks.\n"
+    (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
     return weights.load(PROFILE.name, folder)
 
 
@@ -95,4 +96,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
