@@ -255,7 +255,9 @@ def decode(
         int | None,
         typer.Option(min=1, help="Of the diffusion: refused unless the file's weights were trained for so many."),
     ] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Half the size, coarse, and much sooner.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Half the size, coarse, and much sooner; of cod-lite's files no sooner.")
+    ] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
     form: Annotated[
         Literal["png", "jpg", "webp", "avif", "tiff"] | None,

@@ -189,15 +189,16 @@ class Pixels(nn.Module):
         self.out = nn.Linear(width, 3)
 
     def forward(self, trunk: Tensor, condition: Tensor, *noise: Tensor) -> Tensor:
-        pixels = PATCH**2, self.out.in_features
-        x = self.given(condition).unflatten(-1, pixels)
+        width = self.out.in_features
+        # All pixels in one row: a linear layer of two axes is one operation in a graph, of three a product and a sum.
+        x = self.given(condition).reshape(-1, width)
         for each in noise:
-            x = x + self.noise(each)  # type: ignore[misc]
-        modulation = self.modulation(F.silu(self.told(trunk).unflatten(-1, pixels)))
+            x = x + self.noise(each.reshape(-1, 3))  # type: ignore[misc]
+        modulation = self.modulation(F.silu(self.told(trunk).reshape(-1, width)))
         parts = modulation.chunk(3 * len(self.blocks), -1)
         for index, block in enumerate(self.blocks):
             x = block(x, *parts[3 * index : 3 * index + 3])
-        return self.out(x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt())
+        return self.out(x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt()).reshape(-1, PATCH**2, 3)
 
 
 class Networks(nn.Module):
