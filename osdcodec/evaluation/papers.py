@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--anchor", help="run that BD-rates refer to (default: onestep, else the first)")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="as of osdc evaluate")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--limit", type=int, help="take so many pictures only")
+    parser.add_argument("--limit", type=int, help="number of pictures taken, the first")
     parser.add_argument("--write", type=Path, metavar="FILE", help="a page that has the marks")
     options = parser.parse_args(arguments)
     names = [run.resolve().name for run in options.runs]

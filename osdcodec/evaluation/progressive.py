@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.evaluation.progressive", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lambda", dest="lmbda", type=float, default=0.5)
-    parser.add_argument("--limit", type=int, default=None, help="take so many pictures only, evenly spaced")
+    parser.add_argument("--limit", type=int, default=None, help="number of pictures taken, evenly spaced")
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--write", type=Path, metavar="FILE", help="a page that has the marks")
     options = parser.parse_args(arguments)

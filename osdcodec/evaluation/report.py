@@ -34,7 +34,7 @@ NOT_MEASURED = "not available: {}"
 class Plan:
     """What is measured. paths: pictures; lambdas: of osdc; families: of rivals; anchor: the codec that BD-rates refer to,
     None for JPEG 2000 where it is measured; perceptual: the project's own network; memory: also measure peak memory;
-    page_pictures: so many pictures are in the page, spread over the set; page_all: at all settings there; protocol: what is
+    page_pictures: number of pictures in the page, spread over the set; page_all: at all settings there; protocol: what is
     done to pictures before, a name of protocols.py."""
 
     paths: list[Path]
