@@ -208,8 +208,8 @@ def test_bands_make_no_difference(coders, home, rate):
 
 
 @pytest.mark.parametrize("rate", ["0.0039", "0.0156"])
-@pytest.mark.parametrize("half", [False, True])
-def test_pixels_in_parts_make_no_difference(coders, rate, half):
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 1e-4), (True, 2**-7)])
+def test_pixels_in_parts_make_no_difference(coders, rate, half, tolerance):
     """On a CPU torch runs the layers of each pixel over so many at once as a cache holds; here over fewer than a patch and a half."""
     coder, random = coders[rate], np.random.default_rng(0)
     sizes, networks = coder.sizes, TorchNetworks(coder.weights, coder.sizes, half=half)
@@ -221,7 +221,7 @@ def test_pixels_in_parts_make_no_difference(coders, rate, half):
     for networks.model.pixels.part in (None, 300):
         made[networks.model.pixels.part] = networks.synthesise(features, noise)
     assert made[None].shape == shape
-    assert np.abs(made[300] - made[None]).max() < 1e-4 * np.abs(made[None]).max()
+    assert np.abs(made[300] - made[None]).max() < tolerance * np.abs(made[None]).max()
 
 
 def test_moments_of_many_values_far_from_zero():
