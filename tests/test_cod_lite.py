@@ -207,6 +207,23 @@ def test_bands_make_no_difference(coders, home, rate):
     assert np.abs(bands.synthesise(features, *noise) - made).max() < 1e-4 * np.abs(made).max()
 
 
+@pytest.mark.parametrize("rate", ["0.0039", "0.0156"])
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 1e-4), (True, 2**-7)])
+def test_pixels_in_parts_make_no_difference(coders, rate, half, tolerance):
+    """On a CPU torch runs the layers of each pixel over so many at once as a cache holds; here over fewer than a patch and a half."""
+    coder, random = coders[rate], np.random.default_rng(0)
+    sizes, networks = coder.sizes, TorchNetworks(coder.weights, coder.sizes, half=half)
+    features = random.random((1, sizes.dimension, 2, 3), np.float32)
+    shape = 1, 3, 2 * sizes.stride, 3 * sizes.stride
+    noise = [random.standard_normal(shape, np.float32)] if sizes.noise_level else []
+    assert networks.model.pixels.part == 64 * 256
+    made = {}
+    for networks.model.pixels.part in (None, 300):
+        made[networks.model.pixels.part] = networks.synthesise(features, noise)
+    assert made[None].shape == shape
+    assert np.abs(made[300] - made[None]).max() < tolerance * np.abs(made[None]).max()
+
+
 def test_moments_of_many_values_far_from_zero():
     values = np.random.default_rng(0).normal(1000, 0.1, 2**20).astype(np.float32)
     mean, variance = moments(values)

@@ -176,7 +176,12 @@ class PixelBlock(nn.Module):
 
 
 class Pixels(nn.Module):
-    """trunk (N, C), condition (N, C), noise (N, 256, 3), if the model has any -> (N, 256, 3): every pixel of N patches."""
+    """trunk (N, C), condition (N, C), noise (N, 256, 3), if the model has any -> (N, 256, 3): every pixel of N patches.
+
+    part: pixels at once in the layers of each pixel, so that what is between the layers stays in a cache; None: all.
+    """
+
+    part: int | None = None
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -191,14 +196,22 @@ class Pixels(nn.Module):
     def forward(self, trunk: Tensor, condition: Tensor, *noise: Tensor) -> Tensor:
         width = self.out.in_features
         # All pixels in one row: a linear layer of two axes is one operation in a graph, of three a product and a sum.
-        x = self.given(condition).reshape(-1, width)
+        maps = self.given(condition).reshape(-1, width), self.told(trunk).reshape(-1, width)
+        rows = *maps, *(each.reshape(-1, 3) for each in noise)
+        if self.part is None:
+            return self.coloured(*rows).reshape(-1, PATCH**2, 3)
+        parts = zip(*(each.split(self.part) for each in rows), strict=True)
+        return torch.cat([self.coloured(*part) for part in parts]).reshape(-1, PATCH**2, 3)
+
+    def coloured(self, x: Tensor, told: Tensor, *noise: Tensor) -> Tensor:
+        """x, told (n, c), noise (n, 3), if the model has any -> (n, 3)"""
         for each in noise:
-            x = x + self.noise(each.reshape(-1, 3))  # type: ignore[misc]
-        modulation = self.modulation(F.silu(self.told(trunk).reshape(-1, width)))
+            x = x + self.noise(each)  # type: ignore[misc]
+        modulation = self.modulation(F.silu(told))
         parts = modulation.chunk(3 * len(self.blocks), -1)
         for index, block in enumerate(self.blocks):
             x = block(x, *parts[3 * index : 3 * index + 3])
-        return self.out(x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt()).reshape(-1, PATCH**2, 3)
+        return self.out(x * (x.square().mean(-1, keepdim=True) + EPSILON).rsqrt())
 
 
 class Networks(nn.Module):

@@ -13,8 +13,8 @@ from ..errors import WeightsError
 from ..runtime import HALF, chosen
 from ..runtime.tiles import Progress
 from ..weights import Weights
-from .bands import Bands
-from .sizes import Sizes
+from .bands import PATCHES, Bands
+from .sizes import PATCH, Sizes
 
 Array = np.ndarray[Any, Any]
 
@@ -83,6 +83,8 @@ class TorchNetworks:
         if compiled:
             self.model.trunk.compile()
             self.model.pixels.compile()
+        elif self.device.type == "cpu":
+            self.model.pixels.part = PATCHES * PATCH**2
 
     def analyse(self, x: Array, progress: Progress | None = None) -> Array:
         return self._run(self.model.analyse, x)
