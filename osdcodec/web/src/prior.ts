@@ -1,18 +1,15 @@
-// The integer prior, after spec/osd-1.md, "Order of the symbols" and "Integer prior".
-//
-// Values are integers in double precision, where every sum is exact in any order: `checkExactness` makes sure of it. Grids
-// lie position by position, (rows, columns, channels), so that what a kernel sees of one position is contiguous, and what
-// is 0 there, two thirds of all, is left out.
+// The integer prior, after spec/osd-1.md, "Order of the symbols" and "Integer prior". Grids lie position by position, (rows,
+// columns, channels); what leaves has its channels first.
 
 import type { Osd } from "./container";
 import { FormatError, WeightsError } from "./errors";
+import { Layer } from "./layer";
 import { Stack, Tables } from "./rans";
 import { floats, integers, tensor, type Tensors } from "./safetensors";
 
 const PHASES = [0, 3, 1, 2]; // of the quarter 0 in each group
 const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
 const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
-const EXACT = 2 ** 53;
 const KNOWN = /^prior\.((token_)?tables|stride|base_(table|factor)|(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0-3]\.([01]|mean|scale))\.(weight|bias|rescale))$/;
 const HYPER_FACTOR = 4;
 
@@ -24,99 +21,6 @@ export interface Symbols {
   y16: Int32Array; // (C_y, h, w), the reconstructed latent in sixteenths
   rows: number; // h
   columns: number; // w
-}
-
-class Layer {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly size: number;
-  readonly rescale: Int32Array; // m, s, low, high
-  private readonly weights: Float32Array; // (size, size, inputs, outputs): 16 bits each, so single precision holds them
-  private readonly bias: Float64Array;
-
-  constructor(tensors: Tensors, name: string) {
-    const [outputs, inputs, size] = tensor(tensors, `prior.${name}.weight`).shape;
-    const stored = integers(tensors, `prior.${name}.weight`);
-    [this.outputs, this.inputs, this.size] = [outputs, inputs, size];
-    this.bias = Float64Array.from(integers(tensors, `prior.${name}.bias`));
-    this.rescale = integers(tensors, `prior.${name}.rescale`);
-    const [m, s, low, high] = this.rescale;
-    if (!(m >= 1 && s >= 0 && s <= 62 && low <= high)) throw new WeightsError(`the layer ${name} has no rescaling`);
-    const places = size * size;
-    this.weights = new Float32Array(stored.length);
-    for (let o = 0; o < outputs; o++) {
-      for (let c = 0; c < inputs; c++) {
-        for (let p = 0; p < places; p++) this.weights[(p * inputs + c) * outputs + o] = stored[(o * inputs + c) * places + p];
-      }
-    }
-  }
-
-  get reach(): number {
-    return Math.max(Math.abs(this.rescale[2]), Math.abs(this.rescale[3]));
-  }
-
-  /** Largest magnitude of each input -> of the outputs. WeightsError if a sum might not be exact. */
-  bound(limits: ArrayLike<number>): number {
-    for (let o = 0; o < this.outputs; o++) {
-      let worst = Math.abs(this.bias[o]);
-      for (let i = 0; i < this.weights.length / this.outputs; i++) {
-        worst += Math.abs(this.weights[i * this.outputs + o]) * limits[i % this.inputs];
-      }
-      if (!(worst * this.rescale[0] < EXACT)) throw new WeightsError("the prior is not exact in double precision");
-    }
-    return this.reach;
-  }
-
-  /** One position of the output into `out`, its channels `from` .. `to` only; x has `rows` x `columns` positions. */
-  at(x: Float64Array, rows: number, columns: number, i: number, j: number, out: Float64Array, from = 0, to = this.outputs): void {
-    const { inputs, outputs, size, weights, bias } = this;
-    const reach = size >> 1;
-    let count = 0;
-    for (let u = 0; u < size; u++) {
-      const row = i + u - reach;
-      if (row < 0 || row >= rows) continue;
-      for (let v = 0; v < size; v++) {
-        const column = j + v - reach;
-        if (column < 0 || column >= columns) continue;
-        const base = (row * columns + column) * inputs;
-        const weightBase = (u * size + v) * inputs;
-        for (let c = 0; c < inputs; c++) {
-          const value = x[base + c];
-          if (value !== 0) {
-            VALUES[count] = value;
-            PLACES[count++] = (weightBase + c) * outputs;
-          }
-        }
-      }
-    }
-    for (let o = from; o < to; o++) out[o] = bias[o];
-    let n = 0;
-    for (; n + 4 <= count; n += 4) {
-      const a = VALUES[n], b = VALUES[n + 1], c = VALUES[n + 2], d = VALUES[n + 3];
-      const p = PLACES[n], q = PLACES[n + 1], r = PLACES[n + 2], s = PLACES[n + 3];
-      for (let o = from; o < to; o++) {
-        out[o] += weights[p + o] * a + weights[q + o] * b + weights[r + o] * c + weights[s + o] * d;
-      }
-    }
-    for (; n < count; n++) for (let o = from, p = PLACES[n], a = VALUES[n]; o < to; o++) out[o] += weights[p + o] * a;
-    const [multiplier, shift, low, high] = this.rescale;
-    const scale = 2 ** -shift;
-    for (let o = from; o < to; o++) {
-      const value = Math.floor(out[o] * multiplier * scale); // the product is exact; by the power of two only the exponent changes
-      out[o] = value < low ? low : value > high ? high : value;
-    }
-  }
-
-  run(x: Float64Array, rows: number, columns: number): Float64Array {
-    const y = new Float64Array(rows * columns * this.outputs);
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < columns; j++) {
-        const place = (i * columns + j) * this.outputs;
-        this.at(x, rows, columns, i, j, y.subarray(place, place + this.outputs));
-      }
-    }
-    return y;
-  }
 }
 
 /** (rows, columns, 4 C) -> (2 rows, 2 columns, C) */
@@ -132,10 +36,6 @@ function shuffle(x: Float64Array, rows: number, columns: number): Float64Array {
   }
   return y;
 }
-
-// What one position of a layer sees that is not 0; every layer is done before the next begins.
-let VALUES = new Float64Array(0);
-let PLACES = new Int32Array(0);
 
 export class Prior {
   readonly stride: number;
@@ -176,12 +76,6 @@ export class Prior {
     this.stride = tensors.has("prior.stride") ? integers(tensors, "prior.stride")[0] : 32;
     this.inverse = floats(tensor(tensors, "gains.inverse"));
     this.check();
-    const most = Math.max(...this.layers().map((each) => each.inputs * each.size ** 2));
-    if (VALUES.length < most) [VALUES, PLACES] = [new Float64Array(most), new Int32Array(most)];
-  }
-
-  private layers(): Layer[] {
-    return [...this.hyperScale, ...this.hyperSynthesis, ...this.context.flatMap((group) => Object.values(group))];
   }
 
   private check(): void {
@@ -233,8 +127,8 @@ export class Prior {
       return stack.pop(tables, row);
     };
     const tokens = Int32Array.from({ length: this.tokenTables.rows }, (_, k) => first(this.tokenTables, k));
-    const places = this.base ? Math.ceil(h / this.base.factor) * Math.ceil(w / this.base.factor) : 0;
-    const base = Int32Array.from({ length: places }, () => first(this.base!.table, 0));
+    const codes = this.base ? Math.ceil(h / this.base.factor) * Math.ceil(w / this.base.factor) : 0;
+    const base = Int32Array.from({ length: codes }, () => first(this.base!.table, 0));
 
     const [hh, hw] = [Math.ceil(h / HYPER_FACTOR), Math.ceil(w / HYPER_FACTOR)];
     const rows = this.hyperScale.reduce<Float64Array>((x, layer) => layer.run(x, 1, 1), Float64Array.of(osd.quality));
@@ -251,18 +145,20 @@ export class Prior {
         seen.set(features.subarray(p * depth, (p + 1) * depth), p * channels);
       }
     };
-    const [latent, y16, means, scales] = [0, 0, 0, 0].map(() => new Int32Array(latentChannels * h * w));
+    const [latent, y16] = [0, 0].map(() => new Int32Array(h * w * latentChannels));
+    const [means, scales] = [0, 0].map(() => new Float64Array(h * w * latentChannels));
     const decided = new Uint8Array(osd.progressive ? latent.length : 0);
     const take = (at: number) => {
       latent[at] = stack.pop(this.tables, scales[at]) - limit;
       y16[at] = 16 * latent[at] + means[at];
     };
+    const positions = phases(h, w);
     const passes = osd.progressive ? PROGRESSIVE_PASSES : [0];
     for (const [pass, least] of passes.entries()) {
       plain();
       for (let t = 0; t < 4; t++) {
-        const members = this.members(t, h, w);
-        this.heads(t, seen, h, w, means, scales);
+        const members = this.members(t, positions);
+        this.heads(t, seen, h, w, positions, means, scales);
         if (osd.progressive) {
           const open = members.filter((at) => !decided[at]);
           for (const at of open) y16[at] = means[at];
@@ -273,13 +169,13 @@ export class Prior {
             decided[at] = 1;
           }
         } else members.forEach(take);
-        for (const at of members) seen[(at % (h * w)) * channels + depth + Math.floor(at / (h * w))] = y16[at];
+        for (const at of members) seen[Math.floor(at / latentChannels) * channels + depth + (at % latentChannels)] = y16[at];
         progress?.((4 * pass + t + 1) / (4 * passes.length));
       }
       if (stack.exhausted) break;
     }
     stack.finish();
-    return { tokens, base, hyper, latent, y16, rows: h, columns: w };
+    return { tokens, base, hyper, latent: channelsFirst(latent, h * w), y16: channelsFirst(y16, h * w), rows: h, columns: w };
   }
 
   /** Rows and columns of the latent of a picture. */
@@ -287,36 +183,32 @@ export class Prior {
     return [Math.ceil(height / this.stride), Math.ceil(width / this.stride)];
   }
 
+  /** First channel of each quarter, and the end: channel c is of quarter floor(4 c / C_y). */
+  private get quarters(): number[] {
+    return [0, 1, 2, 3, 4].map((n) => Math.ceil((n * this.latentChannels) / 4));
+  }
+
   /** Places of the symbols of group t, in the order of channel, row and column. */
-  private members(t: number, h: number, w: number): Int32Array {
-    const found = new Int32Array(this.latentChannels * h * w);
+  private members(t: number, positions: Int32Array[]): Int32Array {
+    const found = new Int32Array(this.latentChannels * positions.reduce((sum, some) => sum + some.length, 0));
     let count = 0;
     for (let c = 0; c < this.latentChannels; c++) {
-      const phase = PHASES[t] ^ Math.floor((4 * c) / this.latentChannels);
-      for (let i = phase >> 1; i < h; i += 2) for (let j = phase & 1; j < w; j += 2) found[count++] = (c * h + i) * w + j;
+      const quarter = Math.floor((4 * c) / this.latentChannels);
+      for (const p of positions[PHASES[t] ^ quarter]) found[count++] = p * this.latentChannels + c;
     }
     return found.subarray(0, count);
   }
 
-  /** Means and rows of the tables of the symbols of group t, (C_y, h, w); others stay. */
-  private heads(t: number, seen: Float64Array, h: number, w: number, means: Int32Array, scales: Int32Array): void {
-    const group = this.context[t];
-    const [first, second] = [new Float64Array(group.first.outputs), new Float64Array(group.second.outputs)];
-    const [mean, scale] = [new Float64Array(this.latentChannels), new Float64Array(this.latentChannels)];
-    const quarters = [0, 1, 2, 3, 4].map((n) => Math.ceil((n * this.latentChannels) / 4)); // c is of quarter floor(4 c / C_y)
-    for (let i = 0; i < h; i++) {
-      for (let j = 0; j < w; j++) {
-        const quarter = PHASES[t] ^ (2 * (i & 1) + (j & 1)); // whose symbols are in this group here
-        const [from, to] = [quarters[quarter], quarters[quarter + 1]];
-        group.first.at(seen, h, w, i, j, first);
-        group.second.at(first, 1, 1, 0, 0, second);
-        group.mean.at(second, 1, 1, 0, 0, mean, from, to);
-        group.scale.at(second, 1, 1, 0, 0, scale, from, to);
-        for (let c = from; c < to; c++) {
-          means[(c * h + i) * w + j] = mean[c];
-          scales[(c * h + i) * w + j] = scale[c];
-        }
-      }
+  /** Means and rows of the tables of the symbols of group t; others stay. */
+  private heads(t: number, seen: Float64Array, h: number, w: number, positions: Int32Array[], means: Float64Array, scales: Float64Array): void {
+    const { first, second, mean, scale } = this.context[t];
+    const order = Int32Array.from(positions.flatMap((some) => [...some])); // what is known yet is the same at all positions of a phase
+    const hidden = second.run(first.run(seen, h, w, order), h, w, order);
+    for (let quarter = 0; quarter < 4; quarter++) {
+      const [from, to] = this.quarters.slice(quarter);
+      const here = positions[PHASES[t] ^ quarter];
+      mean.run(hidden, h, w, here, means, from, to);
+      scale.run(hidden, h, w, here, scales, from, to);
     }
   }
 
@@ -365,6 +257,21 @@ export class Prior {
       Math.exp((1 - share) * row(below - 1, c) + share * row(below, c)),
     );
   }
+}
+
+/** The positions of each phase, 2 (row mod 2) + column mod 2. */
+function phases(h: number, w: number): Int32Array[] {
+  const found: number[][] = [[], [], [], []];
+  for (let p = 0; p < h * w; p++) found[2 * (Math.floor(p / w) & 1) + ((p % w) & 1)].push(p);
+  return found.map((positions) => Int32Array.from(positions));
+}
+
+/** (positions, C) -> (C, positions) */
+function channelsFirst(x: Int32Array, positions: number): Int32Array {
+  const channels = x.length / positions;
+  const y = new Int32Array(x.length);
+  for (let p = 0; p < positions; p++) for (let c = 0; c < channels; c++) y[c * positions + p] = x[p * channels + c];
+  return y;
 }
 
 function readTables(tensors: Tensors, name: string): Tables {
