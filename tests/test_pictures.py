@@ -26,8 +26,7 @@ def test_flat_pictures_stay_flat_up_to_their_borders(coders, number):
     """Every count of rows and columns beyond whole blocks comes up: where padding begins is where smudges were."""
     level, lmbda = (255, 128, 0)[number % 3], (1.0, 0.1, 2.0)[number // 3 % 3]
     found = errors(coders, Image.new("RGB", SIZES[number], (level,) * 3), lmbda)
-    assert found.max() <= 28
-    assert np.quantile(found, 0.999) <= 12 and np.median(found) <= 6
+    assert found.max() <= 10 and found.max() <= found[16:-16, 16:-16].max() + 5
 
 
 @pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
@@ -40,4 +39,4 @@ def test_grey_pictures_have_no_colour_before_their_flag_is_heeded(coders, lmbda)
     picture[0, 0] += np.array((1, 0, 0), np.uint8)
     decoded = np.asarray(decoder.decode(encoder.encode(Image.fromarray(picture), lmbda)), int)
     chroma = decoded.max(2) - decoded.min(2)
-    assert decoded.shape == picture.shape and np.quantile(chroma, 0.99) <= 14 and chroma.mean() <= 6
+    assert decoded.shape == picture.shape and np.quantile(chroma, 0.99) <= 16 and chroma.mean() <= 7
