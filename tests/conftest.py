@@ -104,6 +104,29 @@ def trained(tmp_path_factory, perceptual_weights) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def tiny_profile():
+    """Profile turbo at the sizes of tiny_turbo.py, while a module of tests runs."""
+    from tiny_turbo import TINY
+
+    from osdcodec.profile import PROFILES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "turbo", TINY)
+        patch.delenv("OSDC_WEIGHTS", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder of weights with both of profile turbo's base models, tiny and random."""
+    from tiny_turbo import lay_out
+
+    folder = tmp_path_factory.mktemp("weights")
+    lay_out(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def photo() -> Image.Image:
     """A real photograph, RGB, 256x192."""

@@ -12,7 +12,7 @@ import torch
 from conftest import EXAMPLES
 from diffusers import DDIMScheduler
 from PIL import Image
-from tiny_turbo import TINY, lay_out
+from tiny_turbo import TINY
 from typer.testing import CliRunner
 
 from osdcodec import container, weights
@@ -24,7 +24,7 @@ from osdcodec.model import decode_symbols
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.models.transforms import Synthesis
-from osdcodec.profile import PROFILES, TURBO
+from osdcodec.profile import TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
 from osdcodec.training.recipe import Run, read
@@ -56,22 +56,7 @@ losses = { mse = 38.0, perceptual = 1.0, relay = 1.0, coarse = 2.0 }
 """
 RELAY = "pictures = 12\nrelay = 1.0\ncoarse = 2.0\n"
 CONFIG = f"[tokens]\nbatch = 2\n[relay]\n{RELAY}{COMMON}\n[pixels]\n{COMMON}{PIXELS}\n[export]\npictures = 2\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_profile():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "turbo", TINY)
-        patch.delenv("OSDC_WEIGHTS", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """A folder of weights with both base models."""
-    folder = tmp_path_factory.mktemp("weights")
-    lay_out(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("tiny_profile")
 
 
 @pytest.fixture(scope="module")

@@ -48,21 +48,7 @@ workers = 0
 pictures = 2
 """
 CONTROLLED = replace(TINY, control=50, denoiser_rank=0, encoder_rank=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_profile():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "turbo", TINY)
-        patch.delenv("OSDC_WEIGHTS", raising=False)
-        yield
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    lay_out(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("tiny_profile")
 
 
 @pytest.fixture(scope="module")

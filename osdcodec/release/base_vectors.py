@@ -4,42 +4,30 @@ For readers of symbols, as symbol_vectors.py has them; the model is of the same 
 latent's. Run once, when the base came into the format: they stay as they are for ever. Needs NumPy only.
 """
 
-import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from .. import weights
-from ..checks.conformance import MANIFEST
 from ..checks.fuzz import sealed
 from ..container import Osd, Regions, leb128, pack, unpack
 from ..errors import run_command
-from ..model import decode_symbols, qualities_of
+from ..model import qualities_of
 from ..profile import SYMBOLS
-from ..weights import registry
-from ..weights.listing import registry_text
-from .symbol_vectors import SEED, Named, integer_prior, tables
+from .symbol_vectors import SEED, Named, asked, tables, weights_file, write
 
 PROFILE = replace(SYMBOLS, base_codes=11, base_channels=3, base_factor=3)
 
 
-def weights_file(folder: Path) -> weights.Weights:
-    """Writes the model and the weights.toml that lists it."""
-    path, random = folder / f"{PROFILE.name}{weights.SUFFIX}", np.random.default_rng(SEED)
-    base = {
+def base() -> dict[str, np.ndarray]:
+    """What a base adds to the tensors of a model: the frequencies of its codes, its grid and its codebook, at random."""
+    random = np.random.default_rng(SEED)
+    return {
         "prior.base_table": tables(5, PROFILE.base_codes, centred=True)[4],
         "prior.base_factor": np.array([PROFILE.base_factor], "<i4"),
         "base.codebook": random.normal(size=(PROFILE.base_codes, PROFILE.base_channels)).astype("<f2"),
     }
-    save_file(integer_prior(PROFILE) | base, path, weights.told_of(PROFILE))
-    entry = weights.entry(path, PROFILE.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
-    header = "# The model of the vectors with a base: an integer prior, no networks.\n"
-    (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
-    return weights.load(PROFILE.name, folder)
 
 
 def valid(model: weights.Weights) -> Iterator[Named]:
@@ -77,22 +65,11 @@ def refused(files: dict[str, bytes]) -> Iterator[Named]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.release.base_vectors", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args(arguments).folder
-    folder.mkdir(parents=True, exist_ok=True)
-    model = weights_file(folder)
+    folder = asked("osdcodec.release.base_vectors", __doc__, arguments)
+    header = "# The model of the vectors with a base: an integer prior, no networks.\n"
+    model = weights_file(folder, PROFILE, base(), header)
     good = list(valid(model))
-    bad = list(refused({name: data for name, _, data in good}))
-    for name, _, data in good + bad:
-        (folder / f"{name}.osd").write_bytes(data)
-    digests = [decode_symbols(unpack(data), model.prior).digest() for _, _, data in good]
-    told = {
-        "profile": PROFILE.name,
-        "vectors": [{"name": n, "what": w, "symbols": d} for (n, w, _), d in zip(good, digests, strict=True)],
-        "refused": [{"name": name, "what": what} for name, what, _ in bad],
-    }
-    (folder / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write(folder, model, good, list(refused({name: data for name, _, data in good})))
 
 
 if __name__ == "__main__":

@@ -86,14 +86,13 @@ def integer_prior(profile: Profile) -> dict[str, np.ndarray]:
     }
 
 
-def weights_file(folder: Path) -> weights.Weights:
-    """Writes the model and the weights.toml that lists it."""
-    path = folder / f"{SYMBOLS.name}{weights.SUFFIX}"
-    save_file(integer_prior(SYMBOLS), path, {"profile": SYMBOLS.name})
-    entry = weights.entry(path, SYMBOLS.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
-    header = "# The model of the vectors for readers of symbols: an integer prior, no networks.\n"
+def weights_file(folder: Path, profile: Profile, more: dict[str, np.ndarray], header: str) -> weights.Weights:
+    """Writes a random model of the profile, with `more` tensors, and the weights.toml that lists it under the header."""
+    path = folder / f"{profile.name}{weights.SUFFIX}"
+    save_file(integer_prior(profile) | more, path, weights.told_of(profile))
+    entry = weights.entry(path, profile.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
     (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
-    return weights.load(SYMBOLS.name, folder)
+    return weights.load(profile.name, folder)
 
 
 def valid(model: weights.Weights) -> Iterator[Named]:
@@ -204,23 +203,35 @@ def one_more(model: weights.Weights, osd: Osd) -> bytes:
     return writer.to_bytes()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.release.symbol_vectors", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args(arguments).folder
-    folder.mkdir(parents=True, exist_ok=True)
-    model = weights_file(folder)
-    prior, good = model.prior, list(valid(model))
-    bad = list(refused(model, {name: data for name, _, data in good}))
+def write(folder: Path, model: weights.Weights, good: list[Named], bad: list[Named]) -> None:
+    """The files, and a manifest with the symbols' digests of those that decode."""
     for name, _, data in good + bad:
         (folder / f"{name}.osd").write_bytes(data)
-    digests = [decode_symbols(unpack(data), prior).digest() for _, _, data in good]
+    digests = [decode_symbols(unpack(data), model.prior).digest() for _, _, data in good]
     told = {
         "profile": model.profile.name,
         "vectors": [{"name": n, "what": w, "symbols": d} for (n, w, _), d in zip(good, digests, strict=True)],
         "refused": [{"name": name, "what": what} for name, what, _ in bad],
     }
     (folder / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def asked(program: str, text: str, arguments: list[str] | None) -> Path:
+    """The folder that the command line names, which is there then."""
+    parser = argparse.ArgumentParser(f"python -m {program}", description=text)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> None:
+    folder = asked("osdcodec.release.symbol_vectors", __doc__, arguments)
+    model = weights_file(
+        folder, SYMBOLS, {}, "# The model of the vectors for readers of symbols: an integer prior, no networks.\n"
+    )
+    good = list(valid(model))
+    write(folder, model, good, list(refused(model, {name: data for name, _, data in good})))
 
 
 if __name__ == "__main__":
