@@ -61,7 +61,7 @@ export class Networks {
   }
 
   private async *tiles(verb: Verb, inputs: Record<string, Grid>, others: Ort.InferenceSession.FeedsType, scale: number, like: Grid, progress?: Progress) {
-    const session = await this.session(verb);
+    const session = await this.session(verb, scale);
     const margin = this.model.margins?.[verb];
     const vertical = spans(like.rows / scale, this.tile, margin);
     const horizontal = spans(like.columns / scale, this.tile, margin);
@@ -84,14 +84,14 @@ export class Networks {
     }
   }
 
-  private session(verb: Verb): Promise<Ort.InferenceSession> {
-    const found = this.sessions.get(verb) ?? this.open(verb);
+  private session(verb: Verb, scale: number): Promise<Ort.InferenceSession> {
+    const found = this.sessions.get(verb) ?? this.open(verb, scale);
     this.sessions.set(verb, found);
     return found;
   }
 
-  private async open(verb: Verb): Promise<Ort.InferenceSession> {
-    const { graph, tensors } = await this.model.network(verb);
+  private async open(verb: Verb, scale: number): Promise<Ort.InferenceSession> {
+    const { graph, tensors } = await this.model.network(verb, this.provider === "wasm" ? scale : undefined);
     return this.ort.InferenceSession.create(graph, {
       executionProviders: [this.provider],
       externalData: [{ path: "weights", data: tensors }],

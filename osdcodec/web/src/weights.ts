@@ -5,7 +5,9 @@ import { hex } from "./container";
 import { WeightsError } from "./errors";
 import { placeTensors } from "./graph";
 import { Prior } from "./prior";
+import { join } from "./protobuf";
 import { floats, modelId, readMetadata, readSafetensors, tensor, type Tensors } from "./safetensors";
+import { winograd } from "./winograd";
 
 export type Verb = "synthesise" | "denoise" | "render";
 const VERBS: Verb[] = ["synthesise", "denoise", "render"];
@@ -45,17 +47,15 @@ export class Model {
     this.prior = new Prior(stored);
   }
 
-  async network(verb: Verb): Promise<Network> {
-    const names = new TextDecoder().decode(await this.content(`graph.${verb}.tensors`));
-    const values = await Promise.all(names.split("\n").map((name) => this.floats(name)));
-    const lengths = new Map(names.split("\n").map((name, i) => [name, values[i].byteLength]));
-    const whole = new Uint8Array(values.reduce((sum, value) => sum + value.byteLength, 0));
-    let at = 0;
-    for (const value of values) {
-      whole.set(new Uint8Array(value.buffer), at);
-      at += value.byteLength;
-    }
-    return { graph: placeTensors(await this.content(`graph.${verb}`), lengths), tensors: whole };
+  /** rows: of what the inputs' rows are always a multiple, if convolutions are to be made cheaper by it (see winograd.ts). */
+  async network(verb: Verb, rows?: number): Promise<Network> {
+    const names = new TextDecoder().decode(await this.content(`graph.${verb}.tensors`)).split("\n");
+    let graph = await this.content(`graph.${verb}`);
+    let values = new Map<string, Float32Array>();
+    for (const name of names) values.set(name, await this.floats(name));
+    if (rows) [graph, values] = winograd(graph, values, rows);
+    const lengths = new Map([...values].map(([name, value]) => [name, value.byteLength]));
+    return { graph: placeTensors(graph, lengths), tensors: join([...values.values()].map((value) => new Uint8Array(value.buffer))) };
   }
 
   /** Values of the tensor of a network, whichever way it is stored. */
