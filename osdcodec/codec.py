@@ -48,6 +48,7 @@ class Encoder:
         icc: str = "srgb",
         keep_metadata: bool = False,
         progressive: bool = False,
+        effort: int = 0,
         verify: bool = True,
         max_pixels: int = container.MAX_PIXELS,
         progress: Progress | None = None,
@@ -59,13 +60,14 @@ class Encoder:
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. verify: the file is entropy-decoded before it is given out.
+        the whole picture, for about one more byte in a hundred. effort: in so many steps, each as long as three times decoding,
+        the encoder searches for symbols that the decoder makes more of; it needs torch and LPIPS. verify: the file is entropy-decoded before it is given out.
         progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
-        osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive)
+        osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive, effort)
         if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
@@ -157,6 +159,7 @@ def encode(
     icc: str = "srgb",
     keep_metadata: bool = False,
     progressive: bool = False,
+    effort: int = 0,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
     return _encoder().encode(
@@ -168,6 +171,7 @@ def encode(
         icc=icc,
         keep_metadata=keep_metadata,
         progressive=progressive,
+        effort=effort,
     )
 
 

@@ -3,10 +3,12 @@
 Each family of models has such a class: `LatentModel` here for the profiles small and turbo, `cod_lite.coder` for the other one.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -14,14 +16,17 @@ from PIL import Image
 from . import container, image, weights
 from .container import Box, Osd, Regions, sections, units
 from .entropy.prior import Prior, Symbols
-from .errors import InputError
+from .errors import InputError, TargetError
 from .image import similarity
 from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
 from .relay import relay
-from .runtime import open_runtime
+from .runtime import open_refinement, open_runtime
 from .runtime.preview import render as draft
 from .runtime.tiles import Progress, TiledRuntime
+
+if TYPE_CHECKING:
+    from .runtime.refinement import Refinement
 
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Coded = tuple[Osd, Any]  # the fields of a file, and the symbols its payload is made of
@@ -51,6 +56,7 @@ class Coder(Code, Protocol):
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
+        effort: int = 0,
     ) -> Coded:
         """TargetError if the target is out of reach, InputError if the model cannot do what is asked for."""
 
@@ -126,7 +132,9 @@ class LatentModel(LatentCode):
 
     def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
         super().__init__(model)
-        self.runtime = open_runtime(model, device, compiled)
+        self.runtime, self.device = open_runtime(model, device, compiled), device
+        self.refinement: Refinement | None = None  # opened for the first picture that asks for effort
+        self.lock = Lock()
 
     def code(
         self,
@@ -136,13 +144,21 @@ class LatentModel(LatentCode):
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
+        effort: int = 0,
     ) -> Coded:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
+        if effort and (roi or (target and target.ms_ssim is not None)):
+            raise InputError("what is to be refined takes no region and no MS-SSIM as the target: leave --effort out")
         quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
         if target is None:
-            return at(quality)
+            return self.refined(at, quality, effort, progress)(quality)
         if target.ms_ssim is None:
-            return largest_below(target.limit(*picture.size), at, lambda made: len(container.pack(made[0])))
+            limit = target.limit(*picture.size)
+            made = largest_below(limit, at, size_of)
+            with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
+                if effort:
+                    made = largest_below(limit, self.refined(at, made[0].quality, effort, progress), size_of)
+            return made
         if min(picture.size) < similarity.SMALLEST:
             raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
         rgb = picture.convert("RGB")
@@ -153,7 +169,18 @@ class LatentModel(LatentCode):
     ) -> list[int]:
         """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
         at = self.analyse(picture, roi, None, progressive)
-        return [len(container.pack(at(quality_of(lmbda))[0])) for lmbda in lambdas]
+        return [size_of(at(quality_of(lmbda))) for lmbda in lambdas]
+
+    def refined(self, analysed: "Analysed", quality: int, effort: int, progress: Progress | None) -> "Analysed":
+        """With better latents for a quality, found in so many steps; in none the same."""
+        if not effort:
+            return analysed
+        with self.lock:  # one search at a time has all the memory and the cores
+            if self.refinement is None:
+                self.refinement = open_refinement(self.weights, self.device)
+            latents = analysed.y, analysed.hyper, analysed.tokens
+            y, hyper = self.refinement(analysed.rgb, *latents, quality, effort, progress)
+        return replace(analysed, y=y, hyper=hyper)
 
     def analyse(
         self,
@@ -161,29 +188,12 @@ class LatentModel(LatentCode):
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
-    ) -> Callable[[int], Coded]:
-        """Runs the networks on a picture, once -> what makes its file for a quality byte."""
+    ) -> "Analysed":
+        """Runs the networks on a picture, once."""
         rgb, kept = picture.convert("RGB"), sections.taken_from(picture)
-        grey, boxes = image.is_grey(rgb), units(roi, *picture.size)
         y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
-
-        def at(quality: int) -> Coded:
-            better = max(0, quality - REGION_STEP)
-            gained = (("G", Regions(better, boxes).to_bytes()),) if boxes and better < quality else ()
-            ordered = gained + kept
-            if progressive:
-                ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
-            osd = Osd(
-                self.weights.model_id, *picture.size, quality, b"", ordered, grey=grey, progressive=progressive
-            )  # fmt: skip
-            qualities = qualities_of(osd, self.profile)
-            gains = self.prior.gain_maps(quality, qualities)
-            latents = y[0] * gains.latent, hyper[0] * gains.hyper, tokens[0]
-            base = (part[0] for part in codes)
-            payload, symbols = self.prior.encode(*latents, quality, qualities, progressive, *base)
-            return replace(osd, payload=payload), symbols
-
-        return at
+        boxes = units(roi, *picture.size)
+        return Analysed(self, rgb, kept, boxes, image.is_grey(rgb), progressive, y, hyper, tokens, codes)
 
     def reconstruct(
         self,
@@ -218,6 +228,43 @@ class LatentModel(LatentCode):
             z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
         return tiled.render(z, osd.width, osd.height)
+
+
+def size_of(made: Coded) -> int:
+    """Bytes of a file."""
+    return len(container.pack(made[0]))
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the networks saw of a picture; called with a quality byte it makes the file."""
+
+    model: LatentCode
+    rgb: Image.Image
+    kept: tuple[tuple[str, bytes], ...]  # sections
+    boxes: tuple[Box, ...]  # of the regions, in units of the file
+    grey: bool
+    progressive: bool
+    y: np.ndarray  # (1, C_y, h, w)
+    hyper: np.ndarray  # (1, C_h, hh, hw)
+    tokens: np.ndarray  # (1, K)
+    codes: list[np.ndarray]  # of a base, (1, hb, wb)
+
+    def __call__(self, quality: int) -> Coded:
+        better, prior = max(0, quality - REGION_STEP), self.model.prior
+        gained = (("G", Regions(better, self.boxes).to_bytes()),) if self.boxes and better < quality else ()
+        ordered = gained + self.kept
+        if self.progressive:
+            ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
+        osd = Osd(
+            self.model.weights.model_id, *self.rgb.size, quality, b"", ordered, grey=self.grey, progressive=self.progressive
+        )  # fmt: skip
+        qualities = qualities_of(osd, self.model.profile)
+        gains = prior.gain_maps(quality, qualities)
+        latents = self.y[0] * gains.latent, self.hyper[0] * gains.hyper, self.tokens[0]
+        base = (part[0] for part in self.codes)
+        payload, symbols = prior.encode(*latents, quality, qualities, self.progressive, *base)
+        return replace(osd, payload=payload), symbols
 
 
 def base_of(codes: np.ndarray, tensors: dict[str, np.ndarray], factor: int) -> np.ndarray:

@@ -1,3 +1,5 @@
+import hashlib
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -6,6 +8,8 @@ import pytest
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+ALEXNET = [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, 3)]
+WIDTHS = {"alexnet": (64, 192, 384, 256, 256), "vgg16": (64, 128, 256, 512, 512)}
 CONFIG = """
 [tower]
 batch = 8
@@ -78,6 +82,33 @@ def perceptual_weights(tmp_path_factory) -> Path:
             inputs = width
     save_file({key: value.half() for key, value in tensors.items()}, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def lpips_folder(tmp_path_factory) -> Path:
+    """Random weights of LPIPS and DISTS in the layout of the packages that carry the real ones, whose SHA-256 are those meant while a module of tests runs."""
+    torch = pytest.importorskip("torch")
+    from osdcodec.models import perceptual
+
+    folder, random = tmp_path_factory.mktemp("perceptual"), np.random.default_rng(0)
+    counts = zip((2, 2, 3, 3, 3), (3, *WIDTHS["vgg16"]), WIDTHS["vgg16"], strict=False)
+    vgg16 = [(before if n == 0 else width, width, 3) for count, before, width in counts for n in range(count)]
+    for name, sizes in (("alexnet", ALEXNET), ("vgg16", vgg16)):
+        convolutions = {}
+        for n, (inputs, outputs, side) in enumerate(sizes):
+            kernel = random.normal(0, (2 / (inputs * side**2)) ** 0.5, (side, side, inputs, outputs)).astype(np.float32)
+            convolutions[f"Conv_{n}"] = {"kernel": kernel, "bias": np.zeros(outputs, np.float32)}
+        tree = {"Network_0": convolutions}
+        for n, width in enumerate(WIDTHS[name]):
+            tree[f"NetLinLayer_{n}"] = {"Conv_0": {"kernel": np.full((1, 1, width, 1), 1 / width, np.float32)}}
+        (folder / f"{name}.ckpt").write_bytes(pickle.dumps(tree))
+    channels = 3 + sum(WIDTHS["vgg16"])
+    torch.save({name: torch.rand(1, channels, 1, 1) for name in ("alpha", "beta")}, folder / "weights.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (package, file, _) in perceptual.FILES.items():
+            digest = hashlib.sha256((folder / Path(file).name).read_bytes()).hexdigest()
+            patch.setitem(perceptual.FILES, name, (package, file, digest))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
         "cod_lite.checkpoint",
         "cod_lite.runtime",
         "runtime.torch",
+        "runtime.refinement",
         "runtime",
         "training",
         "evaluation",
@@ -65,6 +66,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "ray": ("batch.ray",),
     "raptorq": ("links",),
 }
+IN_TORCH = "runtime.torch", "runtime.refinement"  # which are opened where torch is there
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
     "__main__": set(),
@@ -152,7 +154,7 @@ def test_these_are_the_modules_there_are():
     assert RANK.keys() == {name.split(".")[0] for name in MODULES} - {"__init__", "__main__"}
     assert {"entropy.prior", "models.codec", "runtime.torch", "training.trainer"} <= MODULES.keys()
     own, libraries, at_once = imports("runtime", MODULES["runtime"])
-    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.torch"}
+    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.refinement", "runtime.torch"}
     assert libraries == {"numpy", "torch"} and at_once == {"numpy"}
     assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}
 
@@ -168,13 +170,13 @@ def test_imports_run_one_way(name):
             assert target in KNOWN.get(room, {target}), f"{name} must not know {other}"
         if target == "models":
             above = ("models", "training", "evaluation", "checks", "release")
-            assert room in above or name == "runtime.torch", f"{name} imports {other}"
+            assert room in above or name in IN_TORCH, f"{name} imports {other}"
         if target == "training":
             assert room in ("training", "release"), f"{name} imports {other}"
     for library in libraries & LIBRARIES.keys():
         assert {name, room if name != "runtime.onnx" else name} & set(LIBRARIES[library]), f"{name} imports {library}"
     allowed = AT_ONCE.get(name, AT_ONCE.get(room))
-    if allowed is not None and name != "runtime.torch":
+    if allowed is not None and name not in IN_TORCH:
         assert at_once <= allowed, f"{name} imports {at_once - allowed} when it is imported"
 
 

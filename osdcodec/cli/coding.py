@@ -194,6 +194,10 @@ def encode(
     progressive: Annotated[
         bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
     ] = False,
+    effort: Annotated[
+        int,
+        typer.Option(min=0, max=1000, help="Steps of a search for better symbols: 10 do much, and take half a minute."),
+    ] = 0,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = None,
 ) -> None:
@@ -215,7 +219,14 @@ def encode(
         from ..batch.tasks import Encoding
 
         boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
-        options = {"lmbda": lmbda or 1.0, "target": aim, "roi": boxes, "verify": verify, "progressive": progressive}
+        options = {
+            "lmbda": lmbda or 1.0,
+            "target": aim,
+            "roi": boxes,
+            "verify": verify,
+            "progressive": progressive,
+            "effort": effort,
+        }
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
         work = Encoding(options | reading, device, weights_dir, max_pixels, True, compiled, profile)
         many = files_from is not None

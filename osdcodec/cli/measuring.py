@@ -102,6 +102,7 @@ def evaluate(
         Path | None, typer.Option(help="Safetensors file of the perceptual network; without it, no such distance.")
     ] = None,
     detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
+    effort: Annotated[int, typer.Option(min=0, max=1000, help="As of osdc encode.")] = 0,
     protocol: Annotated[
         str | None,
         typer.Option(help="rdeic: short side to 768, then the centre 768x768, as papers do with CLIC and Tecnick."),
@@ -137,6 +138,7 @@ def evaluate(
             anchor=anchor,
             perceptual=perceptual,
             detail=detail,
+            effort=effort,
             memory=memory,
             page_pictures=page_pictures,
             page_all=page_all,

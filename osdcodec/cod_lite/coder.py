@@ -116,9 +116,12 @@ class Rates:
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
+        effort: int = 0,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
         self._refuse(roi, progressive)
+        if effort:
+            raise InputError("pictures of profile cod-lite cannot be refined: leave --effort out")
         colours, kept = picture.convert("RGB"), sections.taken_from(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)

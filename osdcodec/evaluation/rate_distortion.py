@@ -30,6 +30,7 @@ class OsdcCoding:
     encoder: Encoder
     decoder: Decoder
     detail: float = 1.0
+    effort: int = 0
     codec = "osdc"
     suffix = ".osd"
 
@@ -38,7 +39,7 @@ class OsdcCoding:
         return f"λ {self.lmbda:g}"
 
     def encode(self, picture: Image.Image) -> bytes:
-        return self.encoder.encode(picture, self.lmbda)
+        return self.encoder.encode(picture, self.lmbda, effort=self.effort)
 
     def decode(self, data: bytes, size: tuple[int, int]) -> Image.Image:
         return self.decoder.decode(data, detail=self.detail).convert("RGB")

@@ -43,6 +43,7 @@ class Plan:
     anchor: str | None = None
     perceptual: Path | None = None
     detail: float = 1.0
+    effort: int = 0
     memory: bool = True
     page_pictures: int = 24
     page_all: bool = False
@@ -149,7 +150,7 @@ def curve_names(families: tuple[str, ...]) -> list[str]:
 def _ours(plan: Plan) -> list[OsdcCoding]:
     encoder = Encoder(plan.profile, device=plan.device, weights_dir=plan.weights_dir)
     decoder = Decoder(device=plan.device, weights_dir=plan.weights_dir)
-    return [OsdcCoding(lmbda, encoder, decoder, plan.detail) for lmbda in plan.lambdas]
+    return [OsdcCoding(lmbda, encoder, decoder, plan.detail, plan.effort) for lmbda in plan.lambdas]
 
 
 def _make_folder(folder: Path) -> Path:
@@ -201,6 +202,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
         "osdc": __version__,
         "model": f"{plan.profile}, {', '.join(each.hex() for each in ours.encoder.coder.model_ids)}",
         "detail": f"{plan.detail:g}",
+        "effort": f"{plan.effort}",
         "protocol": plan.protocol or "pictures as they are",
         "device": plan.device,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",

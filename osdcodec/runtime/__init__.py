@@ -6,13 +6,16 @@ denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f); de
 render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import WeightsError
 from ..extras import gpu_here, install, require
 from ..weights import Weights
+
+if TYPE_CHECKING:
+    from .refinement import Refinement
 
 
 class Runtime(Protocol):
@@ -50,6 +53,15 @@ def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False)
     from .torch import TorchRuntime
 
     return TorchRuntime(weights, device.removesuffix(HALF), device != "cpu", compiled)
+
+
+def open_refinement(weights: Weights, device: str = "auto") -> "Refinement":
+    """What makes an encoder search (see refinement.py). OsdError without torch, WeightsError without LPIPS's weights."""
+    device = chosen(device)
+    require("refining a picture (--effort)", "torch", "diffusers", "open_clip")
+    from .refinement import Refinement
+
+    return Refinement(weights, device.removesuffix(HALF), device != "cpu")
 
 
 def chosen(device: str) -> str:

@@ -1,0 +1,132 @@
+"""Refinement of one picture's latents at the encoder, by gradient descent through the whole decoder.
+
+The analysis sees a picture once, and has to guess what the decoder will make of its latents. Here the decoder is asked: each step decodes,
+looks how far the picture is, in squared error and in LPIPS on AlexNet, and moves latent and hyper-latent against the gradient, at a price of
+bits that holds their number (content-adaptive encoding: Campos et al., 2019; Yang, Bamler and Mandt, 2020, section 3). The file is as any
+other, and a decoder needs to know nothing of it.
+"""
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import image
+from ..errors import InputError
+from ..models.perceptual import Lpips
+from ..weights import Weights
+from .tiles import Progress, Tile, spans
+from .torch import load_model, open_tower
+
+# Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS, and of a bit per pixel to begin with. LPIPS as
+# in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit twice as much at lambda 2: at these the search would buy
+# LPIPS with squared error, and fewer bits with both.
+SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
+PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
+BITS = (100.0, 60.0, 38.0, 24.0, 19.0)
+HOLD = 20.0  # how steeply the price of bits changes with their number
+RATE = 0.05  # of the descent, in units of symbols
+CORE, MARGIN = 24, 4  # of a window that is refined at once, in positions of y: 768 pixels, and what is around
+
+
+class Refinement:
+    """half: the networks run in bfloat16. InputError if the profile has parts that cannot be searched, WeightsError without LPIPS."""
+
+    def __init__(self, weights: Weights, device: str = "cpu", half: bool = False) -> None:
+        if weights.profile.bases or weights.profile.base_codes:
+            raise InputError(f"pictures of profile {weights.profile.name} cannot be refined: leave --effort out")
+        self.device, self.half = torch.device(device), half
+        self.lpips = Lpips("alexnet").to(self.device).requires_grad_(False).eval()
+        model = load_model(weights).to(self.device).to(memory_format=torch.channels_last)
+        if weights.profile.decoder_semantics:
+            open_tower(model)
+        self.model, self.profile = model.requires_grad_(False).eval(), weights.profile
+
+    def __call__(
+        self,
+        picture: Image.Image,
+        y: np.ndarray,
+        hyper: np.ndarray,
+        tokens: np.ndarray,
+        quality: int,
+        steps: int,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """An RGB picture, its y (1, C_y, h, w), hyper (1, C_h, hh, hw) and tokens (1, K) -> better y and hyper for this quality.
+
+        Large pictures are refined window by window, each beside neighbours that stand still.
+        """
+        profile, (rows, columns) = self.profile, y.shape[2:]
+        x, fine = image.to_array(picture, profile.stride), profile.stride // profile.autoencoder_factor
+        shape = (1, profile.autoencoder_channels, fine * rows, fine * columns)
+        noise = np.random.Generator(np.random.Philox(key=0)).standard_normal(
+            shape, np.float32
+        )  # of decoding with seed 0
+        y, hyper = y.copy(), hyper.copy()
+        tiles = [
+            Tile(row, column)
+            for row in spans(rows, MARGIN, CORE, profile.hyper_factor)
+            for column in spans(columns, MARGIN, CORE, profile.hyper_factor)
+        ]
+        for n, tile in enumerate(tiles):
+            scales = (profile.stride, 1, 1 / profile.hyper_factor, fine)
+            seen = [array[tile.outer(scale)] for array, scale in zip((x, y, hyper, noise), scales, strict=True)]
+
+            def advance(share: float, n: int = n) -> None:
+                if progress:
+                    progress((n + share) / len(tiles))
+
+            found = self._window([self._tensor(array) for array in (*seen, tokens)], quality, steps, advance)
+            for whole, part, scale in zip((y, hyper), found, scales[1:3], strict=True):
+                whole[tile.core(scale)] = part[tile.inner(scale)]
+        return y, hyper
+
+    def _window(self, seen: list[Tensor], quality: int, steps: int, advance: Progress) -> list[np.ndarray]:
+        """The best of `steps` steps that has no more bits than the start."""
+        x, y, hyper, noise, tokens = seen
+        model, asked = self.model, torch.tensor([float(quality)], device=self.device)
+        gain, inverse, hyper_gain = model.gains(asked)
+        squared, perceived, bits_price = (
+            float((model.gains.weights(asked)[0].cpu() * torch.tensor(prices).log()).sum().exp())
+            for prices in (SQUARED, PERCEIVED, BITS)
+        )
+        with torch.no_grad(), self._precision():
+            theirs = self.lpips.features(x)
+        start = y * gain, hyper * hyper_gain
+        moved = [torch.zeros_like(part, requires_grad=True) for part in start]
+        optimizer = torch.optim.Adam(moved, lr=RATE, betas=(0.8, 0.99))
+        best, first, kept = math.inf, math.inf, start
+        for step in range(steps + 1):
+            latent, hyper_latent = (part + offset for part, offset in zip(start, moved, strict=True))
+            y_hat, bits, _ = model.prior(latent, hyper_latent, asked)
+            with self._precision():
+                z_c, condition = model.synthesise(y_hat * inverse, tokens)
+                x_hat = model.render(model.reconstruct(z_c, condition, tokens, noise, asked))
+                distance = self.lpips.between(self.lpips.features(x_hat), theirs)
+            distortion = squared * F.mse_loss(x_hat.float(), x) + perceived * distance.float().mean()
+            bpp = bits.sum() / x[0, 0].numel()
+            first = bpp.item() if step == 0 else first
+            if bpp.item() <= first and distortion.item() < best:
+                best, kept = distortion.item(), (latent.detach(), hyper_latent.detach())
+            advance(step / (steps + 1))
+            if step == steps:
+                break
+            excess = min(bpp.item() / max(first, 1e-6) - 1, 0.2)
+            optimizer.zero_grad()
+            (distortion + bits_price * math.exp(HOLD * excess) * bpp).backward()
+            if step == 0:
+                # What hardly matters stays where it is: by itself Adam would move all alike, and zeros would cease to be zeros.
+                optimizer.param_groups[0]["eps"] = moved[0].grad.square().mean().sqrt().item()
+            optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
+            optimizer.step()
+        return [part.cpu().numpy() for part in (kept[0] / gain, kept[1] / hyper_gain)]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return tensor if tensor.is_floating_point() else tensor.long()
