@@ -60,8 +60,9 @@ class Encoder:
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. effort: in so many steps, each as long as three times decoding,
-        the encoder searches for symbols that the decoder makes more of; it needs torch and LPIPS. verify: the file is entropy-decoded before it is given out.
+        the whole picture, for about one more byte in a hundred. effort: in so many steps, each as long as
+        three times decoding, the encoder searches for symbols that the decoder makes more of; it needs torch and LPIPS.
+        verify: the file is entropy-decoded before it is given out.
         progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.

@@ -155,8 +155,8 @@ class LatentModel(LatentCode):
         if target.ms_ssim is None:
             limit = target.limit(*picture.size)
             made = largest_below(limit, at, size_of)
-            with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
-                if effort:
+            if effort:
+                with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
                     made = largest_below(limit, self.refined(at, made[0].quality, effort, progress), size_of)
             return made
         if min(picture.size) < similarity.SMALLEST:
@@ -191,8 +191,8 @@ class LatentModel(LatentCode):
     ) -> "Analysed":
         """Runs the networks on a picture, once."""
         rgb, kept = picture.convert("RGB"), sections.taken_from(picture)
+        boxes = units(roi, *picture.size)  # which may be refused, and that before the networks run
         y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
-        boxes = units(roi, *picture.size)
         return Analysed(self, rgb, kept, boxes, image.is_grey(rgb), progressive, y, hyper, tokens, codes)
 
     def reconstruct(

@@ -119,9 +119,7 @@ class Rates:
         effort: int = 0,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
-        self._refuse(roi, progressive)
-        if effort:
-            raise InputError("pictures of profile cod-lite cannot be refined: leave --effort out")
+        self._refuse(roi, progressive, effort)
         colours, kept = picture.convert("RGB"), sections.taken_from(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)
@@ -159,7 +157,9 @@ class Rates:
         return found
 
     @staticmethod
-    def _refuse(roi: Sequence[Box], progressive: bool) -> None:
+    def _refuse(roi: Sequence[Box], progressive: bool, effort: int = 0) -> None:
+        if effort:
+            raise InputError("pictures of profile cod-lite cannot be refined: leave --effort out")
         if roi:
             raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
         if progressive:
