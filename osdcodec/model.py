@@ -22,6 +22,7 @@ from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
 from .relay import relay
 from .runtime import open_refinement, open_runtime
+from .runtime.noise import standard_normals
 from .runtime.preview import render as draft
 from .runtime.tiles import Progress, TiledRuntime
 
@@ -217,7 +218,7 @@ class LatentModel(LatentCode):
             return draft(z_c, self.weights.tensors, osd.width, osd.height)
         z = z_c
         if detail > 0:
-            noise = np.random.Generator(np.random.Philox(key=seed)).standard_normal(z_c.shape, np.float32)
+            noise = standard_normals(seed, z_c.shape)
             coarse = tiled.render(z_c, osd.width, osd.height) if self.profile.decoder_semantics else None
             levels = self.profile.spaced(osd.quality)
             ratios = [np.float32((bar / (1 - bar)) ** 0.5) for bar in map(self.profile.alpha_bar, levels)]

@@ -15,6 +15,7 @@ from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import similarity
 from ..quality import Target
+from ..runtime.noise import standard_normals
 from ..runtime.tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
@@ -80,7 +81,7 @@ class Coder(Code):
         noise = []
         if self.sizes.noise_level:
             shape = 1, 3, symbols.grid.shape[0] * self.sizes.stride, symbols.grid.shape[1] * self.sizes.stride
-            drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(shape, np.float32)
+            drawn = standard_normals(seed, shape)
             noise = [drawn * np.float32(self.sizes.noise_level)]
         picture = image.to_image(self.networks.synthesise(entries, noise, progress), osd.width, osd.height)
         if preview:

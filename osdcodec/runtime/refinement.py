@@ -18,6 +18,7 @@ from .. import image
 from ..errors import InputError
 from ..models.perceptual import Lpips
 from ..weights import Weights
+from .noise import standard_normals
 from .tiles import Progress, Tile, spans
 from .torch import load_model, open_tower
 
@@ -62,9 +63,7 @@ class Refinement:
         profile, (rows, columns) = self.profile, y.shape[2:]
         x, fine = image.to_array(picture, profile.stride), profile.stride // profile.autoencoder_factor
         shape = (1, profile.autoencoder_channels, fine * rows, fine * columns)
-        noise = np.random.Generator(np.random.Philox(key=0)).standard_normal(
-            shape, np.float32
-        )  # of decoding with seed 0
+        noise = standard_normals(0, shape)  # of decoding with seed 0
         y, hyper = y.copy(), hyper.copy()
         tiles = [
             Tile(row, column)
