@@ -150,6 +150,8 @@ class LatentModel(LatentCode):
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         if effort and (roi or (target and target.ms_ssim is not None)):
             raise InputError("what is to be refined takes no region and no MS-SSIM as the target: leave --effort out")
+        if effort:  # which may be refused, and that before the networks run
+            self.open_refinement()
         quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
         if target is None:
             return self.refined(at, quality, effort, progress)(quality)
@@ -176,12 +178,16 @@ class LatentModel(LatentCode):
         """With better latents for a quality, found in so many steps; in none the same."""
         if not effort:
             return analysed
+        refinement, latents = self.open_refinement(), (analysed.y, analysed.hyper, analysed.tokens)
         with self.lock:  # one search at a time has all the memory and the cores
+            y, hyper = refinement(analysed.rgb, *latents, quality, effort, progress)
+        return replace(analysed, y=y, hyper=hyper)
+
+    def open_refinement(self) -> "Refinement":
+        with self.lock:
             if self.refinement is None:
                 self.refinement = open_refinement(self.weights, self.device)
-            latents = analysed.y, analysed.hyper, analysed.tokens
-            y, hyper = self.refinement(analysed.rgb, *latents, quality, effort, progress)
-        return replace(analysed, y=y, hyper=hyper)
+            return self.refinement
 
     def analyse(
         self,

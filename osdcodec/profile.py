@@ -68,6 +68,11 @@ class Profile:
     encoder_rank: int = 0  # and in the autoencoder's encoder
     control: int = 0  # width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none
 
+    @property
+    def z_per_y(self) -> int:
+        """Positions of z per position of y, on a side."""
+        return self.stride // self.autoencoder_factor
+
     def grid(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of y for a picture of width x height pixels."""
         return -(-height // self.stride), -(-width // self.stride)

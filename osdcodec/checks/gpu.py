@@ -102,7 +102,7 @@ def profile_rows(
     coded = y[0] * gain, hyper[0] * hyper_gain, tokens[0], quality
     payload, symbols = prior.encode(*coded)
     y_hat = (symbols.y16.astype(np.float32) / 16 * inverse)[None]
-    side = profile.stride // profile.autoencoder_factor
+    side = profile.z_per_y
     shape = 1, profile.autoencoder_channels, side * y.shape[2], side * y.shape[3]
     noise = random.standard_normal(shape, np.float32)
 

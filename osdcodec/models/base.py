@@ -27,7 +27,7 @@ class Base(Part):
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         channels, factor = profile.base_channels, profile.base_factor
-        side = factor * profile.stride // profile.autoencoder_factor
+        side = factor * profile.z_per_y
         self.edge = side - side // factor  # so that the grid ends where y does, or behind it
         self.down = nn.Conv2d(profile.autoencoder_channels, channels, side, side)
         up = zeroed(nn.Conv2d(channels, profile.latent_channels * factor**2, 1))

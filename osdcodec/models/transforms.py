@@ -23,11 +23,6 @@ def scales(profile: Profile) -> list[list[nn.Module]]:
     return [residual_blocks(width, layers) for width, layers in pairs]
 
 
-def ratio_of(profile: Profile) -> int:
-    """Positions of z per position of y, on a side."""
-    return profile.stride // profile.autoencoder_factor
-
-
 class Analysis(nn.Module):
     """z (B, C_z, 2h, 2w), x (B, 3, H, W), features (B, K, d) -> y (B, C_y, h, w)
 
@@ -64,7 +59,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        latents, ratio, widths = profile.autoencoder_channels, ratio_of(profile), profile.transform_widths[::-1]
+        latents, ratio, widths = profile.autoencoder_channels, profile.z_per_y, profile.transform_widths[::-1]
         self.channels = latents, profile.condition_channels
         self.linear = nn.Sequential(nn.Conv2d(profile.latent_channels, latents * ratio**2, 1), nn.PixelShuffle(ratio))
         self.latent = nn.Conv2d(profile.latent_channels, widths[0], 3, padding=1)

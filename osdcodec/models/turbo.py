@@ -23,7 +23,7 @@ from ..profile import Profile
 from .blocks import principal_components, zeroed
 from .semantics import Semantics
 from .tiling import by_tiles
-from .transforms import DCDownBlock2d, Synthesis, ratio_of, scales
+from .transforms import DCDownBlock2d, Synthesis, scales
 
 Base = Callable[[str], Path]  # name of a pretrained model -> the folder it lies in
 
@@ -227,7 +227,7 @@ class TurboAnalysis(nn.Module):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        fine, factor, ratio = profile.transform_widths[0], profile.autoencoder_factor, ratio_of(profile)
+        fine, factor, ratio = profile.transform_widths[0], profile.autoencoder_factor, profile.z_per_y
         self.linear = nn.Conv2d(profile.autoencoder_channels, profile.latent_channels, ratio, ratio)
         self.latent = nn.Conv2d(profile.autoencoder_channels, fine, 3, padding=1)
         self.pixel = nn.Sequential(nn.PixelUnshuffle(factor), nn.Conv2d(3 * factor**2, fine, 3, padding=1))

@@ -61,7 +61,7 @@ class Refinement:
         Large pictures are refined window by window, each beside neighbours that stand still.
         """
         profile, (rows, columns) = self.profile, y.shape[2:]
-        x, fine = image.to_array(picture, profile.stride), profile.stride // profile.autoencoder_factor
+        x, fine = image.to_array(picture, profile.stride), profile.z_per_y
         shape = (1, profile.autoencoder_channels, fine * rows, fine * columns)
         noise = standard_normals(0, shape)  # of decoding with seed 0
         y, hyper = y.copy(), hyper.copy()

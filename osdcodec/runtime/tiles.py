@@ -102,7 +102,7 @@ class TiledRuntime:
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """y_hat (1, C_y, h, w), tokens (1, K) -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)"""
-        fine = self._fine
+        fine = self.profile.z_per_y
 
         def work(tile: Tile) -> tuple[np.ndarray, ...]:
             return self.runtime.synthesise(np.ascontiguousarray(y_hat[tile.outer(1)]), tokens)
@@ -121,7 +121,7 @@ class TiledRuntime:
         coarse: Image.Image | None = None,
     ) -> np.ndarray:
         """z_c, condition, noise for the whole picture, and D(z_c) for decoder semantics -> z_hat (1, C_z, 2h, 2w)"""
-        fine, stride = self._fine, self.profile.stride
+        fine, stride = self.profile.z_per_y, self.profile.stride
         seen: tuple[np.ndarray, ...] = ()
         if coarse is not None:
             seen = image.to_array(coarse, stride), image.thumbnail(coarse, self.profile.thumb)
@@ -138,17 +138,12 @@ class TiledRuntime:
 
     def render(self, z: np.ndarray, width: int, height: int) -> Image.Image:
         """z (1, C_z, 2h, 2w) -> RGB picture of width x height"""
-        fine, stride, picture = self._fine, self.profile.stride, Image.new("RGB", (width, height))
+        fine, stride, picture = self.profile.z_per_y, self.profile.stride, Image.new("RGB", (width, height))
         for tile in self._tiles("render", *(side // fine for side in z.shape[2:])):
             x = self.runtime.render(np.ascontiguousarray(z[tile.outer(fine)]))
             left, top = stride * tile.columns.start, stride * tile.rows.start
             picture.paste(image.to_image(x[tile.inner(stride)], width - left, height - top), (left, top))
         return picture
-
-    @property
-    def _fine(self) -> int:
-        """Positions of z per position of y, on a side."""
-        return self.profile.stride // self.profile.autoencoder_factor
 
     def _tiles(self, verb: str, rows: int, columns: int) -> Iterator[Tile]:
         margins, step = MARGINS.get(self.profile.name), math.lcm(self.profile.hyper_factor, self.profile.base_factor)
