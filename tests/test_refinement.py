@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from osdcodec import Decoder, Encoder, InputError, Target, info, weights
 from osdcodec.cli import app
 from osdcodec.errors import WeightsError
-from osdcodec.models import perceptual
-from osdcodec.models.perceptual import Lpips
+from osdcodec.models.judges import perceptual
+from osdcodec.models.judges.perceptual import Lpips
 from osdcodec.profile import SMALL
 from osdcodec.runtime import refinement
 from osdcodec.runtime.refinement import BITS, PERCEIVED, SQUARED, Refinement

