@@ -29,6 +29,10 @@ from .runtime.tiles import Progress, TiledRuntime
 if TYPE_CHECKING:
     from .runtime.refinement import Refinement
 
+PLAIN_BYTES, PLAIN_BITS = (
+    16,
+    4,
+)  # of a payload, and per position of y beside: a photograph has more than 20 bits a position
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Coded = tuple[Osd, Any]  # the fields of a file, and the symbols its payload is made of
 
@@ -154,7 +158,7 @@ class LatentModel(LatentCode):
             self.open_refinement()
         quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
         if target is None:
-            return self.refined(at, quality, effort, progress)(quality)
+            return self.finest_as_small(self.refined(at, quality, effort, progress), quality)
         if target.ms_ssim is None:
             limit = target.limit(*picture.size)
             made = largest_below(limit, at, size_of)
@@ -173,6 +177,16 @@ class LatentModel(LatentCode):
         """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
         at = self.analyse(picture, roi, None, progressive)
         return [size_of(at(quality_of(lmbda))) for lmbda in lambdas]
+
+    def finest_as_small(self, analysed: "Analysed", quality: int) -> Coded:
+        """The file for a quality. Of a plain picture finer ones may be no larger: then the finest of these."""
+        made = analysed(quality)
+        osd, (rows, columns) = made[0], self.profile.grid(*analysed.rgb.size)
+        if len(osd.payload) <= PLAIN_BYTES + PLAIN_BITS * rows * columns / 8:
+            with suppress(TargetError):  # sizes of plain pictures do not always grow as lambda falls
+                finer = largest_below(size_of(made), analysed, size_of)
+                return finer if finer[0].quality < quality else made
+        return made
 
     def refined(self, analysed: "Analysed", quality: int, effort: int, progress: Progress | None) -> "Analysed":
         """With better latents for a quality, found in so many steps; in none the same."""

@@ -20,6 +20,7 @@ from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError, InputError, OsdError, WeightsError
 from osdcodec.evaluation.metrics import ms_ssim, psnr
 from osdcodec.model import decode_symbols
+from osdcodec.quality import quality_of
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,14 @@ def test_a_photo_comes_back_recognisable(encoder, decoder):
     assert 8 * len(data) / (photo.width * photo.height) < 0.16
     assert psnr(photo, decoded) > 20
     assert ms_ssim(photo, decoded) > 0.7
+
+
+def test_plain_pictures_take_a_lower_lambda_that_costs_no_byte(encoder, photo):
+    plain = Image.new("RGB", (96, 64), (128, 128, 128))
+    asked, taken = encoder.coder.analyse(plain)(quality_of(1.0)), encoder.encode(plain, 1.0)
+    assert osdcodec.info(taken)["lambda"] < 0.7 and len(taken) <= len(container.pack(asked[0]))
+    assert encoder.encode(plain, 1.0) == encoder.encode(plain, target=osdcodec.Target(max_bytes=len(taken)))
+    assert osdcodec.info(encoder.encode(photo, 1.0))["lambda"] == pytest.approx(1.0, rel=0.01)
 
 
 def test_smaller_lambda_gives_larger_and_better_files(encoder, decoder, photo):

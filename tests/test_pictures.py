@@ -29,6 +29,15 @@ def test_flat_pictures_stay_flat_up_to_their_borders(coders, number):
     assert found.max() <= 10 and found.max() <= found[16:-16, 16:-16].max() + 5
 
 
+@pytest.mark.parametrize("level", [0, 128, 200, 255])
+@pytest.mark.parametrize("size", [(96, 64), (33, 150)])
+def test_small_plain_pictures_keep_their_level(coders, size, level):
+    """They are of a few blocks, each of them beside a border, and a step of a block's mean is ten levels at lambda 1."""
+    encoder, decoder = coders
+    decoded = np.asarray(decoder.decode(encoder.encode(Image.new("L", size, level), 1.0)), float)
+    assert abs(decoded.mean() - level) <= 3
+
+
 @pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
 def test_grey_pictures_have_no_colour_before_their_flag_is_heeded(coders, lmbda):
     """R = G = B; one pixel is not, so that the file does not say that the picture is grey."""
