@@ -15,7 +15,7 @@ from osdcodec.models.judges import perceptual, texture
 from osdcodec.models.judges.perceptual import Lpips
 from osdcodec.profile import SMALL
 from osdcodec.runtime import refinement
-from osdcodec.runtime.refinement import BITS, PERCEIVED, SQUARED, Refinement
+from osdcodec.runtime.refinement import BITS, CLOSELY, PERCEIVED, SQUARED, Refinement
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def test_what_cannot_be_refined_is_refused(encoder, photo):
 
 
 def test_there_is_a_price_for_each_anchor():
-    assert len(SQUARED) == len(PERCEIVED) == len(BITS) == 5
+    assert len(SQUARED) == len(PERCEIVED) == len(BITS) == len(CLOSELY) == 5
 
 
 def test_without_lpips_one_line_says_what_to_install(photo, tmp_path, monkeypatch, lpips_folder):

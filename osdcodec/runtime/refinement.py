@@ -24,12 +24,12 @@ from .tiles import Progress, Tile, spans
 from .torch import load_model, open_tower
 
 # Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS on AlexNet, and of a bit per pixel to begin with. LPIPS as
-# in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit 1.2 to 4 times as much: at these the search would
+# in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit 1.6 to 4 times as much: at these the search would
 # buy LPIPS with squared error, and fewer bits with both.
 SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
-BITS = (50.0, 32.0, 22.0, 17.0, 16.0)
-CLOSELY = 3.0  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
+BITS = (50.0, 32.0, 19.0, 14.0, 12.0)
+CLOSELY = (3.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
 PLACE, LEAST = 256, 64  # sides of it in pixels: as a rule, and that below which texture has no windows
 AIM = 0.99  # of the bits of the start: what has a bit too many is not taken
 HOLD = 15.0  # how steeply the price of bits changes with their number, at once and for good
@@ -94,9 +94,9 @@ class Refinement:
         x, y, hyper, noise, tokens = seen
         model, asked = self.model, torch.tensor([float(quality)], device=self.device)
         gain, inverse, hyper_gain = model.gains(asked)
-        squared, perceived, bits_price = (
+        squared, perceived, bits_price, closely = (
             float((model.gains.weights(asked)[0].cpu() * torch.tensor(prices).log()).sum().exp())
-            for prices in (SQUARED, PERCEIVED, BITS)
+            for prices in (SQUARED, PERCEIVED, BITS, CLOSELY)
         )
         with torch.no_grad(), self._precision():
             theirs = self.lpips.features(x)
@@ -124,7 +124,7 @@ class Refinement:
             raised += excess
             optimizer.zero_grad()
             if min(x.shape[2:]) >= LEAST:
-                distortion = distortion + CLOSELY * self._closely(x_hat, x, random)
+                distortion = distortion + closely * self._closely(x_hat, x, random)
             (distortion + bits_price * math.exp(raised + excess) * bpp).backward()
             if step == 0:
                 # What hardly matters stays where it is: by itself Adam would move all alike, and zeros would cease to be zeros.
