@@ -94,10 +94,8 @@ class Refinement:
         x, y, hyper, noise, tokens = seen
         model, asked = self.model, torch.tensor([float(quality)], device=self.device)
         gain, inverse, hyper_gain = model.gains(asked)
-        squared, perceived, bits_price, closely = (
-            float((model.gains.weights(asked)[0].cpu() * torch.tensor(prices).log()).sum().exp())
-            for prices in (SQUARED, PERCEIVED, BITS, CLOSELY)
-        )
+        prices = torch.tensor([SQUARED, PERCEIVED, BITS, CLOSELY]).log() @ model.gains.weights(asked)[0].cpu()
+        squared, perceived, bits_price, closely = prices.exp().tolist()
         with torch.no_grad(), self._precision():
             theirs = self.lpips.features(x)
         start = y * gain, hyper * hyper_gain
