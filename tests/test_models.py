@@ -88,6 +88,30 @@ def test_integer_prior_makes_the_symbols_of_its_twin(model):
     assert 8 * len(payload) == pytest.approx(bits.sum().item() + tokens, rel=0.005, abs=48)
 
 
+def test_by_the_tables_of_a_file_the_twin_chooses_and_counts_as_the_file_does():
+    profile = replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6)
+    random, twin = np.random.default_rng(3), small_prior()
+    seen = random.integers(0, 2, (64, 129)) * 10.0**6  # far from any Gaussian
+    channels = {"latent": 8, "inverse": 8, "hyper": 3}
+    tensors = twin.export(seen) | {f"gains.{name}": np.ones((5, count), np.float32) for name, count in channels.items()}
+    tensors["prior.token_tables"] = np.stack([frequencies(np.ones(profile.codebook_size))] * profile.tokens)
+    y, hyper = random.normal(0, 4, (8, 12, 10)).astype(np.float32), random.normal(0, 2, (3, 3, 3)).astype(np.float32)
+    integer = IntegerPrior(tensors, profile)
+    _, symbols = integer.encode(y, hyper, np.arange(profile.tokens), 100)
+    told = integer.parts(symbols, 100)
+
+    def ours() -> tuple[np.ndarray, list[float]]:
+        with torch.no_grad():
+            y_hat, bits, _ = twin(torch.from_numpy(y)[None], torch.from_numpy(hyper)[None], torch.tensor([100.0]))
+        return (16 * y_hat[0]).numpy(), bits[0].tolist()
+
+    assert (ours()[0] != symbols.y16).any()
+    twin.price(tensors["prior.tables"])
+    y16, bits = ours()
+    assert np.array_equal(y16, symbols.y16)
+    assert bits == pytest.approx([told["hyper"], told["latent"]], rel=1e-5)
+
+
 def small_prior() -> Prior:
     return Prior(replace(SMALL, latent_channels=8, hyper_channels=3, feature_channels=4, context_channels=6))
 

@@ -41,7 +41,7 @@ def distortion(distance: Lpips, a: Image.Image, b: Image.Image, anchor: int) -> 
 @pytest.mark.parametrize(("anchor", "lmbda"), [(1, 1.0), (4, 0.1)])
 def test_the_picture_is_nearer_and_the_file_no_larger(encoder, photo, random_lpips, anchor, lmbda):
     plain, searched = encoder.encode(photo, lmbda), encoder.encode(photo, lmbda, effort=4)
-    assert searched != plain and len(searched) <= 1.02 * len(plain)
+    assert searched != plain and len(searched) <= len(plain) + 4  # a word of the range coder
     assert info(searched)["lambda"] == info(plain)["lambda"]
     far, near = (distortion(random_lpips, photo, Decoder("cpu").decode(data), anchor) for data in (plain, searched))
     assert near < 0.995 * far

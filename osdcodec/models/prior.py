@@ -128,6 +128,7 @@ class Prior(nn.Module):
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.profile = profile
+        self.prices: Tensor | None = None  # bits (64, 129) of each symbol by row
         hyper, latent = profile.hyper_channels, profile.latent_channels
         features, width = profile.feature_channels, profile.context_channels
         hidden = dict(out_bits=HIDDEN_BITS, low=0, high=2**15 - 1)
@@ -226,7 +227,18 @@ class Prior(nn.Module):
         return value + (chosen - value).detach()
 
     def bits(self, symbols: Tensor, row: Tensor) -> Tensor:
-        return -torch.log2(probability(symbols, scale_of(row)).clamp_min(2.0**-24))
+        """Of each symbol; those of a file, once `price` has told them, with the gradient of the Gaussian all the same."""
+        smooth = -torch.log2(probability(symbols, scale_of(row)).clamp_min(2.0**-24))
+        if self.prices is None:
+            return smooth
+        with torch.no_grad():
+            exact = self.prices[row.round().long(), symbols.round().long() + SYMBOL_LIMIT]
+        return smooth + (exact - smooth).detach()
+
+    def price(self, tables: np.ndarray) -> None:
+        """From now on symbols are chosen and counted as by the tables (64, 129) of a weights file, not by the Gaussians."""
+        device = self.hyper_scale[0].conv.weight.device
+        self.prices = torch.from_numpy(24 - np.log2(tables)).to(device, torch.float32)
 
     def layers(self) -> dict[str, IntegerConv]:
         """Name in the weights file -> layer."""

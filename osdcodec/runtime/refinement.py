@@ -28,11 +28,12 @@ from .torch import load_model, open_tower
 # buy LPIPS with squared error, and fewer bits with both.
 SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
-BITS = (50.0, 32.0, 19.0, 14.0, 12.0)
+BITS = (35.0, 25.0, 18.0, 15.0, 14.0)
 CLOSELY = (3.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
 PLACE, LEAST = 256, 64  # sides of it in pixels: as a rule, and that below which texture has no windows
 AIM = 0.99  # of the bits of the start: what has a bit too many is not taken
-HOLD = 15.0  # how steeply the price of bits changes with their number, at once and for good
+HOLD = 30.0  # how steeply the price of a bit changes with their number, half of it for good
+SPARED = 0.01  # below AIM, at which the price falls no faster: at first many are spared, and then they come back
 RATE = 0.05  # of the descent, in units of symbols
 CORE, MARGIN = 24, 4  # of a window that is refined at once, in positions of y: 768 pixels, and what is around
 
@@ -48,6 +49,7 @@ class Refinement:
             judge.to(self.device).requires_grad_(False).eval() for judge in (Lpips("alexnet"), Texture())
         )
         model = load_model(weights).to(self.device).to(memory_format=torch.channels_last)
+        model.prior.price(weights.tensors["prior.tables"])
         if weights.profile.decoder_semantics:
             open_tower(model)
         self.model, self.profile = model.requires_grad_(False).eval(), weights.profile
@@ -118,8 +120,8 @@ class Refinement:
             advance(step / (steps + 1))
             if step == steps:
                 break
-            excess = HOLD * min(bpp.item() / max(first, 1e-6) - AIM, 0.2)
-            raised += excess
+            excess = HOLD * min(max(bpp.item() / max(first, 1e-6) - AIM, -SPARED), 0.2)
+            raised += excess / 2
             optimizer.zero_grad()
             if min(x.shape[2:]) >= LEAST:
                 distortion = distortion + closely * self._closely(x_hat, x, random)
