@@ -1,11 +1,15 @@
 """What the embedded networks make of plain pictures: flat ones at every size, and grey ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from osdcodec.codec import Decoder, Encoder
+from osdcodec.quality import ANCHORS
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
 
 
@@ -26,7 +30,7 @@ def test_flat_pictures_stay_flat_up_to_their_borders(coders, number):
     """Every count of rows and columns beyond whole blocks comes up: where padding begins is where smudges were."""
     level, lmbda = (255, 128, 0)[number % 3], (1.0, 0.1, 2.0)[number // 3 % 3]
     found = errors(coders, Image.new("RGB", SIZES[number], (level,) * 3), lmbda)
-    assert found.max() <= 10 and found.max() <= found[16:-16, 16:-16].max() + 5
+    assert found.max() <= 10 and found.max() <= found[16:-16, 16:-16].max() + 3
 
 
 @pytest.mark.parametrize("level", [0, 128, 200, 255])
@@ -36,6 +40,41 @@ def test_small_plain_pictures_keep_their_level(coders, size, level):
     encoder, decoder = coders
     decoded = np.asarray(decoder.decode(encoder.encode(Image.new("L", size, level), 1.0)), float)
     assert abs(decoded.mean() - level) <= 3
+
+
+@pytest.mark.parametrize("lmbda", ANCHORS)
+def test_the_plain_ground_of_a_screen_has_no_ghosts(coders, lmbda):
+    """Words are lost at these rates; what is 24 pixels and more from anything stays as it is. At lambda 2 the bar's upper edge strays."""
+    picture = Image.new("RGB", (800, 600), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, 799, 47), (36, 41, 47))
+    draw.text((20, 16), "Files    Search    Settings    Help", "white", ImageFont.load_default(14))
+    for line in range(8):
+        draw.text(
+            (240, 90 + 22 * line),
+            "The quick brown fox jumps over the lazy dog. " * 2,
+            (30, 30, 30),
+            ImageFont.load_default(13),
+        )
+    draw.rectangle((240, 300, 420, 340), (9, 105, 218))
+    draw.line((200, 48, 200, 599), (208, 215, 222), 2)
+    highest, lowest = (np.asarray(picture.filter(of(49))) for of in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
+    ground = (highest == lowest).all(2)
+    assert 0.3 < ground.mean() < 0.7
+    assert errors(coders, picture, lmbda)[ground].max() <= (14 if lmbda == 2 else 10)
+
+
+@pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_grey_photographs_have_hardly_any_colour_before_their_flag_is_heeded(coders, name, lmbda):
+    """R = G = B but for one pixel, so that the file does not say that the picture is grey."""
+    encoder, decoder = coders
+    with Image.open(EXAMPLES / f"{name}.png") as photo:
+        picture = np.asarray(photo.convert("L").convert("RGB")).copy()
+    picture[0, 0, 0] ^= 1
+    decoded = decoder.decode(encoder.encode(Image.fromarray(picture), lmbda))
+    colours = np.abs(np.asarray(decoded.convert("YCbCr"), int)[..., 1:] - 128).max(2)
+    assert decoded.mode == "RGB" and colours.mean() <= 2 and np.quantile(colours, 0.99) <= 4
 
 
 @pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
