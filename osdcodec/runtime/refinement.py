@@ -34,7 +34,7 @@ PLACE, LEAST = 256, 64  # sides of it in pixels: as a rule, and that below which
 AIM = 0.99  # of the bits of the start: what has a bit too many is not taken
 HOLD = 30.0  # how steeply the price of a bit changes with their number, half of it for good
 SPARED = 0.01  # below AIM, at which the price falls no faster: at first many are spared, and then they come back
-RATE = 0.05  # of the descent, in units of symbols
+RATE = (0.05, 0.05, 0.058, 0.066, 0.075)  # of the descent at the same anchors, in units of symbols
 CORE, MARGIN = 24, 4  # of a window that is refined at once, in positions of y: 768 pixels, and what is around
 
 
@@ -96,13 +96,15 @@ class Refinement:
         x, y, hyper, noise, tokens = seen
         model, asked = self.model, torch.tensor([float(quality)], device=self.device)
         gain, inverse, hyper_gain = model.gains(asked)
-        prices = torch.tensor([SQUARED, PERCEIVED, BITS, CLOSELY]).log() @ model.gains.weights(asked)[0].cpu()
+        anchors = model.gains.weights(asked)[0].cpu()
+        prices = torch.tensor([SQUARED, PERCEIVED, BITS, CLOSELY]).log() @ anchors
         squared, perceived, bits_price, closely = prices.exp().tolist()
+        rate = float(torch.tensor(RATE, dtype=torch.float64) @ anchors.double())
         with torch.no_grad(), self._precision():
             theirs = self.lpips.features(x)
         start = y * gain, hyper * hyper_gain
         moved = [torch.zeros_like(part, requires_grad=True) for part in start]
-        optimizer = torch.optim.Adam(moved, lr=RATE, betas=(0.8, 0.99))
+        optimizer = torch.optim.Adam(moved, lr=rate, betas=(0.8, 0.99))
         best, first, kept, raised = math.inf, math.inf, start, 0.0
         random = np.random.default_rng(0)
         for step in range(steps + 1):
@@ -129,7 +131,7 @@ class Refinement:
             if step == 0:
                 # What hardly matters stays where it is: by itself Adam would move all alike, and zeros would cease to be zeros.
                 optimizer.param_groups[0]["eps"] = moved[0].grad.square().mean().sqrt().item()
-            optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
+            optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
             optimizer.step()
         return [part.cpu().numpy() for part in (kept[0] / gain, kept[1] / hyper_gain)]
 
