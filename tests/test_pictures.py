@@ -1,15 +1,13 @@
 """What the embedded networks make of plain pictures: flat ones at every size, and grey ones."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import EXAMPLES
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.quality import ANCHORS
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
 
 

@@ -128,7 +128,8 @@ class Prior(nn.Module):
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.profile = profile
-        self.prices: Tensor | None = None  # bits (64, 129) of each symbol by row
+        self.prices: Tensor | None
+        self.register_buffer("prices", None, persistent=False)  # bits (64, 129) of each symbol by row
         hyper, latent = profile.hyper_channels, profile.latent_channels
         features, width = profile.feature_channels, profile.context_channels
         hidden = dict(out_bits=HIDDEN_BITS, low=0, high=2**15 - 1)
@@ -237,8 +238,7 @@ class Prior(nn.Module):
 
     def price(self, tables: np.ndarray) -> None:
         """From now on symbols are chosen and counted as by the tables (64, 129) of a weights file, not by the Gaussians."""
-        device = self.hyper_scale[0].conv.weight.device
-        self.prices = torch.from_numpy(24 - np.log2(tables)).to(device, torch.float32)
+        self.prices = torch.from_numpy(24 - np.log2(tables)).float()
 
     def layers(self) -> dict[str, IntegerConv]:
         """Name in the weights file -> layer."""

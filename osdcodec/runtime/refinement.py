@@ -48,8 +48,9 @@ class Refinement:
         self.lpips, self.texture = (
             judge.to(self.device).requires_grad_(False).eval() for judge in (Lpips("alexnet"), Texture())
         )
-        model = load_model(weights).to(self.device).to(memory_format=torch.channels_last)
+        model = load_model(weights)
         model.prior.price(weights.tensors["prior.tables"])
+        model = model.to(self.device).to(memory_format=torch.channels_last)
         if weights.profile.decoder_semantics:
             open_tower(model)
         self.model, self.profile = model.requires_grad_(False).eval(), weights.profile
