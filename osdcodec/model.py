@@ -3,7 +3,7 @@
 Each family of models has such a class: `LatentModel` here for the profiles small and turbo, `cod_lite.coder` for the other one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +102,9 @@ def open_viewer(model: weights.Weights, device: str, compiled: bool) -> Viewer:
         from .cod_lite.coder import Coder as IndexCoder
 
         return IndexCoder(model, device, compiled)
-    return LatentModel(model, device, compiled)
+    viewer = LatentModel(model, device, compiled)
+    viewer.runtime.foresee("synthesise")  # while the first symbols are decoded
+    return viewer
 
 
 def open_code(model: weights.Weights) -> Code:
@@ -226,6 +228,8 @@ class LatentModel(LatentCode):
         progress: Progress | None = None,
     ) -> Image.Image:
         """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
+        if not preview:
+            self.runtime.foresee(*(["denoise"] if detail else []), "render")
         tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
         gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
         y_hat = symbols.y16.astype(np.float32) / 16
@@ -288,7 +292,7 @@ class Analysed:
         return replace(osd, payload=payload), symbols
 
 
-def base_of(codes: np.ndarray, tensors: dict[str, np.ndarray], factor: int) -> np.ndarray:
+def base_of(codes: np.ndarray, tensors: Mapping[str, np.ndarray], factor: int) -> np.ndarray:
     """Structural codes (hb, wb) -> what they say of y, (C_y, factor hb, factor wb), as models/base.py has it."""
     weight, bias = tensors["base.up.0.weight"][:, :, 0, 0], tensors["base.up.0.bias"]
     blocks = (tensors["base.codebook"] @ weight.T + bias)[codes]  # (hb, wb, C_y factor²)

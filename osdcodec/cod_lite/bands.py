@@ -6,7 +6,7 @@ Memory is that of the two or three maps that a layer reads and writes, and of wh
 go through many layers at once, which takes half the time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Bands:
         self,
         sizes: Sizes,
         run: Run,
-        tensors: dict[str, Array],
+        tensors: Mapping[str, Array],
         heard: Callable[[], None] = lambda: None,
         band: int = BAND,
         whole: int = WHOLE,

@@ -40,7 +40,7 @@ class OnnxNetworks:
     def __init__(self, weights: Weights, sizes: Sizes) -> None:
         from ..runtime.onnx import OnnxRuntime
 
-        self.sizes, self.weights, self.sessions = sizes, weights, OnnxRuntime(weights, spinning=False)
+        self.sizes, self.weights, self.sessions = sizes, weights, OnnxRuntime(weights)
 
     def analyse(self, x: Array, progress: Progress | None = None) -> Array:
         if "encoder.0" not in self.weights.graphs:

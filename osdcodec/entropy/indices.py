@@ -6,6 +6,7 @@ log2(V) bits an index and three bytes more.
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ class Indices:
 class IndexCode:
     """tensors: those of the weights file, by name. WeightsError if they are not of one code."""
 
-    def __init__(self, tensors: dict[str, Array]) -> None:
+    def __init__(self, tensors: Mapping[str, Array]) -> None:
         try:
             self.codebook, self.table = tensors[f"{PREFIX}codebook"], tensors[f"{PREFIX}table"]
             self.stride, self.quality = int(tensors[f"{PREFIX}stride"][0]), int(tensors[f"{PREFIX}quality"][0])
@@ -93,12 +94,12 @@ def normative(codebook: Array, stride: int, quality: int) -> dict[str, Array]:
     }
 
 
-def model_id(tensors: dict[str, Array]) -> bytes:
+def model_id(tensors: Mapping[str, Array]) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors `code.*`, sorted by name, each with its name, type and shape before it."""
     digest = hashlib.sha256()
-    for name, array in sorted(tensors.items()):
+    for name in sorted(tensors):
         if name.startswith(PREFIX):
-            array = np.asarray(array, array.dtype.newbyteorder("<"))
+            array = np.asarray(tensors[name], tensors[name].dtype.newbyteorder("<"))
             digest.update(f"{name}\0{_NAMES[array.dtype]}\0{','.join(map(str, array.shape))}\0".encode())
             digest.update(array.tobytes())
     return digest.digest()[:4]

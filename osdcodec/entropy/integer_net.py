@@ -48,11 +48,13 @@ class IntegerLayer:
 
     def bound(self, inputs: int | Array) -> int:
         """Largest magnitude of the inputs, one or (in,) -> that of the outputs. ValueError if exactness may fail."""
-        weights = np.abs(self.weight.astype(np.int64)).sum((2, 3)).astype(object)  # Python integers cannot overflow
-        limits = np.broadcast_to(np.asarray(inputs, object), weights.shape[1:])
-        worst = max((weights * limits).sum(1) + np.abs(self.bias.astype(object)))
-        if worst * self.multiplier >= EXACT:
-            raise ValueError(f"a sum may reach {worst} * {self.multiplier}, beyond 2**53: not exact in float64")
+        # In float64 too: sums of what is not negative are exact up to 2**53, and once beyond it they stay there.
+        weights = np.abs(self._matrix).reshape(len(self._matrix), self.weight.shape[1], -1).sum(2)
+        worst = (weights * np.asarray(inputs, np.float64)).sum(1) + np.abs(self._offset[:, 0])
+        if worst.max() * self.multiplier >= EXACT:
+            raise ValueError(
+                f"a sum may reach {worst.max():.0f} * {self.multiplier}, beyond 2**53: not exact in float64"
+            )
         return self.reach
 
     def __call__(self, x: Array) -> Array:

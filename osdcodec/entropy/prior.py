@@ -12,7 +12,7 @@ spec/osd-1.md is the normative text.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,14 +75,14 @@ class Prior:
     tensors: those of the weights file, by name. WeightsError if they do not fit the profile or might not be exact.
     """
 
-    def __init__(self, tensors: dict[str, Array], profile: Profile) -> None:
+    def __init__(self, tensors: Mapping[str, Array], profile: Profile) -> None:
         self.profile = profile
         try:
             self._load(tensors)
         except (KeyError, ValueError, IndexError) as error:
             raise WeightsError(f"the prior in the weights is not usable: {error}") from error
 
-    def _load(self, tensors: dict[str, Array]) -> None:
+    def _load(self, tensors: Mapping[str, Array]) -> None:
         known = {f"prior.{name}" for name in ("tables", "token_tables", "stride", "base_table", "base_factor")}
 
         def layer(name: str) -> IntegerLayer:
@@ -339,13 +339,13 @@ def masks(channels: int, h: int, w: int) -> list[Array]:
     return [phase == (place ^ quarter) for place in PHASES]
 
 
-def model_id(tensors: dict[str, Array]) -> bytes:
+def model_id(tensors: Mapping[str, Array]) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols and what they mean.
 
     These are all `prior.*` and `gains.*` and, as "codebook" in half precision, `semantics.codebook`; sorted by name. What the codes of
     a base mean, `base.codebook`, counts too. KeyError without a codebook.
     """
-    normative = {name: array for name, array in tensors.items() if name.startswith(("prior.", "gains."))}
+    normative = {name: tensors[name] for name in tensors if name.startswith(("prior.", "gains."))}
     normative["codebook"] = tensors["semantics.codebook"].astype("<f2")  # lossless: it was stored so
     if "base.codebook" in tensors:
         normative["base.codebook"] = tensors["base.codebook"].astype("<f2")

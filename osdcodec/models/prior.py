@@ -5,6 +5,7 @@ A tensor of the twin holds real values on the grid of its integers: real = integ
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class IntegerConv(nn.Module):
         }
 
     @torch.no_grad()
-    def load(self, tensors: dict[str, np.ndarray], prefix: str) -> None:
+    def load(self, tensors: Mapping[str, np.ndarray], prefix: str) -> None:
         """The inverse of `export`, whatever the steps of the weights were then."""
         shift = int(tensors[f"{prefix}.rescale"][1])
         weight_bits = shift + self.out_bits - self.in_bits
@@ -254,7 +255,7 @@ class Prior(nn.Module):
         tensors = {f"{name}.{k}": v for name, layer in self.layers().items() for k, v in layer.export().items()}
         return tensors | {"prior.tables": tables(counts), "prior.stride": np.array([self.profile.stride], np.int32)}
 
-    def load(self, tensors: dict[str, np.ndarray]) -> None:
+    def load(self, tensors: Mapping[str, np.ndarray]) -> None:
         """The inverse of `export`."""
         for name, layer in self.layers().items():
             layer.load(tensors, name)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 class Runtime(Protocol):
+    def foresee(self, *verbs: str) -> None:
+        """That these verbs will be asked for, in this order."""
+
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...

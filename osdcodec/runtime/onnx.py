@@ -1,7 +1,8 @@
 """The four verbs through ONNX Runtime on the CPU. Never imports torch."""
 
 import os
-import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import onnxruntime as ort
@@ -12,15 +13,20 @@ SEEN = "coarse", "coarse_thumb"  # what the denoiser sees besides, with decoder 
 
 
 class OnnxRuntime:
-    """Sessions are made when first used: encoding does not load the decoder's networks.
+    """Sessions are made when first used, or foreseen: encoding does not load the decoder's networks."""
 
-    spinning: whether threads that wait for work keep their core, which pays where one session does it all.
-    """
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.sessions: dict[str, Future[ort.InferenceSession]] = {}
+        self.lock = Lock()  # held while a session is begun; sessions themselves may run in many threads
+        self.makers = ThreadPoolExecutor(2)
 
-    def __init__(self, weights: Weights, threads: int | None = None, spinning: bool = True) -> None:
-        self.weights, self.threads, self.spinning = weights, threads, spinning
-        self.sessions: dict[str, ort.InferenceSession] = {}
-        self.lock = threading.Lock()  # held while a session is made; sessions themselves may run in many threads
+    def foresee(self, *verbs: str) -> None:
+        """Begins to make the sessions of verbs, so that one is made while another is made or runs."""
+        with self.lock:
+            for verb in verbs:
+                if verb not in self.sessions:
+                    self.sessions[verb] = self.makers.submit(self._session, verb)
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(self.run("analyse", x=x, thumb=thumb))
@@ -51,20 +57,17 @@ class OnnxRuntime:
 
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         """A graph of the weights file by its name -> its outputs."""
-        with self.lock:
-            if verb not in self.sessions:
-                self.sessions[verb] = self._session(verb)
-        return self.sessions[verb].run(None, inputs)
+        self.foresee(verb)
+        return self.sessions[verb].result().run(None, inputs)
 
     def _session(self, verb: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
         # ONNX Runtime does not ask for OMP_NUM_THREADS, by which clusters and people share the cores of a machine.
-        threads = self.threads or os.environ.get("OMP_NUM_THREADS", "")
-        if str(threads).isdecimal():
+        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
             options.intra_op_num_threads = int(threads)
         options.log_severity_level = 3
-        if not self.spinning:
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads that wait for more to do keep their core only while their session runs: the next one to run is another.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         # The graphs hold no tensors, only their names in the weights file.
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
         values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]

@@ -3,6 +3,8 @@
 What it leaves out: the denoiser, and all that the autoencoder's decoder adds to its linear part.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import Image
 
@@ -12,7 +14,7 @@ from ..errors import WeightsError
 _ROWS = 64  # of the latent at once, so that memory stays that of the picture
 
 
-def linear_map(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def linear_map(tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The tensors of a model -> weight (3 · side², C_z) and bias (3 · side²,) of blocks of side f / 2.
 
     The export fits them to what the decoder makes of a latent; without that, they are the decoder's linear part.
@@ -29,7 +31,7 @@ def linear_map(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return weight * std, weight @ mean + np.repeat(bias, side**2)
 
 
-def render(z: np.ndarray, tensors: dict[str, np.ndarray], width: int, height: int) -> Image.Image:
+def render(z: np.ndarray, tensors: Mapping[str, np.ndarray], width: int, height: int) -> Image.Image:
     """z (1, C_z, 2h, 2w) -> RGB picture of half the width and height, rounded up."""
     weight, bias = linear_map(tensors)
     side = round((len(weight) / 3) ** 0.5)

@@ -55,6 +55,9 @@ class TorchRuntime:
             for network in heavy(self.model):
                 network.compile(mode=mode)
 
+    def foresee(self, *verbs: str) -> None:
+        """One model has them all."""
+
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(self._run("analyse", x, thumb))
 
@@ -139,7 +142,9 @@ def load_model(weights: Weights, profile: Profile | None = None) -> CodecModel:
     """
     model = new_model(profile or weights.profile, weights.base)
     elsewhere = ("prior.", "gains.", "preview.")
-    networks = {n: torch.from_numpy(np.array(t)) for n, t in weights.tensors.items() if not n.startswith(elsewhere)}
+    networks = {
+        n: torch.from_numpy(np.array(weights.tensors[n])) for n in weights.tensors if not n.startswith(elsewhere)
+    }
     kept = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(elsewhere)}
     if model.profile.bases:
         from ..models.turbo import of_base

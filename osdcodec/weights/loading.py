@@ -16,8 +16,7 @@ files that ours lists. Then comes what `osdc weights pull` made in the user's ca
 
 import hashlib
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,7 @@ from ..profile import PROFILES, Profile, changed, changes
 from . import downloads
 from . import registry as catalogue
 from .registry import VARIABLE
-from .storage import GRAPH, inflate, to_floats
+from .storage import Tensors
 
 SUFFIX = ".safetensors"
 _EMBEDDED = Path(__file__).parents[1] / "embedded"
@@ -46,7 +45,7 @@ class Weights:
     """One model. Network tensors are float32, those of the prior and the gains as they are stored."""
 
     profile: Profile
-    tensors: dict[str, np.ndarray]
+    tensors: Mapping[str, np.ndarray]
     graphs: dict[str, bytes]  # by name, without "graph."
     model_id: bytes
     path: Path
@@ -123,7 +122,7 @@ def inventory(weights_dir: str | Path | None = None, registry: str | Path | None
 def verify(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Iterator[tuple[str, str]]:
     """(name, state) of all that is listed, read whole. WeightsError at the first file that is not the one listed."""
     for model, path in _models(weights_dir, registry):
-        _open(model, path)
+        dict(_open(model, path).tensors)  # makes each of them
         yield model["file"], f"{path}: whole"
     yield from downloads.verify(weights_dir, registry)
 
@@ -140,7 +139,7 @@ def entry(path: str | Path, profile: str) -> dict:
     }
 
 
-def model_id(tensors: dict[str, np.ndarray]) -> bytes:
+def model_id(tensors: Mapping[str, np.ndarray]) -> bytes:
     """What .osd files call the model of these tensors. KeyError if it has neither kind of codebook."""
     return indices.model_id(tensors) if "code.codebook" in tensors else latent_model_id(tensors)
 
@@ -182,24 +181,21 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
     if hashlib.sha256(data).hexdigest() != model["sha256"]:
         raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
     try:
-        stored = inflate(parse(data))
+        tensors = Tensors(parse(data), path)
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
-    except (zlib.error, ValueError) as error:
-        raise WeightsError(f"{path} holds a tensor that cannot be inflated: {error}") from error
     try:
-        identity = model_id(stored)
+        identity = model_id(tensors)
     except KeyError as error:
         raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
-    graphs = {name.removeprefix(GRAPH): t.tobytes() for name, t in stored.items() if name.startswith(GRAPH)}
     folder = Path(weights_dir) if weights_dir else None
     try:
         profile = changed(PROFILES[model["profile"]], json.loads(metadata(data).get(_CHANGES, "{}")))
     except (ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is of a profile that is not known here ({error}): update osdc") from error
-    return Weights(profile, to_floats(stored), graphs, identity, path, folder)
+    return Weights(profile, tensors, tensors.graphs(), identity, path, folder)
 
 
 def metadata(data: bytes) -> dict[str, str]:

@@ -1,8 +1,12 @@
 """How a weights file keeps its tensors small: int8 with a scale for each row, half precision, deflated bytes."""
 
 import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
+
+from ..errors import WeightsError
 
 GRAPH = "graph."  # begins the names of what are no tensors but ONNX graphs
 _SCALE, _DEFLATED, _SHAPE = "|scale", "|deflated", "|shape"
@@ -11,8 +15,7 @@ _SCALE, _DEFLATED, _SHAPE = "|scale", "|deflated", "|shape"
 def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """int8 and 1-D uint8 tensors NAME -> NAME|deflated, uint8, and of the former NAME|shape, int32; others as they are.
 
-    The int8 weights of `training.export` hold 7 bits: Huffman codes take an eighth off the file, for a tenth of a second when it
-    is opened.
+    The int8 weights of `training.export` hold 7 bits: Huffman codes take an eighth off the file.
     """
     stored = {}
     for name, array in tensors.items():
@@ -25,29 +28,47 @@ def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return stored
 
 
-def inflate(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `deflate`. zlib.error or ValueError if a tensor is damaged."""
-    tensors = {}
-    for name, array in stored.items():
-        if name.endswith(_DEFLATED):
-            name, content = name.removesuffix(_DEFLATED), zlib.decompress(array.tobytes())
-            shape = stored.get(name + _SHAPE)
-            array = (
-                np.frombuffer(content, np.uint8) if shape is None else np.frombuffer(content, np.int8).reshape(shape)
-            )
-        if not name.endswith(_SHAPE):
-            tensors[name] = array
-    return tensors
+class Tensors(Mapping[str, np.ndarray]):
+    """The tensors of a weights file, without the graphs. Each is made when it is first asked for, for who decodes has no use for the
+    encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32.
 
+    WeightsError, which names the file, of a tensor that cannot be inflated.
+    """
 
-def to_floats(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """int8 (out, …) times its scale (out,), and half precision, become float32."""
-    tensors = {}
-    for name, array in stored.items():
-        if name.startswith(GRAPH) or name.endswith(_SCALE):
-            continue
-        scale = stored.get(name + _SCALE)
-        if scale is not None:
-            array = array * scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
-        tensors[name] = array.astype(np.float32) if array.dtype == np.float16 else array
-    return tensors
+    def __init__(self, stored: dict[str, np.ndarray], path: Path) -> None:
+        self._stored, self._path = stored, path
+        self._made: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._made:
+            array = self.inflated(name)
+            scale = self._stored.get(name + _SCALE)
+            if scale is not None:
+                rows = scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+                array = np.multiply(array, rows, dtype=np.float32)
+            self._made[name] = array.astype(np.float32) if array.dtype == np.float16 else array
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        names = (name.removesuffix(_DEFLATED) for name in self._stored if not name.endswith((_SCALE, _SHAPE)))
+        return (name for name in names if not name.startswith(GRAPH))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def inflated(self, name: str) -> np.ndarray:
+        """A tensor, or a graph, as `deflate` took it."""
+        deflated = self._stored.get(name + _DEFLATED)
+        if deflated is None:
+            return self._stored[name]
+        shape = self._stored.get(name + _SHAPE)
+        try:
+            content = zlib.decompress(deflated.data)
+            return np.frombuffer(content, np.uint8) if shape is None else np.frombuffer(content, np.int8).reshape(shape)
+        except (zlib.error, ValueError) as error:
+            raise WeightsError(f"{self._path} holds a tensor, {name}, that cannot be inflated: {error}") from error
+
+    def graphs(self) -> dict[str, bytes]:
+        """The graphs by name, without "graph."."""
+        names = (name.removesuffix(_DEFLATED) for name in self._stored if name.startswith(GRAPH))
+        return {name.removeprefix(GRAPH): self.inflated(name).tobytes() for name in names}
