@@ -49,6 +49,26 @@ def test_verbs_agree(runtimes, loaded, photo, size):
     assert psnr(*pictures) >= 50
 
 
+def test_only_the_sessions_that_are_needed_are_made(photo):
+    data, decoder = Encoder(device="cpu").encode(photo.crop((0, 0, 64, 64))), Decoder(device="cpu")
+    decoder.decode(data, preview=True)
+    (model,) = decoder.models.values()
+    assert set(model.runtime.sessions) == {"synthesise"}
+    decoder.decode(data, detail=0)
+    assert set(model.runtime.sessions) == {"synthesise", "render"}
+    decoder.decode(data)
+    assert set(model.runtime.sessions) == {"synthesise", "denoise", "render"}
+
+
+def test_a_session_that_memory_was_short_for_is_made_when_asked_for_again(loaded, monkeypatch):
+    runtime, z = OnnxRuntime(loaded), np.zeros((1, loaded.profile.autoencoder_channels, 2, 2), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "_session", lambda verb: bytearray(2**62))
+        with pytest.raises(MemoryError):
+            runtime.render(z)
+    assert runtime.render(z).shape == (1, 3, 32, 32)
+
+
 def test_cuda_is_refused_where_there_is_none(loaded):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

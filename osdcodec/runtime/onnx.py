@@ -25,7 +25,8 @@ class OnnxRuntime:
         """Begins to make the sessions of verbs, so that one is made while another is made or runs."""
         with self.lock:
             for verb in verbs:
-                if verb not in self.sessions:
+                made = self.sessions.get(verb)
+                if made is None or (made.done() and made.exception()):  # short of memory then, perhaps not now
                     self.sessions[verb] = self.makers.submit(self._session, verb)
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
