@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from . import container, image, weights
 from .container import Box, Osd, sections
-from .description import describe
+from .description import NOTE, describe
 from .errors import FormatError, OsdError, WeightsError
 from .files import Source, bytes_of
 from .model import Viewer, open_code, open_coder, open_viewer
@@ -67,6 +68,10 @@ class Encoder:
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
+        if not (target is None or isinstance(target, Target)):
+            raise TypeError(f"target is an osdcodec.Target, not {type(target).__name__}")
+        if effort < 0:
+            raise ValueError(f"effort must be 0 or more, not {effort}")
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
         osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive, effort)
         if verify and not self._decodes(osd, symbols):
@@ -119,6 +124,8 @@ class Decoder:
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
+        if not (isinstance(seed, Integral) and 0 <= seed < 2**64):
+            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
         osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
         model = self._model(osd.model_id)
         trained = model.weights.profile.step_count(osd.quality)
@@ -147,7 +154,7 @@ def _note(osd: Osd) -> str:
     from . import __version__
 
     shown = f", from the first {len(osd.payload)} of {len(osd.payload) + osd.missing} bytes" if osd.missing else ""
-    return f"osdc {__version__}: reconstructed by a generative codec, lambda {lambda_of(osd.quality):.3g}{shown}"
+    return f"osdc {__version__}: {NOTE}, lambda {lambda_of(osd.quality):.3g}{shown}"
 
 
 def encode(

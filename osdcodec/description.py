@@ -7,6 +7,8 @@ from .errors import WeightsError
 from .quality import lambda_of
 from .weights import registry
 
+NOTE = "reconstructed by a generative codec"  # in the comment of every picture that was decoded
+
 
 def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> dict:
     """An .osd file, or the beginning of a progressive one, that was read as `osd` -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections

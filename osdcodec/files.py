@@ -17,7 +17,10 @@ from .errors import FileError, InputError, OutputError, label
 STREAM = "-"
 Source = bytes | bytearray | memoryview | str | Path | BinaryIO
 writing = threading.Lock()  # whoever holds it knows that no output is half-written
-_DESCRIPTOR = re.compile(r"(?:/dev/(?:fd/(\d+)|(stdin)|(stdout)|(stderr))|/proc/(?:self|thread-self|\d+)/fd/(\d+))$")
+_DESCRIPTOR = re.compile(
+    rf"(?:/dev/(?:fd/(\d+)|(stdin)|(stdout)|(stderr))|/proc/(?:self|thread-self|{os.getpid()})/fd/(\d+))$"
+)
+_OF_ANOTHER = re.compile(r"/proc/\d+/fd/\d+$")
 
 
 def descriptor(name: str | Path) -> int | None:
@@ -43,7 +46,9 @@ def is_stream(name: str | Path) -> bool:
     if str(name) == STREAM or descriptor(name) is not None:
         return True
     path = urls.plain(name)
-    return not urls.is_url(name) and os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    if urls.is_url(name) or not os.path.exists(path) or os.path.isdir(path):
+        return False
+    return not os.path.isfile(path) or bool(_OF_ANOTHER.match(path))
 
 
 def read_input(source: str | Path) -> bytes:
@@ -71,8 +76,8 @@ def bytes_of(source: Source) -> bytes:
     """What a caller gives as a file: its bytes, a path or URL, or a file that is open in binary mode. As `read_input`."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    if isinstance(source, str | Path):
-        return read_input(source)
+    if isinstance(source, str | os.PathLike):
+        return read_input(os.fspath(source))
     if not hasattr(source, "read"):
         raise TypeError(f"give bytes, a path or a binary file, not {type(source).__name__}")
     data = source.read()
@@ -101,6 +106,8 @@ def check_output(target: str | Path, overwrite: bool = True, source: str | Path 
         raise OutputError(f"{path}: is too long a name; name another file with -o")
     elif path.is_dir():
         raise OutputError(f"{path}: a folder is there; name another file with -o")
+    elif str(target).endswith(("/", os.sep)):
+        raise OutputError(f"{target}: names a folder; name a file with -o")
     elif not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; make it, or name another file with -o")
     elif path.exists():
@@ -157,7 +164,10 @@ def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> Non
         elif str(target) == STREAM:
             _write_stdout(data)
         elif is_stream(target):
-            Path(urls.plain(target)).write_bytes(data)
+            with open(
+                urls.plain(target), "ab"
+            ) as stream:  # of another process it may be a file, which is not ours to begin anew
+                stream.write(data)
         else:
             with writing:
                 _write_file(Path(os.path.realpath(urls.plain(target))), data, overwrite)  # a link stays a link
@@ -167,8 +177,8 @@ def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> Non
     except FileExistsError as error:
         raise _in_the_way(target) from error
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise OutputError(f"{target}: cannot be written ({said}); name another with -o") from error
+        said, name = getattr(error, "strerror", None) or error, "standard output" if str(target) == STREAM else target
+        raise OutputError(f"{name}: cannot be written ({said}); name another with -o") from error
 
 
 def _write_file(path: Path, data: bytes, overwrite: bool) -> None:

@@ -111,7 +111,7 @@ def shares(sizes: Sequence[Sequence[int]], total: int) -> list[int]:
     """
     if (least := sum(size[0] for size in sizes)) > total:
         raise TargetError(
-            f"{total:,} bytes are out of reach: at lambda {LAMBDA_MAX:g} the {len(sizes)} files take {least:,}; give more"
+            f"{total:,} bytes are out of reach: at lambda {LAMBDA_MAX:g} {'the file takes' if len(sizes) == 1 else f'the {len(sizes)} files take'} {least:,}; give more"
         )
     good, bad = 255.0, 0.0  # a quality whose files fit, and one whose do not, unless all do
     if sum(size[-1] for size in sizes) <= total:

@@ -117,6 +117,7 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("encode", "unknown.osd", "-o", "out.osd"), 3, ("unknown.osd", "not a picture")),
         (("encode", "photo.png", "--max-pixels", "1199"), 3, ("photo.png", "40x30", "--max-pixels")),
         (("encode", "photo.png", "-o", "existing.osd", "--no-overwrite"), 5, ("existing.osd", "exists")),
+        (("encode", "none.png", "--dry-run"), 3, ("none.png", "no such file")),
         (("encode", "photo.png", "-o", "none/photo.osd"), 5, ("none", "there is no folder")),
         (("encode", "photo.png", "-o", "text.png/photo.osd"), 5, ("text.png", "there is no folder")),
         (("encode", "photo.png", "-o", "photo.png"), 5, ("photo.png", "the input itself")),
@@ -125,6 +126,7 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("encode", "photo.png", "--profile", "none"), 4, ("none",)),
         (("decode", "unknown.osd", "-o", "out.xyz"), 5, ("out.xyz", ".png")),
         (("decode", "unknown.osd", "-o", "out"), 5, ("out", ".png")),
+        (("decode", "unknown.osd", "-o", "out.ico"), 5, ("out.ico", ".png")),  # an icon has a size of its own
         (("decode", "unknown.osd", "-o", "existing.png", "--no-overwrite"), 5, ("existing.png", "exists")),
         (("decode", "unknown.osd", "-o", "none/out.png"), 5, ("none", "there is no folder")),
         (("decode", "unknown.osd", "-o", "out.png", "--max-pixels", "393215"), 3, ("768x512", "--max-pixels")),
@@ -152,6 +154,7 @@ def test_refusals(arguments, code, words, folder):
         ("encode", "photo.png", "--target-bpp", "0"),
         ("encode", "photo.png", "--max-bytes", "0"),
         ("encode", "photo.png", "--max-bytes", "20 potatoes"),
+        ("encode", "photo.png", "--max-bytes", "9" * 400),
         ("encode", "-q", "50", "photo.png"),
         ("decode", "unknown.osd", "--resize", "0x5"),
         ("decode", "unknown.osd", "--format", "exe"),
@@ -331,12 +334,15 @@ def test_sizes(text, count):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout(folder):
+@pytest.mark.parametrize(
+    "arguments", [("info", "unknown.osd"), ("--version",), ("split", "unknown.osd", "--packet", "99")]
+)
+def test_a_full_disk_behind_stdout(arguments, folder):
     with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "osdcodec", "info", "unknown.osd"]
+        command = [sys.executable, "-m", "osdcodec", *arguments]
         done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60)
     assert done.returncode == 5
-    assert len(done.stderr.splitlines()) == 1 and b"No space left" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and b"No space left" in done.stderr and b"standard output" in done.stderr
 
 
 def test_a_closed_pipe_behind_stdout(folder):

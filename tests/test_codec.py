@@ -180,6 +180,25 @@ def test_a_file_that_would_not_decode_is_not_given_out(encoder, photo, monkeypat
     assert len(encoder.encode(picture, verify=False)) == len(good)
 
 
+def test_wrong_arguments_are_told_in_their_own_words(encoder, decoder, photo):
+    data = encoder.encode(small := photo.crop((0, 0, 64, 64)))
+    for error, words, options in (
+        (TypeError, "target is an osdcodec.Target, not int", {"target": 5}),
+        (TypeError, "alpha is keep, drop, or a colour", {"alpha": (1, 2, 3)}),
+        (TypeError, "four whole numbers", {"roi": ["0,0,8,8"]}),
+        (TypeError, "four whole numbers", {"roi": [(0.5, 0, 8, 8)]}),
+        (ValueError, "effort must be 0 or more", {"effort": -1}),
+    ):
+        with pytest.raises(error, match=words):
+            encoder.encode(small, **options)
+    for seed in (-1, 2**64, 1.5, None):
+        with pytest.raises(ValueError, match="seed must be a whole number"):
+            decoder.decode(data, seed=seed)
+    for size in ((0, 0), (0, 5)):
+        with pytest.raises(InputError, match="holds no pixels"):
+            encoder.encode(Image.new("RGB", size))
+
+
 def test_same_seed_same_picture_and_detail_zero_needs_no_noise(encoder, decoder, photo):
     data = encoder.encode(photo.resize((96, 64)), 2.0)
     one, again, other = (np.asarray(decoder.decode(data, seed=seed)) for seed in (1, 1, 2))

@@ -180,6 +180,17 @@ def test_pipes_and_open_files_are_written_to_as_they_are(tmp_path):
         files.write_output("/dev/fd/987", b"one")
 
 
+def test_an_open_file_of_another_process_is_written_to_as_it_is(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b"before ")
+    with open(log, "ab") as opened, subprocess.Popen(["sleep", "60"], stdout=opened) as other:
+        name = f"/proc/{other.pid}/fd/1"
+        assert files.descriptor(name) is None and files.is_stream(name)
+        files.write_output(name, b"after")
+        other.kill()
+    assert log.read_bytes() == b"before after"
+
+
 def test_names_of_open_files():
     names = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/63": 63, "/proc/self/fd/5": 5}
     assert {name: files.descriptor(name) for name in names} == names

@@ -1,10 +1,13 @@
 """Which input becomes which output."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 
 from osdcodec.batch.jobs import names, plan
+from osdcodec.container import MAGIC
+from osdcodec.description import NOTE
 from osdcodec.errors import InputError, OutputError
 
 
@@ -131,6 +134,19 @@ def test_only_names_that_somebody_chose_are_replaced(tmp_path):
     assert not replaces([source], None) and not replaces([folder], None)
     assert not replaces([folder], folder) and not replaces([source], str(tmp_path))  # the default names, said otherwise
     assert replaces([source], None, overwrite=True) and not replaces([source], "a.osd", overwrite=False)
+
+    for own, replaced in ((MAGIC, True), (f"osdc 1: {NOTE}".encode(), True), (b"a picture of somebody's", False)):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "b.osd").write_bytes(own)  # in a folder that was chosen, a name that was not
+        planned = plan([folder], str(tmp_path / "out"), (".png",), ".osd")
+        one = plan([f"{folder}/b.png"], str(tmp_path / "out"), (".png",), ".osd")
+        named = plan([f"{folder}/b.png"], str(tmp_path / "out" / "b.osd"), (".png",), ".osd")
+        told = plan([folder], str(tmp_path / "out"), (".png",), ".osd", overwrite=True)
+        for each in (planned, one):
+            with nullcontext() if replaced else pytest.raises(OutputError, match=r"b\.osd: exists"):
+                each.refuse_existing()
+        named.refuse_existing()
+        told.refuse_existing()
 
     plan([source], "a.osd", (".png",), ".osd").refuse_existing()
     with pytest.raises(OutputError, match=r"a\.osd: exists; name another file with -o, or replace it by --overwrite"):

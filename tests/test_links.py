@@ -304,10 +304,36 @@ def test_bad_input_costs_one_line(folder):
     refused(osdc("join", "damaged.osdp", "-o", "x.osd", cwd=folder), 3, "no packets", "1 damaged")
     refused(osdc("join", "photo", "plain", "-o", "x.osd", cwd=folder), 3, "mixed", "--id")
     refused(osdc("join", "photo", "--id", "ffff", "-o", "x.osd", cwd=folder), 3, "ffff")
-    refused(osdc("join", "plain", "--partial", "-o", "x.osd", cwd=folder), 3, "checksum")
+    done = osdc("join", "plain", "-o", "x.osd", cwd=folder)
+    refused(done, 3, "more is needed")
+    assert b"--partial" not in done.stderr  # which would show nothing
+    refused(osdc("join", "plain", "--partial", "-o", "x.osd", cwd=folder), 3, "not progressive")
     refused(osdc("join", "photo/photo.00001.osdp", "--partial", "-o", "x.osd", cwd=folder), 3, "not the first one")
     refused(osdc("join", "photo", "-o", "text.osd", "--no-overwrite", cwd=folder), 5, "text.osd", "exists")
     assert not (folder / "x.osd").exists() and not (folder / "x").exists()
+
+
+def test_nothing_is_lost_by_splitting_and_joining_again(folder):
+    assert osdc("split", "photo.osd", "--packet", "30", "-o", "packets", cwd=folder).returncode == 0
+    before = {path.name: path.read_bytes() for path in (folder / "packets").iterdir()}
+    refused(
+        osdc("split", "photo.osd", "--packet", "50", "-o", "packets", cwd=folder), 5, "another split", "another folder"
+    )
+    lines = osdc("split", "photo.osd", "--packet", "76", "--text", cwd=folder).stdout
+    (folder / "lines.txt").write_bytes(lines)
+    refused(osdc("join", "lines.txt", "-o", "lines.txt", cwd=folder), 5, "the input itself")
+    first = "packets/photo.00000.osdp"
+    refused(osdc("join", "packets", "--partial", "-o", first, cwd=folder), 5, "the input itself")
+    refused(osdc("join", "packets", "-o", "new/", cwd=folder), 5, "names a folder")
+    assert {path.name: path.read_bytes() for path in (folder / "packets").iterdir()} == before
+    assert (folder / "lines.txt").read_bytes() == lines and not (folder / "new").exists()
+
+
+def test_of_two_splits_of_one_file_the_whole_one_is_taken():
+    fine, rough = split(FILE, 30), split(FILE, 50)
+    assert arrivals([*fine[1:], *rough]).only().whole() == FILE
+    with pytest.raises(InputError, match="several splits of one"):
+        arrivals([*fine[1:], *rough[1:]]).only()
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,15 @@ def test_a_folder_within_so_many_bytes(tmp_path, photo):
     assert done.returncode == 3 and b"90 bytes are out of reach" in done.stderr and done.stderr.count(b"\n") == 1
     done = osdc("encode", "in", "-o", "new", "--total-bytes", "9k", "--lambda", "1", cwd=tmp_path)
     assert done.returncode == 2
+    (tmp_path / "out" / "c.osd").unlink()
+    taken = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    for total, words in (
+        (taken, f"already take {taken:,}"),
+        (taken + 9, f"{taken:,} are taken by files that are there"),
+    ):
+        done = osdc("encode", "in", "-o", "out", "--total-bytes", str(total), "--skip-existing", cwd=tmp_path)
+        assert done.returncode == 3 and words.encode() in done.stderr and done.stderr.count(b"\n") == 1
+    done = osdc(
+        "encode", "-", "-o", "-", "--total-bytes", "500", cwd=tmp_path, input=(tmp_path / "in" / "c.png").read_bytes()
+    )
+    assert done.returncode == 0 and 350 < len(done.stdout) <= 500  # a stream can be read once only

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from .. import files, urls
+from ..container import MAGIC
+from ..description import NOTE
 from ..errors import InputError, OutputError
 from ..files import STREAM
 
@@ -15,10 +17,14 @@ Job = tuple[str, str]  # input, output
 
 @dataclass
 class Plan:
-    """jobs: (input, output) names. replace: whether outputs that exist may be replaced. left_out: (file, why) below folders."""
+    """jobs: (input, output) names. replace: whether outputs that exist may be replaced; ours: of these only what osdc wrote.
+
+    left_out: (file, why) below folders.
+    """
 
     jobs: list[Job]
     replace: bool = True
+    ours: bool = False
     left_out: list[tuple[str, str]] = field(default_factory=list)
     note: str = ""  # what a person should hear of it
     folders: list[str] = field(default_factory=list)
@@ -34,9 +40,11 @@ class Plan:
 
     def refuse_existing(self) -> None:
         """OutputError if an output exists that may not be replaced."""
-        if self.replace:
+        if self.replace and not self.ours:
             return
         found = [target for _, target in self.jobs if files.exists(target)]
+        if self.ours:
+            found = [target for target in found if not _written_by_osdc(target)]
         if not found:
             return
         if len(self.jobs) == 1:
@@ -67,7 +75,8 @@ def plan(
     What lies below a folder keeps its place there below `output`. One file may have one as its output; several (or `many`)
     have a folder. Without `output` a file lands beside its input, and a stream goes to stdout. Two inputs
     that differ in their suffixes only keep these: a.jpg.osd and a.png.osd. overwrite None: an output that `output` names
-    is replaced, one whose name nobody chose is not. reasons: why files with these suffixes are left out.
+    is replaced, one whose name nobody chose is not, but for what osdc wrote into the folder `output`. reasons: why files with
+    these suffixes are left out.
 
     InputError if there is nothing to do, OutputError if two inputs would become one file. Nothing is written here.
     """
@@ -80,7 +89,8 @@ def plan(
     if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
         target, named = _target(sources[0], output, suffix)
         new = [output] if output is not None and output.endswith(("/", os.sep)) else []
-        return Plan([(sources[0], target)], named if overwrite is None else overwrite, folders=new)
+        ours = overwrite is None and target not in (output, STREAM)
+        return Plan([(sources[0], target)], named if overwrite is None else overwrite, ours and named, folders=new)
     if STREAM in sources:
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
@@ -105,7 +115,9 @@ def plan(
     beside = output is None or any(target == urls.with_suffix(path, suffix) for path, target in jobs)
     note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
     folders = sorted({urls.parent(target) for _, target in jobs})
-    return Plan(jobs, not beside if overwrite is None else overwrite, left_out, note, folders)
+    if overwrite is not None:
+        return Plan(jobs, overwrite, False, left_out, note, folders)
+    return Plan(jobs, not beside, not beside, left_out, note, folders)
 
 
 def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[Job], list[str]]:
@@ -123,6 +135,12 @@ def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[
         if (other := owners.setdefault(target, path)) != path:
             raise OutputError(f"{other} and {path} would both become {target}; rename one of them")
     return list(targets.items()), [targets[path] for path in kept]
+
+
+def _written_by_osdc(name: str) -> bool:
+    """Whether a file is an .osd file, or a picture that tells by its comment that it was decoded from one."""
+    data = files.read_input(name)
+    return data.startswith(MAGIC) or NOTE.encode() in data
 
 
 def names(text: bytes, nul: bool = False) -> list[str]:

@@ -64,6 +64,9 @@ class Task:
 class Encoding(Task):
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
+    held: dict[str, bytes] = field(
+        default_factory=dict
+    )  # what came from streams, which can be read once, for when it is encoded
 
     def load(self) -> Any:
         from ..codec import Encoder
@@ -89,6 +92,8 @@ class Encoding(Task):
         def sizes(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
+                if files.is_stream(job[0]):
+                    self.held[job[0]] = files.read_input(job[0])
                 return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
             return None
 
@@ -98,7 +103,7 @@ class Encoding(Task):
 
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""
-        data = files.read_input(source)
+        data = self.held[source] if source in self.held else files.read_input(source)
         reading = {name: self.options[name] for name in ("alpha", "icc", "keep_metadata") if name in self.options}
         return len(data), image.open_image(data, self.max_pixels, **reading, name=label(source))
 

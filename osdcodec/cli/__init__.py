@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import files
 from ..errors import OsdWarning, complaint, legible, printable, unforeseen
 from . import browser, coding, links, measuring, telling, weights
-from .shared import examples
+from .shared import examples, reporting
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
 
@@ -41,7 +42,8 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from .. import __version__
 
-        typer.echo(f"osdc {__version__}")
+        with reporting():
+            files.write_output(files.STREAM, f"osdc {__version__}\n".encode())
         raise typer.Exit
 
 

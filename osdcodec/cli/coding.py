@@ -11,7 +11,7 @@ import typer
 from .. import files
 from ..batch.jobs import Plan, names, plan
 from ..container import MAX_PIXELS
-from ..errors import InputError, OsdWarning, WeightsError, printable, without_surrogates
+from ..errors import InputError, OsdWarning, TargetError, WeightsError, printable, without_surrogates
 from .links import link_of
 from .shared import (
     Device,
@@ -236,8 +236,19 @@ def encode(
             if not skip_existing:
                 planned.refuse_existing()
             there = [target for _, target in planned.jobs if skip_existing and files.exists(target)]
-            left = total - sum(len(files.read_input(target)) for target in there)
-            work.limit([job for job in planned.jobs if job[1] not in there], max(left, 1), jobs or 2)
+            taken = sum(len(files.read_input(target)) for target in there)
+            if taken >= total:
+                raise TargetError(
+                    f"{total:,} bytes are out of reach: the files that are there already take {taken:,}; give more"
+                )
+            try:
+                work.limit([job for job in planned.jobs if job[1] not in there], total - taken, jobs or 2)
+            except TargetError as error:
+                raise (
+                    TargetError(f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}")
+                    if taken
+                    else error
+                ) from None
         _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
 
 
@@ -326,6 +337,8 @@ def _show(planned: Plan, as_json: bool) -> None:
     """What would be done."""
     rows = []
     for source, target in planned.jobs:
+        if not files.is_stream(source) and not files.exists(source):
+            raise InputError(f"{source}: no such file; check the path")
         there = files.exists(target)
         row = {"input": source, "output": target, "status": "planned", "exists": there}
         rows.append((row, f"{source} -> {target}{' (exists)' if there else ''}"))

@@ -10,7 +10,7 @@ import typer
 
 from .. import files, urls
 from ..container import MAX_PIXELS, unpack_prefix
-from ..errors import InputError, OutputError, label, printable
+from ..errors import FormatError, InputError, OutputError, label, printable
 from .shared import MaxPixels, Overwrite, examples, reporting
 
 app = typer.Typer()
@@ -109,6 +109,10 @@ def split(
             names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
             if not replace and (there := next(filter(files.exists, names), None)):
                 raise OutputError(f"{there}: exists; name another folder with -o, or replace it by --overwrite")
+            if stale := [name for name in _packets_of(stem, output) if name not in names]:
+                raise OutputError(
+                    f"{stale[0]}: a packet of another split, which would be mixed with these; remove it, or name another folder with -o"
+                )
             _make_folder(output)
             for name, content in zip(names, packets, strict=True):
                 files.write_output(name, content, replace)
@@ -150,8 +154,10 @@ def join(
         from ..links.packet import candidates
         from ..links.transfer import arrivals
 
-        files.check_output(output, overwrite is not False)
-        arrived_packets = arrivals(packet for name in _inputs(sources) for packet in candidates(files.read_input(name)))
+        inputs = _inputs(sources)
+        for name in inputs:
+            files.check_output(output, overwrite is not False, name)
+        arrived_packets = arrivals(packet for name in inputs for packet in candidates(files.read_input(name)))
         transfer = arrived_packets.only(file_id)
         whole = transfer.whole()
         data = transfer.beginning() if whole is None else whole
@@ -160,12 +166,16 @@ def join(
         left = "".join(f"; {what}" for what in (_duplicates(transfer.duplicates), arrived_packets.left_out()) if what)
         if whole is None and not partial:
             more = f"{transfer.lacking:,} more {'is' if transfer.lacking == 1 else 'are'} needed"
-            beginning = f"; --partial writes the first {len(data):,} bytes" if data else ""
+            beginning = f"; --partial writes the first {len(data):,} bytes" if _shows(data, max_pixels) else ""
             raise InputError(f"file {transfer.name}: {arrived} have arrived, {more}{beginning}{left}")
         if whole is None:
             if not data:
                 raise InputError(f"file {transfer.name}: {arrived} have arrived, but not the first one{left}")
-            unpack_prefix(data, max_pixels)  # else nothing of it could be shown
+            if not _shows(data, max_pixels):
+                raise InputError(
+                    f"file {transfer.name}: {arrived} have arrived, of which nothing can be shown: the file is not progressive, "
+                    f"or more of its beginning is needed{left}"
+                )
         files.write_output(output, data, overwrite is not False)
         row = {
             "id": transfer.name,
@@ -183,6 +193,15 @@ def join(
         _tell(row, f"{made}{transfer.length:,} bytes, from {arrived}{left}", as_json)
 
 
+def _shows(beginning: bytes, max_pixels: int) -> bool:
+    """Whether something can be shown of the beginning of a file."""
+    try:
+        unpack_prefix(beginning, max_pixels)
+    except FormatError:
+        return False
+    return True
+
+
 def _duplicates(count: int) -> str:
     return f"{count} came again" if count else ""
 
@@ -197,6 +216,12 @@ def _inputs(sources: list[str]) -> list[str]:
         else:
             inputs.append(source)
     return inputs
+
+
+def _packets_of(stem: str, folder: str) -> list[str]:
+    """Packets in a folder that `split` has made, now or before, of a file of this name."""
+    within = urls.walk(folder) if urls.is_folder(folder) else ()
+    return [urls.join(folder, name) for name in within if re.fullmatch(re.escape(stem) + r"\.\d{5,}\.osdp", name)]
 
 
 def _make_folder(folder: str) -> None:

@@ -21,7 +21,10 @@ Device = Annotated[
 ]
 Overwrite = Annotated[
     bool | None,
-    typer.Option("--overwrite/--no-overwrite", help="Replace outputs that exist (default: only what -o names)."),
+    typer.Option(
+        "--overwrite/--no-overwrite",
+        help="Replace outputs that exist (default: a file that -o names, in a folder what osdc wrote).",
+    ),
 ]
 Profile = Annotated[str, typer.Option(help="Which model encodes: small, or turbo once it is trained.")]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
@@ -77,8 +80,8 @@ def byte_count(text: str) -> int:
     if match:
         digits, unit, binary = match.groups()
         factor = (1024 if binary else 1000) ** (" kmg".index(unit.lower()) if unit else 0)
-        if (count := int(float(digits) * factor)) >= 1:
-            return count
+        if math.isfinite(wanted := float(digits) * factor) and wanted >= 1:
+            return int(wanted)
     raise typer.BadParameter(f"{text!r} is no number of bytes; give one such as 2000, 1.5k or 20kB")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from ..errors import FormatError, InputError
 from .leb128 import leb128, read_leb128
@@ -58,7 +59,10 @@ def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
     boxes = []
     if len(roi) > Regions.MOST:
         raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
-    for x, y, w, h in roi:
+    for box in roi:
+        if isinstance(box, str) or len(box) != 4 or not all(isinstance(number, Integral) for number in box):
+            raise TypeError(f"a region is four whole numbers, x, y, width and height in pixels, not {box!r}")
+        x, y, w, h = map(int, box)
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
         if right <= left or bottom <= top:
             raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")

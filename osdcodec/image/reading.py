@@ -49,6 +49,8 @@ def open_image(
     """
     if icc not in ("srgb", "keep"):
         raise ValueError(f"icc must be srgb or keep, not {icc}")
+    if not isinstance(alpha, str):
+        raise TypeError(f"alpha is keep, drop, or a colour by name or as #rrggbb, not {type(alpha).__name__}")
     backdrop = None if alpha in ("keep", "drop") else ImageColor.getcolor(alpha, "RGB")
     name = name or (label(source) if isinstance(source, str | Path) else "the picture")
     given: bytes | Image.Image
@@ -96,6 +98,8 @@ def why_left_out() -> dict[str, str]:
 
 
 def _judge(image: Image.Image, name: str, max_pixels: int) -> None:
+    if not image.width * image.height:
+        raise InputError(f"{name}: {image.width}x{image.height} holds no pixels")
     if image.width * image.height > max_pixels:
         raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise --max-pixels")
     if max(image.size) > MAX_SIDE:

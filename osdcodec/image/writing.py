@@ -13,6 +13,7 @@ from ..formats import DEFECTS
 
 QUALITY = 95  # of the formats that lose something
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
+_OF_OTHER_SIZES = ("ICNS", "ICO")  # icons, which Pillow shrinks or distorts to sizes of theirs
 _SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
 
 
@@ -29,7 +30,7 @@ def output_format(target: str | Path, wanted: str | None = None) -> str:
     if wanted and name and name != Image.registered_extensions()[wanted]:
         raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
     try:
-        if name is None:
+        if name is None or name in _OF_OTHER_SIZES:
             raise KeyError(suffix)
         encode_image(Image.new("RGB", (1, 1)), name)  # formats for other kinds of pictures show themselves only here
     except (KeyError, OSError, ValueError, OutputError) as error:

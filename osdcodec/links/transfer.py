@@ -154,10 +154,12 @@ class Arrivals:
             of = "" if file_id is None else f" of file {file_id}"
             left = f" ({self.left_out()})" if self.damaged + self.strangers else ""
             raise InputError(f"no packets{of} are among the inputs{left}")
+        if len(found) > 1 and len({t.name for t in found}) == 1:  # one file, split in two ways
+            found = [t for t in found if t.whole() is not None][:1] or found
         if len(found) > 1:
             names = ", ".join(f"{t.name} ({t.length:,} bytes in pieces of {t.size})" for t in found)
             raise InputError(
-                f"packets of several files are mixed: {names}; choose one with --id, or name its packets only"
+                f"packets of several files, or of several splits of one, are mixed: {names}; choose a file with --id, or name the packets of one only"
             )
         return found[0]
 
