@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from .. import files, image
 from ..container import MAX_PIXELS, unpack, unpack_prefix
 from ..description import describe
-from ..errors import OsdError, OsdWarning, label
+from ..errors import OsdError, OsdWarning, OutputError, label
 from ..quality import ANCHORS, Target, shares
 from .jobs import Job
 from .run import Progress, Stop
@@ -134,7 +134,10 @@ class Decoding(Task):
         picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
         if self.within:
             picture.thumbnail(self.within, Resampling.LANCZOS)
-        written = image.encode_image(picture, name)
+        try:
+            written = image.encode_image(picture, name)
+        except OutputError as error:  # which knows no name
+            raise OutputError(f"{target}: {error}") from error
         files.write_output(target, written, self.overwrite)
         return self.facts(data) | {"output_bytes": len(written)}
 
