@@ -40,6 +40,16 @@ def test_small_plain_pictures_keep_their_level(coders, size, level):
     assert abs(decoded.mean() - level) <= 3
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_small_gradients_reach_both_ends(coders, turns):
+    """From black to white over three blocks, upright or across, either way."""
+    encoder, decoder = coders
+    slope = np.rot90(np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1)), turns)
+    decoded = np.asarray(decoder.decode(encoder.encode(np.ascontiguousarray(slope), 1.0)), float)
+    first, last = (np.rot90(decoded, -turns)[:, side].mean() for side in (0, -1))
+    assert first <= 16 and last >= 240
+
+
 @pytest.mark.parametrize("lmbda", ANCHORS)
 def test_the_plain_ground_of_a_screen_has_no_ghosts(coders, lmbda):
     """Words are lost at these rates; what is 24 pixels and more from anything stays as it is. At lambda 2 the bar's upper edge strays."""
