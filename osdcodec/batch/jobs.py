@@ -42,9 +42,8 @@ class Plan:
         """OutputError if an output exists that may not be replaced."""
         if self.replace and not self.ours:
             return
-        found = [target for _, target in self.jobs if files.exists(target)]
-        if self.ours:
-            found = [target for target in found if not _written_by_osdc(target)]
+        targets = (target for _, target in self.jobs if files.exists(target))
+        found = [target for target in targets if not (self.ours and _written_by_osdc(target))]
         if not found:
             return
         if len(self.jobs) == 1:
@@ -115,9 +114,8 @@ def plan(
     beside = output is None or any(target == urls.with_suffix(path, suffix) for path, target in jobs)
     note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
     folders = sorted({urls.parent(target) for _, target in jobs})
-    if overwrite is not None:
-        return Plan(jobs, overwrite, False, left_out, note, folders)
-    return Plan(jobs, not beside, not beside, left_out, note, folders)
+    replace, ours = not beside if overwrite is None else overwrite, overwrite is None and not beside
+    return Plan(jobs, replace, ours, left_out, note, folders)
 
 
 def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[Job], list[str]]:

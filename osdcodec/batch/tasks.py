@@ -64,9 +64,7 @@ class Task:
 class Encoding(Task):
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
-    held: dict[str, bytes] = field(
-        default_factory=dict
-    )  # what came from streams, which can be read once, for when it is encoded
+    held: dict[str, bytes] = field(default_factory=dict)  # what came from streams, which can be read but once
 
     def load(self) -> Any:
         from ..codec import Encoder

@@ -244,11 +244,11 @@ def encode(
             try:
                 work.limit([job for job in planned.jobs if job[1] not in there], total - taken, jobs or 2)
             except TargetError as error:
-                raise (
-                    TargetError(f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}")
-                    if taken
-                    else error
-                ) from None
+                if not taken:
+                    raise
+                raise TargetError(
+                    f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}"
+                ) from error
         _run(planned, work, jobs, style, skip_existing, many, engine, ray_address, dry_run)
 
 
