@@ -17,6 +17,7 @@ from .errors import FormatError, OsdError, WeightsError
 from .files import Source, bytes_of
 from .model import Viewer, open_code, open_coder, open_viewer
 from .quality import Target, lambda_of
+from .runtime import Machine
 from .runtime.tiles import Progress
 
 Picture = Image.Image | np.ndarray[Any, Any] | Source  # or a tensor
@@ -25,7 +26,9 @@ Picture = Image.Image | np.ndarray[Any, Any] | Source  # or a tensor
 class Encoder:
     """Keeps a model loaded: `Encoder().encode(picture, lmbda=0.5)`.
 
-    device: "auto", "cpu", "cpu-bf16" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size.
+    device: "auto", "cpu", "cpu-bf16" or "cuda"; compiled: what torch runs is compiled first, which pays for many pictures of one size;
+    threads: of ONNX Runtime for a picture, by default one for each core: several pictures at a time, each in a thread of its own, had
+    better have one each.
     WeightsError if the profile's weights are missing or damaged.
     """
 
@@ -35,8 +38,9 @@ class Encoder:
         device: str = "auto",
         weights_dir: str | Path | None = None,
         compiled: bool = False,
+        threads: int | None = None,
     ) -> None:
-        self.coder = open_coder(profile, device, weights_dir, compiled)
+        self.coder = open_coder(profile, Machine(device, compiled, threads), weights_dir)
 
     def encode(
         self,
@@ -94,10 +98,16 @@ class Encoder:
 
 
 class Decoder:
-    """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file."""
+    """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file. Arguments: as an Encoder's."""
 
-    def __init__(self, device: str = "auto", weights_dir: str | Path | None = None, compiled: bool = False) -> None:
-        self.device, self.weights_dir, self.compiled = device, weights_dir, compiled
+    def __init__(
+        self,
+        device: str = "auto",
+        weights_dir: str | Path | None = None,
+        compiled: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.machine, self.weights_dir = Machine(device, compiled, threads), weights_dir
         self.models: dict[bytes, Viewer] = {}
         self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
@@ -146,7 +156,7 @@ class Decoder:
         with self.lock:
             if model_id not in self.models:
                 model = weights.for_model(model_id, self.weights_dir)
-                self.models[model_id] = open_viewer(model, self.device, self.compiled)
+                self.models[model_id] = open_viewer(model, self.machine)
         return self.models[model_id]
 
 

@@ -21,7 +21,7 @@ from .image import similarity
 from .profile import PROFILES, Profile
 from .quality import Target, largest_below, quality_of, smallest_above
 from .relay import relay
-from .runtime import open_refinement, open_runtime
+from .runtime import Machine, open_refinement, open_runtime
 from .runtime.noise import standard_normals
 from .runtime.preview import render as draft
 from .runtime.tiles import Progress, TiledRuntime
@@ -88,21 +88,21 @@ class Viewer(Code, Protocol):
         """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
 
 
-def open_coder(profile: str, device: str, weights_dir: str | Path | None, compiled: bool) -> Coder:
+def open_coder(profile: str, machine: Machine, weights_dir: str | Path | None) -> Coder:
     """WeightsError if the weights of the profile are missing or damaged."""
     if profile in PROFILES and PROFILES[profile].family == "indices":
         from .cod_lite.coder import Rates
 
-        return Rates(profile, device, weights_dir, compiled)
-    return LatentModel(weights.load(profile, weights_dir), device, compiled)
+        return Rates(profile, machine, weights_dir)
+    return LatentModel(weights.load(profile, weights_dir), machine)
 
 
-def open_viewer(model: weights.Weights, device: str, compiled: bool) -> Viewer:
+def open_viewer(model: weights.Weights, machine: Machine) -> Viewer:
     if model.profile.family == "indices":
         from .cod_lite.coder import Coder as IndexCoder
 
-        return IndexCoder(model, device, compiled)
-    viewer = LatentModel(model, device, compiled)
+        return IndexCoder(model, machine)
+    viewer = LatentModel(model, machine)
     viewer.runtime.foresee("synthesise")  # while the first symbols are decoded
     return viewer
 
@@ -135,11 +135,11 @@ class LatentCode:
 
 
 class LatentModel(LatentCode):
-    """And their networks. device: "auto", "cpu", "cpu-bf16" or "cuda"."""
+    """And their networks."""
 
-    def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
+    def __init__(self, model: weights.Weights, machine: Machine) -> None:
         super().__init__(model)
-        self.runtime, self.device = open_runtime(model, device, compiled), device
+        self.runtime, self.device = open_runtime(model, machine), machine.device
         self.refinement: Refinement | None = None  # opened for the first picture that asks for effort
         self.lock = Lock()
 

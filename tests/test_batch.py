@@ -18,8 +18,10 @@ from test_cli import environment, osdc
 
 from osdcodec import files
 from osdcodec.batch import report
+from osdcodec.batch.jobs import Plan
 from osdcodec.batch.run import Progress, run
-from osdcodec.batch.tasks import Encoding, Task
+from osdcodec.batch.tasks import Decoding, Encoding, Task
+from osdcodec.cli import coding
 from osdcodec.errors import InputError, WeightsError
 
 
@@ -98,6 +100,21 @@ def test_files_overlap(jobs):
         return {}
 
     assert run(jobs[:3], work, threads=3) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "jobs", "told", "threads"),
+    [(9, None, None, 4), (9, 4, None, 2), (9, 16, None, 1), (1, None, None, None), (9, None, "3", None)],
+)
+def test_files_in_work_at_the_same_time_share_the_cores(monkeypatch, count, jobs, told, threads):
+    """A single one has all of them, and OMP_NUM_THREADS goes before."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr(coding.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    work = Decoding()
+    coding._share_cores(work, Plan([("a", "b")] * count), jobs, "local")
+    assert work.threads == threads
 
 
 def test_a_model_is_loaded_once_and_never_sent():

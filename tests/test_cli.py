@@ -314,6 +314,9 @@ def test_a_dry_run_tells_and_does_nothing(folder):
     done = osdc("encode", "existing.png", "--dry-run", "--json", cwd=folder)
     told = {"input": "existing.png", "output": "existing.osd", "status": "planned", "exists": True}
     assert json.loads(done.stdout) == told
+    done = osdc("encode", "none.png", "photo.png", "-o", "new", "--dry-run", "--json", cwd=folder)
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["failed", "planned"]
+    assert done.returncode == 3 and done.stderr == b"osdc: none.png: no such file; check the path\n"
     assert contents(folder) == before
 
 

@@ -35,6 +35,7 @@ from osdcodec.cod_lite.install import install
 from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks, open_networks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
 from osdcodec.image import open_image
+from osdcodec.runtime import Machine
 from osdcodec.weights.downloads import Component
 
 torch = pytest.importorskip("torch")
@@ -138,7 +139,7 @@ def decoder(home) -> Decoder:
 @pytest.fixture(scope="session")
 def coders(home) -> dict[str, Coder]:
     found = weights.rates("cod-lite", home)
-    return {f"{rate:.4f}": Coder(weights.for_model(found[rate], home), "cpu") for rate in found}
+    return {f"{rate:.4f}": Coder(weights.for_model(found[rate], home), Machine("cpu")) for rate in found}
 
 
 @pytest.mark.parametrize("rate", SIZES)
@@ -165,7 +166,7 @@ def test_indices_and_pixels_are_those_of_the_authors_code(rate):
 def test_half_precision_on_a_cpu_is_near(coders):
     coder = coders["0.0156"]
     features = np.random.default_rng(0).random((1, coder.sizes.dimension, 6, 4), np.float32)
-    half = open_networks(coder.weights, coder.sizes, "cpu-bf16").synthesise(features)
+    half = open_networks(coder.weights, coder.sizes, Machine("cpu-bf16")).synthesise(features)
     whole = coder.networks.synthesise(features)
     assert 0 < (half - whole).std() < 0.05 * whole.std()
 

@@ -4,7 +4,7 @@ import pytest
 
 from osdcodec import weights
 from osdcodec.checks.one_step import main, measure
-from osdcodec.runtime import open_runtime
+from osdcodec.runtime import Machine, open_runtime
 
 
 class Counted:
@@ -23,7 +23,7 @@ def small() -> weights.Weights:
 
 
 def test_both_decoders_run_the_same_networks_but_for_the_steps(small):
-    runtime = Counted(open_runtime(small, "cpu"))
+    runtime = Counted(open_runtime(small, Machine("cpu")))
     found = measure(runtime, small.profile, 64, 64, steps=4)
     decoders = " ".join(runtime.calls[1:]).split("synthesise ")[1:]  # the first call made what they start from
     counts = [decoder.split().count("denoise") for decoder in decoders]

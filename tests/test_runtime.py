@@ -11,7 +11,7 @@ from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import OsdError, WeightsError
 from osdcodec.evaluation.metrics import psnr
-from osdcodec.runtime import open_runtime
+from osdcodec.runtime import Machine, open_runtime
 from osdcodec.runtime.onnx import OnnxRuntime
 from osdcodec.runtime.torch import TorchRuntime
 
@@ -60,6 +60,16 @@ def test_only_the_sessions_that_are_needed_are_made(photo):
     assert set(model.runtime.sessions) == {"synthesise", "denoise", "render"}
 
 
+def test_threads_are_those_that_were_asked_for(loaded, monkeypatch):
+    """By the caller, else by OMP_NUM_THREADS, else as many as there are cores."""
+    z = np.zeros((1, loaded.profile.autoencoder_channels, 2, 2), np.float32)
+    for told, asked, counted in (("3", 1, 1), ("3", None, 3), ("", None, 0)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        runtime = OnnxRuntime(loaded, asked)
+        runtime.render(z)
+        assert runtime.sessions["render"].result().get_session_options().intra_op_num_threads == counted
+
+
 def test_a_session_that_memory_was_short_for_is_made_when_asked_for_again(loaded, monkeypatch):
     runtime, z = OnnxRuntime(loaded), np.zeros((1, loaded.profile.autoencoder_channels, 2, 2), np.float32)
     with monkeypatch.context() as patch:
@@ -74,7 +84,7 @@ def test_cuda_is_refused_where_there_is_none(loaded):
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is at hand")
     with pytest.raises(WeightsError, match="CUDA"):
-        open_runtime(loaded, "cuda")
+        open_runtime(loaded, Machine("cuda"))
 
 
 def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypatch):
@@ -86,7 +96,7 @@ def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypa
     assert abs(len(coded) - len(data)) <= 3 and Decoder(device="cpu").decode(coded).size == picture.size
     monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
     with pytest.raises(OsdError, match=r"half precision on a CPU.*torch"):
-        open_runtime(loaded, "cpu-bf16")
+        open_runtime(loaded, Machine("cpu-bf16"))
 
 
 def test_encoding_and_decoding_on_the_cpu_import_no_torch(tmp_path, photo):

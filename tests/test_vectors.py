@@ -13,6 +13,7 @@ from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
 from osdcodec.codec import Decoder
 from osdcodec.model import LatentModel, decode_symbols, qualities_of
 from osdcodec.quality import ANCHORS, quality_of
+from osdcodec.runtime import Machine
 
 FOLDER = VECTORS / "conformance"
 FILES = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.osd"))}
@@ -72,7 +73,7 @@ def test_torch_makes_the_same_pixels(model):
 
     listed = json.loads((FOLDER / "vectors.json").read_text("utf-8"))
     decoder = Decoder("cpu", FOLDER)
-    viewer = decoder.models[model.model_id] = LatentModel(model, "cpu")
+    viewer = decoder.models[model.model_id] = LatentModel(model, Machine("cpu"))
     viewer.runtime = TorchRuntime(model)
     for name in ("anchor-1", "between-0.15", "one-pixel", "limits", "alpha"):
         rmse, peak = distance(decoder.decode(FILES[name]), Image.open(FOLDER / f"{name}.png"))

@@ -29,6 +29,7 @@ class Task:
     max_pixels: int = MAX_PIXELS
     overwrite: bool = True
     compiled: bool = False
+    threads: int | None = None  # of the networks, for each file
 
     def __post_init__(self) -> None:
         self.lock, self.loaded = threading.Lock(), None
@@ -69,7 +70,7 @@ class Encoding(Task):
     def load(self) -> Any:
         from ..codec import Encoder
 
-        return Encoder(self.profile, self.device, self.weights_dir, self.compiled)
+        return Encoder(self.profile, self.device, self.weights_dir, self.compiled, self.threads)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
@@ -122,7 +123,7 @@ class Decoding(Task):
     def load(self) -> Any:
         from ..codec import Decoder
 
-        return Decoder(self.device, self.weights_dir, self.compiled)
+        return Decoder(self.device, self.weights_dir, self.compiled, self.threads)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""

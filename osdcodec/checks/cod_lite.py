@@ -21,6 +21,7 @@ from ..cod_lite.runtime import TorchNetworks
 from ..cod_lite.sizes import Sizes
 from ..errors import run_command
 from ..evaluation.timing import process, rendered
+from ..runtime import Machine
 from ..weights import registry
 from ..weights.listing import registry_text
 from .conformance import distance
@@ -74,7 +75,7 @@ def measure(
     """(picture, what, measured, unit, budget)"""
     made = model(folder)
     yield "", "weights file", made.path.stat().st_size / MIB, "MiB", None
-    coder = Coder(made, "cpu")
+    coder = Coder(made, Machine("cpu"))
     yield "768x512", "decode, products alone, processor time", least(coder.sizes, 768, 512), "s", None
     runtimes = {
         "ONNX": coder.networks,

@@ -16,7 +16,7 @@ from .. import weights
 from ..errors import run_command
 from ..profile import SMALL, TURBO, Profile
 from ..quality import quality_of
-from ..runtime import Runtime, chosen, open_runtime
+from ..runtime import Machine, Runtime, chosen, open_runtime
 
 
 def measure(
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         profile, runtime = TURBO, TorchRuntime(None, device, model=random_turbo(device, tower=False))
     else:
         loaded = weights.load(SMALL.name, options.weights_dir)
-        profile, runtime = loaded.profile, open_runtime(loaded, options.device)
+        profile, runtime = loaded.profile, open_runtime(loaded, Machine(options.device))
     table = Table(
         "what", "measured", title=f"profile {profile.name}, {options.width}x{options.height}, {options.device}"
     )

@@ -42,18 +42,19 @@ def reporting(source: str | None = None) -> Iterator[None]:
     try:
         yield
     except OsdError as error:
-        raise typer.Exit(_complain(error, source)) from error
+        raise typer.Exit(complain(error, source)) from error
     except OSError as error:  # a folder that must not be listed, a name too long to look up, …
         name = error.filename or source or "a file"
         refused = FileError(f"{name}: {error.strerror or error}; choose another file")
-        raise typer.Exit(_complain(refused, source)) from error
+        raise typer.Exit(complain(refused, source)) from error
     except MemoryError as error:
-        raise typer.Exit(_complain(InputError("the picture is too large for this machine's memory"), source)) from error
+        raise typer.Exit(complain(InputError("the picture is too large for this machine's memory"), source)) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
 
 
-def _complain(error: OsdError, source: str | None) -> int:
+def complain(error: OsdError, source: str | None = None) -> int:
+    """One line on stderr -> the exit code."""
     with suppress(OSError):  # nobody reads what is told
         print(legible(complaint(error, source), sys.stderr), file=sys.stderr, flush=True)
     return error.exit_code

@@ -15,6 +15,7 @@ from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import similarity
 from ..quality import Target
+from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.tiles import Progress
 from .runtime import open_networks
@@ -47,13 +48,13 @@ class Code:
 class Coder(Code):
     """One model with its networks, hence one rate."""
 
-    def __init__(self, model: weights.Weights, device: str = "auto", compiled: bool = False) -> None:
+    def __init__(self, model: weights.Weights, machine: Machine) -> None:
         super().__init__(model)
         try:
             self.sizes = Sizes.from_dict(json.loads(model.tensors["sizes"].tobytes()))
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise WeightsError(f"{model.path} does not tell the sizes of its networks: fetch it again") from error
-        self.networks = open_networks(model, self.sizes, device, compiled)
+        self.networks = open_networks(model, self.sizes, machine)
 
     def encode(self, colours: Image.Image, kept: tuple[tuple[str, bytes], ...], progress: Progress | None) -> Made:
         """An RGB picture, and what a file holds of it beside its colours -> fields of the file, and its symbols"""
@@ -93,10 +94,8 @@ class Coder(Code):
 class Rates:
     """All models of the profile that are at hand; λ, a size or a similarity chooses among them."""
 
-    def __init__(
-        self, profile: str, device: str = "auto", weights_dir: str | Path | None = None, compiled: bool = False
-    ) -> None:
-        self.options, self.weights_dir = (device, compiled), weights_dir
+    def __init__(self, profile: str, machine: Machine, weights_dir: str | Path | None) -> None:
+        self.machine, self.weights_dir = machine, weights_dir
         self.ids = weights.rates(profile, weights_dir)
         if not self.ids:
             weights.load(profile, weights_dir)  # says what to do
@@ -106,7 +105,7 @@ class Rates:
     def at(self, rate: float) -> Coder:
         with self.lock:
             if rate not in self.coders:
-                self.coders[rate] = Coder(weights.for_model(self.ids[rate], self.weights_dir), *self.options)
+                self.coders[rate] = Coder(weights.for_model(self.ids[rate], self.weights_dir), self.machine)
         return self.coders[rate]
 
     def code(

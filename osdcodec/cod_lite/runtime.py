@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WeightsError
-from ..runtime import HALF, chosen
+from ..runtime import HALF, Machine, chosen
 from ..runtime.tiles import Progress
 from ..weights import Weights
 from .bands import PATCHES, Bands
@@ -25,22 +25,22 @@ class CodLiteNetworks(Protocol):
     def synthesise(self, entries: Array, noise: Sequence[Array] = (), progress: Progress | None = None) -> Array: ...
 
 
-def open_networks(weights: Weights, sizes: Sizes, device: str = "auto", compiled: bool = False) -> CodLiteNetworks:
-    """WeightsError if `device` is "cuda" and there is none."""
-    device = chosen(device)
+def open_networks(weights: Weights, sizes: Sizes, machine: Machine) -> CodLiteNetworks:
+    """WeightsError if the device is "cuda" and there is none."""
+    device = chosen(machine.device)
     if device == "cpu":
-        return OnnxNetworks(weights, sizes)
+        return OnnxNetworks(weights, sizes, machine.threads)
     from ..extras import require
 
     require("coding in torch", "torch")
-    return TorchNetworks(weights, sizes, device.removesuffix(HALF), True, compiled)
+    return TorchNetworks(weights, sizes, device.removesuffix(HALF), True, machine.compiled)
 
 
 class OnnxNetworks:
-    def __init__(self, weights: Weights, sizes: Sizes) -> None:
+    def __init__(self, weights: Weights, sizes: Sizes, threads: int | None = None) -> None:
         from ..runtime.onnx import OnnxRuntime
 
-        self.sizes, self.weights, self.sessions = sizes, weights, OnnxRuntime(weights)
+        self.sizes, self.weights, self.sessions = sizes, weights, OnnxRuntime(weights, threads)
 
     def analyse(self, x: Array, progress: Progress | None = None) -> Array:
         if "encoder.0" not in self.weights.graphs:

@@ -6,7 +6,7 @@ denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f); de
 render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,23 +39,33 @@ class Runtime(Protocol):
     def render(self, z: np.ndarray) -> np.ndarray: ...
 
 
+class Machine(NamedTuple):
+    """What the networks run on, and how."""
+
+    device: str = "auto"  # or "cpu", "cpu-bf16", "cuda"
+    compiled: bool = False  # what torch runs is compiled first
+    threads: int | None = (
+        None  # of ONNX Runtime for a picture; by default as many as there are cores, or as OMP_NUM_THREADS says
+    )
+
+
 HALF = "-bf16"  # ends the name of a device on which torch runs in bfloat16
 
 
-def open_runtime(weights: Weights, device: str = "auto", compiled: bool = False) -> Runtime:
+def open_runtime(weights: Weights, machine: Machine) -> Runtime:
     """ONNX Runtime on the CPU, torch on a GPU, and in half precision on a CPU. A profile without graphs runs in torch anywhere.
 
-    compiled: what torch runs is compiled first. WeightsError if `device` is "cuda" and there is none.
+    WeightsError if the device is "cuda" and there is none.
     """
-    device = chosen(device)
+    device = chosen(machine.device)
     if device == "cpu" and not weights.profile.bases:
         from .onnx import OnnxRuntime
 
-        return OnnxRuntime(weights)
+        return OnnxRuntime(weights, machine.threads)
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
-    return TorchRuntime(weights, device.removesuffix(HALF), device != "cpu", compiled)
+    return TorchRuntime(weights, device.removesuffix(HALF), device != "cpu", machine.compiled)
 
 
 def open_refinement(weights: Weights, device: str = "auto") -> "Refinement":

@@ -15,8 +15,11 @@ SEEN = "coarse", "coarse_thumb"  # what the denoiser sees besides, with decoder 
 class OnnxRuntime:
     """Sessions are made when first used, or foreseen: encoding does not load the decoder's networks."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
         self.weights = weights
+        # ONNX Runtime does not ask for OMP_NUM_THREADS, by which clusters and people share the cores of a machine.
+        told = os.environ.get("OMP_NUM_THREADS", "")
+        self.threads = threads or (int(told) if told.isdecimal() else 0)  # 0: as many as there are cores
         self.sessions: dict[str, Future[ort.InferenceSession]] = {}
         self.lock = Lock()  # held while a session is begun; sessions themselves may run in many threads
         self.makers = ThreadPoolExecutor(2)
@@ -63,9 +66,7 @@ class OnnxRuntime:
 
     def _session(self, verb: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
-        # ONNX Runtime does not ask for OMP_NUM_THREADS, by which clusters and people share the cores of a machine.
-        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
-            options.intra_op_num_threads = int(threads)
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
         # Threads that wait for more to do keep their core only while their session runs: the next one to run is another.
         options.add_session_config_entry("session.force_spinning_stop", "1")
