@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from .errors import FileError
+from .errors import FileError, OutputError
+from .extras import install
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters at least: C:// is a drive
 
@@ -75,12 +76,15 @@ def with_suffix(name: str, suffix: str) -> str:
 
 
 def make_folder(folder: str) -> None:
-    """The folder and those above it, unless they exist."""
-    if is_url(folder):
-        system, path = _system(folder)
-        system.makedirs(path, exist_ok=True)
-    else:
-        Path(plain(folder)).mkdir(parents=True, exist_ok=True)
+    """The folder and those above it, unless they exist. OutputError."""
+    try:
+        if is_url(folder):
+            system, path = _system(folder)
+            system.makedirs(path, exist_ok=True)
+        else:
+            Path(plain(folder)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o") from error
 
 
 def _system(url: str) -> tuple[Any, str]:
@@ -88,7 +92,7 @@ def _system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise FileError(f"{url}: URLs need the package fsspec: pip install 'osdc[urls]'") from error
+        raise FileError(f"{url}: URLs need the package fsspec: {install('fsspec')}") from error
     try:
         return url_to_fs(url)
     except (ImportError, ValueError) as error:  # a protocol that is unknown, or needs a package of its own

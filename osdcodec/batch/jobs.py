@@ -32,11 +32,7 @@ class Plan:
     def make_folders(self) -> None:
         """The folders of the outputs. OutputError."""
         for folder in self.folders:
-            try:
-                urls.make_folder(folder)
-            except OSError as error:
-                said = error.strerror or error
-                raise OutputError(f"{folder}: cannot be made ({said}); name another folder with -o") from error
+            urls.make_folder(folder)
 
     def refuse_existing(self) -> None:
         """OutputError if an output exists that may not be replaced."""

@@ -1,9 +1,9 @@
 """Checks every conformance vector: `python -m osdcodec.checks.conformance`.
 
 A folder of spec/vectors holds .osd files, the pictures they decode to, and vectors.json: the SHA-256 of each file's
-symbols and how far the pixels may be away. `conformance` has its own weights and stays as it is for ever, and so do
-`progressive`, which borrows them and has files that are cut or damaged too, and `symbols`, which has weights without networks,
-hence no pictures, and damaged files; `embedded` is made with the weights in the package, anew with every revision: `--renew`.
+symbols and how far the pixels may be away. They stay as they are for ever: `conformance` and `cod-lite`, which have weights of
+their own, `progressive`, which borrows these and has files that are cut or damaged too, `symbols` and `base`, which have weights without
+networks, hence no pictures. Only `embedded` is made with the weights in the package, anew with every revision: `--renew`.
 """
 
 import argparse
@@ -143,7 +143,7 @@ def write(
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = None) -> None:
+def renew(folder: Path = VECTORS / "embedded") -> None:
     """The four vectors of the embedded weights, made anew; a release calls this."""
     astronaut, chelsea, coffee = (open_image(path) for path in sorted((ROOT / "examples").glob("*.png")))
     chosen = [
@@ -152,9 +152,9 @@ def renew(folder: Path = VECTORS / "embedded", weights_dir: str | Path | None = 
         ("coffee", "λ = 2", coffee.resize((96, 64)), 2.0),
         ("one-pixel", "1x1, λ = 0.37", coffee.resize((1, 1)), 0.37),
     ]
-    encoder = Encoder(device="cpu", weights_dir=weights_dir)
+    encoder = Encoder(device="cpu")
     vectors = [(name, what, encoder.encode(picture, lmbda)) for name, what, picture, lmbda in chosen]
-    write(folder, encoder.coder.profile.name, vectors, weights_dir)
+    write(folder, encoder.coder.profile.name, vectors)
 
 
 def _weights_dir(folder: Path, listed: dict) -> Path | None:

@@ -210,9 +210,9 @@ def attack_join(content: bytes) -> str:
     return "beginning" if whole is None else "whole"
 
 
-def run_joins(count: int, seed: int, folder: Path = VECTORS / "progressive", crashes: Path | None = None) -> dict:
+def run_joins(count: int, seed: int, crashes: Path | None = None) -> dict:
     """As `run`, for the packets of whole files."""
-    files = [path.read_bytes() for path in sorted(folder.glob("whole*.osd"))]
+    files = [path.read_bytes() for path in sorted((VECTORS / "progressive").glob("whole*.osd"))]
     seeds = [split(data, packet, repair) for data in files for packet in (18, 40, 200) for repair in (0, 0.5)]
     return _attack_all(count, inputs_of_join(seeds, seed), attack_join, crashes)
 

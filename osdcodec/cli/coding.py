@@ -189,7 +189,10 @@ def encode(
         bool, typer.Option("--keep-metadata", help="Keep EXIF and XMP (place, camera, …).")
     ] = False,
     link: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With --seconds: find the λ for this link; see osdc info --help.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="With --seconds: find the λ for this link; `osdc info FILE --link all` lists them."
+        ),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0, callback=number, help="Time on air that the file may take on --link.")

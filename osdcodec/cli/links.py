@@ -113,7 +113,7 @@ def split(
                 raise OutputError(
                     f"{stale[0]}: a packet of another split, which would be mixed with these; remove it, or name another folder with -o"
                 )
-            _make_folder(output)
+            urls.make_folder(output)
             for name, content in zip(names, packets, strict=True):
                 files.write_output(name, content, replace)
         pieces = sum(content[0] & 0x0F < 2 for content in packets)
@@ -222,13 +222,6 @@ def _packets_of(stem: str, folder: str) -> list[str]:
     """Packets in a folder that `split` has made, now or before, of a file of this name."""
     within = urls.walk(folder) if urls.is_folder(folder) else ()
     return [urls.join(folder, name) for name in within if re.fullmatch(re.escape(stem) + r"\.\d{5,}\.osdp", name)]
-
-
-def _make_folder(folder: str) -> None:
-    try:
-        urls.make_folder(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o") from error
 
 
 def _tell(row: dict, line: str, as_json: bool) -> None:

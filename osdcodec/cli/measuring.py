@@ -12,6 +12,7 @@ from .. import files
 from ..batch.jobs import plan
 from ..container import MAX_PIXELS
 from ..errors import InputError
+from ..extras import require
 from ..urls import is_folder
 from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
 
@@ -97,7 +98,9 @@ def evaluate(
             "--codec", help="Beside osdc: jpeg, jpeg2000, webp, avif, jxl, compressai, none; repeatable (default: all)."
         ),
     ] = None,
-    anchor: Annotated[str | None, typer.Option(help="What BD-rates refer to (default: jpeg2000).")] = None,
+    anchor: Annotated[
+        str | None, typer.Option(help="What BD-rates refer to (default: jpeg2000 if it is measured, else osdc).")
+    ] = None,
     perceptual: Annotated[
         Path | None, typer.Option(help="Safetensors file of the perceptual network; without it, no such distance.")
     ] = None,
@@ -116,7 +119,8 @@ def evaluate(
     weights_dir: WeightsDir = None,
 ) -> None:
     """Measure osdc and everyday codecs over photographs: a table, and a folder with records, plots and a page."""
-    with reporting(), _extra("eval"):
+    with reporting():
+        require("osdc evaluate", "torch", "bjontegaard", "matplotlib", "piq", "pytorch_msssim", "pillow_jxl")
         from ..evaluation import report
         from ..evaluation.protocols import PROTOCOLS
         from ..evaluation.rivals import FAMILIES
@@ -150,16 +154,6 @@ def evaluate(
         with _progress("measuring") as advance:
             rows = report.evaluate(plan, output, advance)
         files.write_output(files.STREAM, printed(*report.tables(rows)).encode("utf-8"))
-
-
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """A package that is not installed becomes one line on stderr, and a wrong usage."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        print(f"osdc: this needs the package {error.name}; install it by pip install 'osdc[{name}]'", file=sys.stderr)
-        raise typer.Exit(2) from error
 
 
 @contextmanager

@@ -26,7 +26,9 @@ Overwrite = Annotated[
         help="Replace outputs that exist (default: a file that -o names, in a folder what osdc wrote).",
     ),
 ]
-Profile = Annotated[str, typer.Option(help="Which model encodes: small, or turbo once it is trained.")]
+Profile = Annotated[
+    str, typer.Option(help="Which model encodes: small; cod-lite once it is pulled; turbo once it is trained.")
+]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
 

@@ -57,11 +57,11 @@ def pull_weights(
     Checkpoints of cod-lite are converted then; files that lie in the folder already are not fetched.
     """
     with reporting("weights"):
-        from ..profile import PROFILES
+        from ..profile import OFFERED
         from ..weights import downloads
 
-        if profile not in PROFILES:
-            raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
+        if profile not in OFFERED:
+            raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(OFFERED)}")
         empty = True
         for component, folder in downloads.pull(profile, weights_dir, rates=rate or ()):
             empty = False

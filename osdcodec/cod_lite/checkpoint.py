@@ -11,7 +11,7 @@ What a loader of the file needs beside tensors (the noise of the start, what the
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,12 +232,8 @@ def weights_file(sizes: Sizes, codebook: Tensor, model: Networks, encodes: bool 
     return tensors
 
 
-def convert(
-    checkpoint: Path, recipe: Path | None, notify: Callable[[str], None] = lambda _: None
-) -> tuple[Sizes, dict[str, np.ndarray]]:
+def convert(checkpoint: Path, recipe: Path | None) -> tuple[Sizes, dict[str, np.ndarray]]:
     """A checkpoint -> sizes, and all that the weights file of its model holds."""
-    notify(f"reading {checkpoint.name}")
     sizes, state = read(checkpoint, recipe)
     model = networks(sizes, state)
-    notify("writing the ONNX graphs")
     return sizes, weights_file(sizes, state["y_embedder.bottleneck.embedding.weight"], model)

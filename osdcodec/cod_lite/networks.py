@@ -122,15 +122,15 @@ def network(layers: list[Layer]) -> nn.Sequential:
 class Block(nn.Module):
     """Convolutional block with channel attention (DiCo, Ai et al., 2025), channels last: (B, h, w, C) -> the same."""
 
-    def __init__(self, width: int, expansion: int = 4) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, EPSILON, elementwise_affine=False)
         self.enter = nn.Linear(width, width)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.attention = nn.Linear(width, width)
         self.leave = nn.Linear(width, width)
-        self.widen = nn.Linear(width, expansion * width)
-        self.narrow = nn.Linear(expansion * width, width)
+        self.widen = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
 
     def looked(self, x: Tensor) -> Tensor:
         """What a position sees of those around it; its mean over the whole picture is what `joined` asks for."""

@@ -41,7 +41,7 @@ payload in decoding order. From the quality on:
     |              CRC-32 of all that precedes              |
     '-------------------------------------------------------'
 
-18 bytes around the payload of a photo with sides of 128 to 16383 pixels, 22 of a progressive one. A reader skips a
+18 bytes around the payload of a photo with sides of 128 to 16383 pixels, 21 to 23 of a progressive one. A reader skips a
 lower-case section that it does not know and refuses an upper-case one; sections.py has the table of those that are known.
 Every file has exactly one form: what this module reads it would write.
 """

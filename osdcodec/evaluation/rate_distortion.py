@@ -122,10 +122,13 @@ def summary(records: list[dict]) -> list[dict]:
     return rows
 
 
-def peak_memory(picture: Image.Image, codings: list[Coding], options: list[str]) -> dict[str, dict[str, float]]:
+def peak_memory(
+    picture: Image.Image, codings: list[Coding], encoding_options: list[str], options: list[str]
+) -> dict[str, dict[str, float]]:
     """Peak resident MiB of a process that encodes, and of one that decodes, this picture at each codec's first setting.
 
-    Interpreter and libraries are included. options: further ones of `osdc encode` and `osdc decode`.
+    Interpreter and libraries are included. encoding_options: further ones of `osdc encode`; options: of
+    `osdc encode` and `osdc decode`.
     """
     peaks: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +139,9 @@ def peak_memory(picture: Image.Image, codings: list[Coding], options: list[str])
                 continue
             coded, decoded = f"{folder}/coded{coding.suffix}", f"{folder}/decoded.png"
             if isinstance(coding, OsdcCoding):
-                encoding = process("encode", source, "-o", coded, "--lambda", str(coding.lmbda), *options)
+                encoding = process(
+                    "encode", source, "-o", coded, "--lambda", str(coding.lmbda), *encoding_options, *options
+                )
                 decoding = process("decode", coded, "-o", decoded, *options)
             else:
                 module, names = "osdcodec.evaluation.rivals", (coding.codec, coding.name)

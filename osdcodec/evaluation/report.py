@@ -19,6 +19,7 @@ from ..codec import Decoder, Encoder
 from ..errors import InputError, OutputError
 from ..files import write_output
 from ..image import SUFFIXES, open_image
+from ..urls import make_folder
 from . import curves, page
 from .metrics import METRICS, Meter, PatchStatistics
 from .protocols import opener
@@ -130,7 +131,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
         largest = max((opened(path) for path in plan.paths), key=lambda picture: math.prod(picture.size))
         options = ["--quiet", "--device", plan.device]
         options += ["--weights-dir", str(plan.weights_dir)] if plan.weights_dir else []
-        memory = peak_memory(largest, every, options)
+        memory = peak_memory(largest, every, ["--profile", plan.profile, "--effort", str(plan.effort)], options)
     elif plan.memory:
         unavailable["peak memory"] = "measured on Linux only"
     advance(total, total, "report")
@@ -154,12 +155,7 @@ def _ours(plan: Plan) -> list[OsdcCoding]:
 
 
 def _make_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be made ({error.strerror or error}); name another folder with -o"
-        ) from error
+    make_folder(str(folder))
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{folder}: the folder is write-protected; name another one with -o")
     return folder

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from PIL import Image
 
 from ..errors import InputError
-from ..extras import available
+from ..extras import available, install
 
 SUFFIXES = (".heic", ".heif", ".hif")
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"heif")
@@ -25,7 +25,7 @@ def is_heic(data: bytes) -> bool:
 def open_heic(data: bytes, name: str, judge: Callable) -> Image.Image:
     """The picture, its info as Pillow has them; its rotation is done. InputError without the package, or damaged."""
     if not available("pillow_heif"):
-        raise InputError(f"{name}: HEIC needs the package pillow-heif: pip install 'osdc[heic]', or save it as JPEG")
+        raise InputError(f"{name}: HEIC needs the package pillow-heif: {install('pillow_heif')}, or save it as JPEG")
     import pillow_heif
 
     try:

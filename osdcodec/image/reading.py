@@ -12,7 +12,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from .. import formats
 from ..container import MAX_PIXELS, MAX_SIDE
 from ..errors import InputError, OsdWarning, label
-from ..extras import available
+from ..extras import available, install
 from ..files import Source, bytes_of
 from .arrays import is_array, to_picture
 
@@ -93,7 +93,7 @@ def suffixes() -> tuple[str, ...]:
 
 def why_left_out() -> dict[str, str]:
     """Suffixes of pictures that are not taken, and why."""
-    heic = dict.fromkeys(formats.heif.SUFFIXES, "pip install 'osdc[heic]'")
+    heic = dict.fromkeys(formats.heif.SUFFIXES, install("pillow_heif"))
     return heic | dict.fromkeys(formats.tiff.SUFFIXES, "camera raw")
 
 

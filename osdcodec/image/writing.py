@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from ..errors import OsdWarning, OutputError
-from ..files import is_stream, write_output
+from ..files import is_stream
 from ..formats import DEFECTS
 
 QUALITY = 95  # of the formats that lose something
@@ -86,8 +86,3 @@ def _save(image: Image.Image, name: str) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, name, quality=QUALITY, **tags)
     return buffer.getvalue()
-
-
-def save_image(image: Image.Image, target: str | Path, overwrite: bool = True) -> None:
-    """Picture, as `encode_image` takes it -> a file in the format of its suffix, or PNG on stdout for '-'. OutputError."""
-    write_output(target, encode_image(image, output_format(target)), overwrite)

@@ -38,7 +38,6 @@ class Link:
     packet: int
     overhead: int
     on_air: Callable[[int], float]
-    source: str = ""
 
     def packets(self, file: int) -> int:
         """Packets of a file of so many bytes, none of them for repair."""
@@ -74,7 +73,7 @@ def links() -> dict[str, Link]:
 
 
 def _link(entry: dict[str, Any]) -> Link:
-    facts = {key: entry[key] for key in ("name", "title", "packet", "overhead", "source")}
+    facts = {key: entry[key] for key in ("name", "title", "packet", "overhead")}
     if "lora" in entry:
         return Link(on_air=LoRa(**entry["lora"]).seconds, **facts)
     if "packet_seconds" in entry:  # frames of one length, however full

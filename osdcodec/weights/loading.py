@@ -81,12 +81,10 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
     raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
 
 
-def rates(
-    profile: str, weights_dir: str | Path | None = None, registry: str | Path | None = None
-) -> dict[float, bytes]:
+def rates(profile: str, weights_dir: str | Path | None = None) -> dict[float, bytes]:
     """Bits per pixel -> model id of the models of a profile that has one for each rate, as far as they are here."""
     ids: dict[float, bytes] = {}
-    for model, path in _models(weights_dir, registry):
+    for model, path in _models(weights_dir):
         if model["profile"] == profile and path.is_file():
             if not isinstance(model.get("bpp"), float):
                 raise WeightsError(f"the list that has {path} does not tell its bpp, a number: correct it")
@@ -102,16 +100,16 @@ def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: st
     raise WeightsError(f"model {wanted.hex()} is not at hand: update osdc, or name its folder by --weights-dir")
 
 
-def inventory(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[dict[str, str]]:
+def inventory(weights_dir: str | Path | None = None) -> list[dict[str, str]]:
     """All that is listed, models and the pretrained ones they are built on: name, profile, terms, source and place."""
     rows = []
-    for model, path in _models(weights_dir, registry):
+    for model, path in _models(weights_dir):
         profile = f"{model['profile']} {model['rate']}" if "rate" in model else model["profile"]
         row = {"name": model["file"], "profile": profile, "terms": model.get("terms", "")}
         rows.append(
             row | {"source": f"model {model['model_id']}", "place": str(path) if path.is_file() else "not here"}
         )
-    for part in downloads.components(weights_dir, registry):
+    for part in downloads.components(weights_dir):
         placed = downloads.place(part, weights_dir)
         row = {"name": part.name, "profile": ", ".join(part.profiles), "terms": part.licence}
         source = f"{part.repository} @ {part.revision[:12]}"
@@ -150,7 +148,7 @@ def listed(folder: Path) -> list[tuple[dict, Path]]:
     return [(model, folder / model["file"]) for model in catalogue.models(path)] if path.is_file() else []
 
 
-def _models(weights_dir: str | Path | None, registry: str | Path | None) -> Iterator[tuple[dict, Path]]:
+def _models(weights_dir: str | Path | None, registry: str | Path | None = None) -> Iterator[tuple[dict, Path]]:
     """Every listed model and where its file should be, in order of precedence."""
     folder = catalogue.folder(weights_dir)
     own: list[tuple[dict, Path]] = []

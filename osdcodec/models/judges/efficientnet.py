@@ -18,21 +18,16 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class FrozenFeatures(nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. weights: False for random ones.
+    """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. WeightsError if its weights are not at hand."""
 
-    WeightsError if they are not at hand.
-    """
-
-    def __init__(self, weights: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
         self.channels = self.network.feature_info.channels()
-        if weights:
-            data = verified(located(PACKAGE, FILE), SHA256, "the weights of EfficientNet-lite0", INSTALL)
-            # The same tensors in the same order under other names; the head of the classifier comes last.
-            published = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True).values()
-            own = self.network.state_dict()
-            self.network.load_state_dict(dict(zip(own, published, strict=False)))
+        data = verified(located(PACKAGE, FILE), SHA256, "the weights of EfficientNet-lite0", INSTALL)
+        # The same tensors in the same order under other names; the head of the classifier comes last.
+        published = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True).values()
+        self.network.load_state_dict(dict(zip(self.network.state_dict(), published, strict=False)))
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "FrozenFeatures":

@@ -28,7 +28,7 @@ FIXED = "prior.", "gains.", *CODEBOOKS  # what fixes the symbols, and so the mod
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """float32 (out, …) -> int8 (out, …), float16 scale (out,): symmetric, per output channel.
 
-    A step is a 30th of the channel's root mean square, or more where int8 needs that: 6.7 bits a weight once deflated.
+    A step is a 30th of the channel's root mean square, or more where int8 needs that: 6.8 bits a weight once deflated.
     """
     flat = weight.reshape(len(weight), -1)
     scale = np.maximum(np.abs(flat).max(1) / 127, np.sqrt(np.square(flat).mean(1)) / STEPS)
