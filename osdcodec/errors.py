@@ -9,7 +9,7 @@
      │   └─ OutputError              5   writing failed, or the output exists and must stay
      └─ Fault                        1   what nobody foresaw: a fault of osdc itself
 
-The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt. What is no error, but not quite
+The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt (SIGTERM 143, SIGHUP 129). What is no error, but not quite
 what was asked for either, is an OsdWarning.
 """
 
@@ -74,6 +74,19 @@ class Fault(OsdError):
     """An exception that nobody foresaw."""
 
     exit_code = 1
+
+
+class Ended(KeyboardInterrupt):
+    """What a signal that asks the process to end becomes: nothing is left half-written then either."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.exit_code = 128 + signal
+
+
+def code_of(interrupt: KeyboardInterrupt) -> int:
+    """The exit code of an interrupt, as shells count them."""
+    return interrupt.exit_code if isinstance(interrupt, Ended) else 130
 
 
 def unforeseen(error: Exception) -> Fault:

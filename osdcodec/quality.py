@@ -1,12 +1,13 @@
 """Lambda and the quality byte, and the searches for the one that meets a size or a similarity. No torch, no numpy."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from .errors import TargetError
+from .errors import OsdWarning, TargetError
 
 Coded = TypeVar("Coded")
 LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
@@ -86,10 +87,18 @@ def largest_below(limit: int, code: Callable[[int], Coded], size: Callable[[Code
 
 
 def smallest_above(least: float, code: Callable[[int], Coded], similarity: Callable[[Coded], float]) -> Coded:
-    """The smallest file with at least this similarity, which falls as the quality byte grows; the best one if none has it."""
+    """The smallest file with at least this similarity, which falls as the quality byte grows.
+
+    The best one, and an OsdWarning, if none has it.
+    """
     good, bad = BEST, SMALLEST + 1
     fitting = code(BEST)
-    if similarity(fitting) < least:
+    if (reached := similarity(fitting)) < least:
+        warnings.warn(
+            f"a similarity of {least:g} is out of reach: at lambda {LAMBDA_MIN}, the best there is, which was taken, it is {reached:.4f}",
+            OsdWarning,
+            stacklevel=2,
+        )
         return fitting
     while bad - good > 1:
         quality = (good + bad) // 2

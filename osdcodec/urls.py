@@ -5,14 +5,16 @@ Local names, and file:// URLs, need no fsspec.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from .errors import FileError, OutputError
+from .errors import FileError, OsdError, OutputError
 from .extras import install
 
+UNREAD = "cannot be read"  # begins why a folder was left out of which nobody knows what is in it
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters at least: C:// is a drive
 
 
@@ -27,40 +29,67 @@ def is_url(name: str | os.PathLike) -> bool:
 
 
 def read(url: str) -> bytes:
-    """All bytes behind a URL. OSError as for a local file."""
-    system, path = _system(url)
-    return system.cat_file(path)
+    """All bytes behind a URL. OSError as for a local file that is not there, FileError for anything else that fails."""
+    with _told(url):
+        system, path = _system(url)
+        return system.cat_file(path)
 
 
 def write(url: str, data: bytes) -> None:
     """data -> what the URL names. Stores of objects show an object when it is whole."""
-    system, path = _system(url)
-    system.pipe_file(path, data)
+    with _told(url):
+        system, path = _system(url)
+        system.pipe_file(path, data)
 
 
 def exists(url: str) -> bool:
-    system, path = _system(url)
-    return system.exists(path)
+    with _told(url):
+        system, path = _system(url)
+        return system.exists(path)
 
 
 def is_folder(name: str) -> bool:
+    """Whether it is known to be one: a URL that cannot be asked fails when it is read."""
     name = plain(name)
     if not is_url(name):
         return os.path.isdir(name)
-    system, path = _system(name)
-    return system.isdir(path)
+    try:
+        with _told(name):
+            system, path = _system(name)
+            return system.isdir(path)
+    except (OSError, OsdError):
+        return False
 
 
-def walk(folder: str) -> Iterator[str]:
-    """Names of all files below a folder, relative to it, with / between their parts; links to folders are not followed."""
+def walk(folder: str, leave_out: Callable[[str, str], None] = lambda path, why: None) -> Iterator[str]:
+    """Names of all files below a folder, relative to it, with / between their parts.
+
+    leave_out(path, why) is told of folders that cannot be read or are links, and of what is no regular file.
+    """
     folder = plain(folder)
     if not is_url(folder):
-        for place, _, files in os.walk(folder, onerror=_refuse):
-            yield from (Path(place, file).relative_to(folder).as_posix() for file in files)
+        yield from _walk_here(folder, leave_out)
         return
-    system, path = _system(folder)
-    root = PurePosixPath(path)
-    yield from (PurePosixPath(file).relative_to(root).as_posix() for file in system.find(path))
+    with _told(folder):
+        system, path = _system(folder)
+        root = PurePosixPath(path)
+        yield from (PurePosixPath(file).relative_to(root).as_posix() for file in system.find(path))
+
+
+def _walk_here(folder: str, leave_out: Callable[[str, str], None]) -> Iterator[str]:
+    def unreadable(error: OSError) -> None:
+        leave_out(error.filename, f"{UNREAD} ({error.strerror})")
+
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        for name in folders:
+            if os.path.islink(path := os.path.join(place, name)):
+                leave_out(path, "a link to a folder")
+        for name in files:
+            path = os.path.join(place, name)
+            if os.path.exists(path) and not os.path.isfile(path):  # to read a pipe would wait for ever
+                leave_out(path, "no regular file")
+            else:
+                yield Path(path).relative_to(folder).as_posix()
 
 
 def join(folder: str, name: str) -> str:
@@ -99,5 +128,12 @@ def _system(url: str) -> tuple[Any, str]:
         raise FileError(f"{url}: {error}") from error
 
 
-def _refuse(error: OSError) -> None:
-    raise error
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """What file systems raise, which is anything, becomes a line that names the URL."""
+    try:
+        yield
+    except (OsdError, FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise
+    except Exception as error:
+        raise FileError(f"{url}: {error or type(error).__name__}; check the address") from error

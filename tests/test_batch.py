@@ -13,16 +13,19 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 from test_cli import environment, osdc
 
 from osdcodec import files
 from osdcodec.batch import report
-from osdcodec.batch.jobs import Plan
+from osdcodec.batch.jobs import Plan, plan
 from osdcodec.batch.run import Progress, run
 from osdcodec.batch.tasks import Decoding, Encoding, Task
-from osdcodec.cli import coding
-from osdcodec.errors import InputError, WeightsError
+from osdcodec.cli import batches
+from osdcodec.cli.batches import Batch
+from osdcodec.container import MAGIC
+from osdcodec.errors import InputError, OutputError, WeightsError
 
 
 def copy(source: str, target: str, progress: Progress) -> dict:
@@ -111,10 +114,9 @@ def test_files_in_work_at_the_same_time_share_the_cores(monkeypatch, count, jobs
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if told:
         monkeypatch.setenv("OMP_NUM_THREADS", told)
-    monkeypatch.setattr(coding.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    work = Decoding()
-    coding._share_cores(work, Plan([("a", "b")] * count), jobs, "local")
-    assert work.threads == threads
+    monkeypatch.setattr(batches.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    batch = Batch(Plan([("a", "b")] * count), Decoding(), "plain", False, False, jobs, "local", None)
+    assert batch.work.threads == threads
 
 
 def test_a_model_is_loaded_once_and_never_sent():
@@ -260,6 +262,96 @@ def test_weights_that_are_missing_are_said_once(pictures):
     done = osdc("encode", "in", "-o", "out", "--weights-dir", "none", cwd=pictures)
     assert done.returncode == 4 and b"none" in done.stderr and done.stderr.count(b"\n") == 1
     assert below(pictures / "out") == []
+
+
+def test_what_cannot_be_read_of_a_folder_is_left_out(tmp_path, monkeypatch):
+    """A pipe, which would be waited for, a link to a folder, and a folder that refuses."""
+    for name in ("real", "locked", "in"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    os.mkfifo(tmp_path / "in" / "cam.jpg")
+    (tmp_path / "in" / "holiday").symlink_to(tmp_path / "real")
+    (tmp_path / "in" / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuses(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    planned = plan([str(tmp_path / "in")], str(tmp_path / "out"), (".png", ".jpg"), ".osd")
+    assert [source for source, _ in planned.jobs] == [str(tmp_path / "in" / "a.png")]
+    assert {(os.path.basename(path), why) for path, why in planned.left_out} == {
+        ("cam.jpg", "no regular file"),
+        ("holiday", "a link to a folder"),
+        ("locked", "cannot be read (Permission denied)"),
+    }
+
+
+def test_a_folder_that_cannot_be_read_is_no_success(tmp_path):
+    class Nothing(Decoding):
+        def __call__(self, source, target, progress=None):
+            return {}
+
+    planned = Plan([("a.osd", "a.png")], left_out=[("in/locked", "cannot be read (Permission denied)")])
+    batch = Batch(planned, Nothing(), "quiet", True, False, None, "local", None)
+    with pytest.raises(typer.Exit) as left:
+        batch.run()
+    assert left.value.exit_code == 3
+
+
+def test_what_comes_to_lie_there_during_the_work_stays(tmp_path):
+    target = tmp_path / "a.osd"
+    work = Encoding(ours=True)
+    work.check("a.png", str(target))
+    target.write_text("notes")
+    with pytest.raises(OutputError, match=r"a\.osd: exists"):
+        work.write(str(target), b"new")
+    assert target.read_text() == "notes"
+    target.write_bytes(MAGIC + b"old")
+    work.write(str(target), b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_folder_in_the_way_costs_one_file(pictures):
+    (pictures / "out" / "a.osd").mkdir(parents=True)
+    done = osdc("encode", "in", "-o", "out", cwd=pictures)
+    assert (
+        done.returncode == 3 and b"out/a.osd: a folder is there" in done.stderr and b"2 done, 1 failed" in done.stderr
+    )
+
+
+def test_a_dry_run_says_what_a_run_would(pictures):
+    (pictures / "out").mkdir()
+    (pictures / "out" / "a.osd").write_text("mine")
+    done = osdc("encode", "in", "-o", "out", "--dry-run", cwd=pictures)
+    assert done.returncode == 5 == osdc("encode", "in", "-o", "out", cwd=pictures).returncode
+    assert b"a.png -> out/a.osd (exists, may not be replaced)" in done.stdout and b"--skip-existing" in done.stderr
+    done = osdc("encode", "in", "-o", "out", "--dry-run", "--skip-existing", "--json", cwd=pictures)
+    told = {row["output"]: row["status"] for row in map(json.loads, done.stdout.splitlines())}
+    assert told == {"out/a.osd": "skipped", "out/deep/b.osd": "planned", "out/deep/c d.osd": "planned"}
+    for arguments in (("in/a.png", "-o", "none/x.osd"), ("in/a.png", "-o", "in/a.png", "--overwrite")):
+        done = osdc("encode", *arguments, "--dry-run", cwd=pictures)
+        assert done.returncode == 5 and done.stderr == osdc("encode", *arguments, cwd=pictures).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_asked_to_end_takes_away_what_is_half_written(tmp_path, number):
+    """Here in the middle of writing a file."""
+    script = (
+        "import os, sys; from osdcodec import cli, files; from osdcodec.cli.shared import reporting\n"
+        f"os.fsync = lambda file: os.kill(os.getpid(), {int(number)})\n"
+        "@cli.app.command()\n"
+        "def write():\n"
+        "    with reporting():\n"
+        "        files.write_output('out.bin', b'x' * 1000)\n"
+        "sys.argv = ['osdc', 'write']; cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, timeout=60
+    )
+    assert done.returncode == 128 + number and done.stderr == b"" and list(tmp_path.iterdir()) == []
 
 
 def hears_interrupts() -> None:

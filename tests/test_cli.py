@@ -118,6 +118,8 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("encode", "photo.png", "--max-pixels", "1199"), 3, ("photo.png", "40x30", "--max-pixels")),
         (("encode", "photo.png", "-o", "existing.osd", "--no-overwrite"), 5, ("existing.osd", "exists")),
         (("encode", "none.png", "--dry-run"), 3, ("none.png", "no such file")),
+        (("encode", "photo.png", "-o", "existing.png"), 5, ("existing.png", "named as a picture", "--overwrite")),
+        (("encode", "--files-from", "photo.png"), 3, ("photo.png", "NUL bytes", "-0")),
         (("encode", "photo.png", "-o", "none/photo.osd"), 5, ("none", "there is no folder")),
         (("encode", "photo.png", "-o", "text.png/photo.osd"), 5, ("text.png", "there is no folder")),
         (("encode", "photo.png", "-o", "photo.png"), 5, ("photo.png", "the input itself")),
@@ -312,8 +314,8 @@ def test_a_dry_run_tells_and_does_nothing(folder):
     lines = done.stdout.decode().splitlines()
     assert lines == ["photo.png -> new/photo.osd", "existing.png -> new/existing.osd"]
     done = osdc("encode", "existing.png", "--dry-run", "--json", cwd=folder)
-    told = {"input": "existing.png", "output": "existing.osd", "status": "planned", "exists": True}
-    assert json.loads(done.stdout) == told
+    told = {"input": "existing.png", "output": "existing.osd", "status": "refused", "exists": True}
+    assert json.loads(done.stdout) == told and done.returncode == 5  # as it would be without --dry-run
     done = osdc("encode", "none.png", "photo.png", "-o", "new", "--dry-run", "--json", cwd=folder)
     assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["failed", "planned"]
     assert done.returncode == 3 and done.stderr == b"osdc: none.png: no such file; check the path\n"

@@ -14,7 +14,8 @@ PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
     {"errors", "relay"},
-    {"extras", "quality", "urls"},
+    {"extras", "quality"},
+    {"urls"},
     {"profile"},
     {"files", "formats"},
     {"container"},

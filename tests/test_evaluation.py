@@ -146,6 +146,18 @@ def test_lpips_and_dists_are_the_published_ones(monkeypatch):
         assert [found[name] for name in ("lpips", "lpips_vgg", "dists")] == pytest.approx(values, abs=5e-4)
 
 
+def test_a_report_replaces_nothing_but_a_report(tmp_path, photo):
+    photo.crop((0, 0, 64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_text("mine")
+    done = osdc("evaluate", "a.png", "--codec", "none", "--no-memory", "--lambda", "1", cwd=tmp_path)
+    assert done.returncode == 5 and "report.html: exists, and is no report of osdc" in done.stderr
+    assert (tmp_path / "report" / "report.html").read_text() == "mine"
+    (tmp_path / "report" / "records.json").write_text('{"environment": {"osdc": "0.1.0"}}')
+    done = osdc("evaluate", "a.png", "--codec", "none", "--no-memory", "--lambda", "1", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "report" / "report.html").read_text() != "mine"
+
+
 def test_memory_is_that_of_the_profile_and_the_effort_that_are_measured(photo, monkeypatch):
     asked = []
     monkeypatch.setattr(rate_distortion, "process", lambda *words, **_: asked.append(words) or (0.0, 1.0))

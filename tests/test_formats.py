@@ -97,6 +97,36 @@ def test_tiff_as_tifffile_reads_it(photometric, dtype, most, compression, byteor
     assert np.abs(opened(buffer.getvalue()) - wanted).max() <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("options", [{}, {"rowsperstrip": 5}, {"compression": "zlib"}])
+@pytest.mark.parametrize("bands", [3, 4])
+def test_planes_of_a_tiff(bands, options, byteorder):
+    """One colour behind the other, of 8 or 16 bits."""
+    tifffile = pytest.importorskip("tifffile")
+    for dtype in (np.uint8, np.uint16):
+        samples = RANDOM.integers(0, np.iinfo(dtype).max, (bands, 16, 24), dtype, endpoint=True)
+        samples[3:] = np.iinfo(dtype).max  # all opaque
+        buffer, extra = io.BytesIO(), {"extrasamples": ["unassalpha"]} if bands == 4 else {}
+        tifffile.imwrite(
+            buffer, samples, photometric="rgb", planarconfig="separate", byteorder=byteorder, **options, **extra
+        )
+        wanted = samples[:3].transpose(1, 2, 0) * (255 / np.iinfo(dtype).max)
+        most = 1 if options.get("compression") else 0.5  # of compressed planes Pillow gives the high bytes only
+        assert np.abs(opened(buffer.getvalue()) - wanted).max() <= most + 1e-6
+
+
+def test_tiffs_that_are_not_taken():
+    """Planes in tiles, which Pillow reads wrongly, and signed samples, of which nobody knows which is white."""
+    tifffile = pytest.importorskip("tifffile")
+    tiled, signed = io.BytesIO(), io.BytesIO()
+    planes = np.zeros((3, 32, 32), np.uint16)
+    tifffile.imwrite(tiled, planes, photometric="rgb", planarconfig="separate", tile=(16, 16))
+    tifffile.imwrite(signed, np.zeros((8, 8), np.int16))
+    for buffer, word in ((tiled, "strips"), (signed, "signed samples")):
+        with pytest.raises(InputError, match=word):
+            opened(buffer.getvalue())
+
+
 @pytest.mark.parametrize("photometric", [0, 1])
 def test_tiff_of_12_bits(photometric):
     values = np.array([[0, 1, 2048, 4095]])

@@ -271,6 +271,27 @@ def test_text_through_pipes(folder):
     assert osdc("join", "-", cwd=folder, input=stream).stdout == FILE
 
 
+def test_text_that_went_through_other_hands(folder):
+    """Letters of any language beside the lines, a byte order mark, UTF-16 as PowerShell writes it."""
+    text = "Grüße\n" + osdc("split", "photo.osd", "--packet", "76", "--text", cwd=folder).stdout.decode()
+    for encoded in (text.encode("utf-8"), text.encode("utf-8-sig"), text.encode("utf-16")):
+        done = osdc("join", "-", cwd=folder, input=encoded)
+        assert done.returncode == 0 and done.stdout == FILE and b"1 not packets" in done.stderr
+
+
+def test_only_packets_of_the_same_file_are_replaced(folder):
+    (folder / "out").mkdir()
+    (folder / "out" / "photo.00001.osdp").write_text("mine")
+    split = "split", "photo.osd", "--packet", "50", "-o", "out"
+    refused(osdc(*split, cwd=folder), 5, "photo.00001.osdp", "no packet of this file", "--overwrite")
+    assert [path.name for path in (folder / "out").iterdir()] == ["photo.00001.osdp"]
+    for _ in range(2):
+        assert osdc(*split, "--overwrite", cwd=folder).returncode == 0
+        assert osdc(*split, cwd=folder).returncode == 0
+    (folder / "photo.osd").write_bytes((VECTORS / "conformance" / "anchor-1.osd").read_bytes())
+    refused(osdc(*split, cwd=folder), 5, "photo.00000.osdp", "no packet of this file")
+
+
 def test_join_partial(folder):
     assert osdc("split", "photo.osd", "--packet", "50", "-o", "packets", cwd=folder).returncode == 0
     (folder / "packets" / "photo.00002.osdp").unlink()
@@ -280,6 +301,7 @@ def test_join_partial(folder):
     assert not (folder / "joined.osd").exists()
     assert osdc("join", "packets", "-o", "joined.osd", "--partial", cwd=folder).returncode == 0
     assert (folder / "joined.osd").read_bytes() == FILE[:80]
+    refused(osdc("info", "joined.osd", "--parts", cwd=folder), 3, "joined.osd", "leave --parts out")
     told = json.loads(osdc("info", "joined.osd", "--json", cwd=folder).stdout)
     assert told["payload_bytes"] + told["missing_bytes"] == 104 - 19
 
@@ -345,6 +367,9 @@ def test_of_two_splits_of_one_file_the_whole_one_is_taken():
         ("split", "photo.osd", "--packet", "50", "--link", "lora-longfast"),
         ("split", "photo.osd", "--link", "pigeon"),
         ("split", "photo.osd", "--packet", "50", "--repair", "much"),
+        ("split", "photo.osd", "--packet", "50", "--repair", "25"),  # a forgotten %
+        ("split", "photo.osd", "--packet", "65536"),
+        ("info", "photo.osd", "--overhead", "5"),
         ("join",),
         ("info", "photo.osd", "--link", "pigeon"),
         ("info", "photo.osd", "--bits-per-second", "1000"),

@@ -49,7 +49,12 @@ def test_every_package_is_in_an_extra():
     others = PROJECT["optional-dependencies"].keys() - {"all", "test"}
     assert brought("all") == set().union(*(brought(extra) for extra in others))
     assert brought("test") > brought("all")
-    named = {"open_clip": "open_clip_torch", "pytorch_msssim": "pytorch-msssim", "pillow_heif": "pillow-heif"}
+    named = {
+        "open_clip": "open_clip_torch",
+        "pytorch_msssim": "pytorch-msssim",
+        "pillow_heif": "pillow-heif",
+        "pillow_jxl": "pillow-jxl-plugin",
+    }
     for module, extra in extras.EXTRAS.items():
         assert named.get(module, module) in brought(extra), f"{module} is not in {extra}"
     for extra, others in extras._HAVE.items():

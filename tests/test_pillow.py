@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from test_cli import environment
 
 import osdcodec
@@ -22,6 +22,19 @@ def registered(monkeypatch):
         monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
     pillow.register()
+
+
+def test_what_a_file_says_is_there_before_its_pixels(tmp_path, photo):
+    """And a file that was read is closed."""
+    exif, profile = Image.Exif(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif[0x010F] = "Maker"
+    photo.crop((0, 0, 40, 30)).save(tmp_path / "x.jpg", exif=exif, icc_profile=profile)
+    (tmp_path / "x.osd").write_bytes(osdcodec.encode(tmp_path / "x.jpg", keep_metadata=True, icc="keep"))
+    picture = Image.open(tmp_path / "x.osd")
+    for _ in range(2):
+        assert picture.getexif()[0x010F] == "Maker" and picture.info["icc_profile"] == profile
+        picture.load()
+    assert picture.fp is None
 
 
 def test_there_and_back(tmp_path, photo):

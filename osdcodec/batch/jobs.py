@@ -9,7 +9,7 @@ from pathlib import PurePath
 from .. import files, urls
 from ..container import MAGIC
 from ..description import NOTE
-from ..errors import InputError, OutputError
+from ..errors import InputError, OsdError, OutputError
 from ..files import STREAM
 
 Job = tuple[str, str]  # input, output
@@ -38,8 +38,7 @@ class Plan:
         """OutputError if an output exists that may not be replaced."""
         if self.replace and not self.ours:
             return
-        targets = (target for _, target in self.jobs if files.exists(target))
-        found = [target for target in targets if not (self.ours and _written_by_osdc(target))]
+        found = [target for _, target in self.jobs if not may_replace(target, self.replace, self.ours)]
         if not found:
             return
         if len(self.jobs) == 1:
@@ -93,7 +92,7 @@ def plan(
     places: dict[str, str] = {}
     left_out: list[tuple[str, str]] = []
     for source in sources:
-        for path, name in _found(source):
+        for path, name in _found(source, left_out):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
                 continue
             if name is None or PurePath(name).suffix.lower() in inputs:
@@ -131,9 +130,20 @@ def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[
     return list(targets.items()), [targets[path] for path in kept]
 
 
-def _written_by_osdc(name: str) -> bool:
-    """Whether a file is an .osd file, or a picture that tells by its comment that it was decoded from one."""
-    data = files.read_input(name)
+def may_replace(target: str, replace: bool, ours: bool) -> bool:
+    """Whether nothing is in the way of an output but what may be replaced. ours: only what osdc wrote.
+
+    That is an .osd file, or a picture that tells by its comment that it was decoded from one. Of a folder that is in the way
+    `files.check_output` tells.
+    """
+    if not files.exists(target) or urls.is_folder(target):
+        return True
+    if not (replace and ours):
+        return replace
+    try:
+        data = files.read_input(target)
+    except OsdError:
+        return False
     return data.startswith(MAGIC) or NOTE.encode() in data
 
 
@@ -162,9 +172,10 @@ def _target(source: str, output: str | None, suffix: str) -> tuple[str, bool]:
     return output, True
 
 
-def _found(source: str) -> Iterator[tuple[str, str | None]]:
+def _found(source: str, left_out: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
     """A file that was named, and None; or all files below a folder and their names in it, in the order of these."""
     if urls.is_folder(source):
-        yield from ((urls.join(source, name), name) for name in sorted(urls.walk(source)))
+        within = sorted(urls.walk(source, lambda path, why: left_out.append((path, why))))
+        yield from ((urls.join(source, name), name) for name in within)
     else:
         yield urls.join(urls.parent(source), PurePath(source).name), None

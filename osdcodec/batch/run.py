@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import files
-from ..errors import FileError, InputError, OsdError, unforeseen
+from ..errors import FileError, InputError, OsdError, code_of, unforeseen
 from .jobs import Job
 from .report import Outcome, Report, Style
 
@@ -73,10 +73,10 @@ def run(
             for outcome in outcomes or _in_threads(jobs, work, threads, skip_existing, report):
                 report.tell(outcome)
                 codes.append(outcome.error.exit_code if outcome.error else 0)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         with files.writing:  # what the threads are at would go on for seconds
             sys.stderr.flush()
-            os._exit(130)
+            os._exit(code_of(interrupt))
     except Stop as stop:
         raise stop.error from stop
     return (3 if many else codes[0]) if any(codes) else 0

@@ -15,19 +15,22 @@ from ..container import MAX_PIXELS, unpack, unpack_prefix
 from ..description import describe
 from ..errors import OsdError, OsdWarning, OutputError, label
 from ..quality import ANCHORS, Target, shares
-from .jobs import Job
+from .jobs import Job, may_replace
 from .run import Progress, Stop
 
 
 @dataclass
 class Task:
-    """options: those of Encoder.encode or Decoder.decode."""
+    """options: those of Encoder.encode or Decoder.decode; overwrite: whether outputs that exist may be replaced; ours: of these
+    only what osdc wrote.
+    """
 
     options: dict = field(default_factory=dict)
     device: str = "auto"
     weights_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
     overwrite: bool = True
+    ours: bool = False
     compiled: bool = False
     threads: int | None = None  # of the networks, for each file
 
@@ -55,6 +58,21 @@ class Task:
     def load(self) -> Any:
         raise NotImplementedError
 
+    def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
+        """The input becomes the output -> what is to be told of it."""
+        raise NotImplementedError
+
+    def check(self, source: str, target: str) -> None:
+        """OutputError if the output cannot be written, before the work."""
+        files.check_output(target, may_replace(target, self.overwrite, self.ours), source)
+
+    def write(self, target: str, data: bytes) -> None:
+        """What came to lie there during the work is not replaced either, unless it may be."""
+        always = self.overwrite and not self.ours
+        files.write_output(
+            target, data, may_replace(target, self.overwrite, self.ours) if files.exists(target) else always
+        )
+
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
         read = unpack_prefix if self.options.get("partial") else unpack
@@ -74,11 +92,11 @@ class Encoding(Task):
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
-        files.check_output(target, self.overwrite, source)
+        self.check(source, target)
         given, picture = self.read(source)  # before a model is loaded, which takes longer
         options = self.options | ({"target": Target(max_bytes=self.limits[source])} if source in self.limits else {})
         data = self.model.encode(picture, **options, max_pixels=self.max_pixels, progress=progress)
-        files.write_output(target, data, self.overwrite)
+        self.write(target, data)
         return self.facts(data) | {"input_bytes": given}
 
     def limit(self, jobs: list[Job], total: int, threads: int) -> None:
@@ -125,19 +143,22 @@ class Decoding(Task):
 
         return Decoder(self.device, self.weights_dir, self.compiled, self.threads)
 
+    def check(self, source: str, target: str) -> None:
+        image.output_format(target, self.format)
+        super().check(source, target)
+
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""
-        name = image.output_format(target, self.format)
-        files.check_output(target, self.overwrite, source)
+        self.check(source, target)
         data = files.read_input(source)
         picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
         if self.within:
             picture.thumbnail(self.within, Resampling.LANCZOS)
         try:
-            written = image.encode_image(picture, name)
+            written = image.encode_image(picture, image.output_format(target, self.format))
         except OutputError as error:  # which knows no name
             raise OutputError(f"{target}: {error}") from error
-        files.write_output(target, written, self.overwrite)
+        self.write(target, written)
         return self.facts(data) | {"output_bytes": len(written)}
 
     def done(self, source: str, target: str) -> dict:

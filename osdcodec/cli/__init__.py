@@ -1,6 +1,7 @@
 """The command line: parse, call the API, print. Whatever takes long to import is imported inside the commands."""
 
 import os
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -10,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import files
-from ..errors import OsdWarning, complaint, legible, printable, unforeseen
+from ..errors import Ended, FileError, OsdWarning, code_of, complaint, legible, printable, unforeseen
 from . import browser, coding, links, measuring, telling, weights
-from .shared import examples, reporting
+from .shared import complain, examples, reporting
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
 
@@ -65,6 +66,23 @@ def _say(line: str) -> None:
         print(legible(line, sys.stderr), file=sys.stderr, flush=True)
 
 
+def _hear_of_the_end() -> None:
+    """An interrupt, and what asks the process to end, comes as an exception: whoever writes finishes, or takes away what is there.
+
+    What is ignored, as under nohup, stays so.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    raise Ended(number)
+
+
 def _open_standard_streams() -> None:
     """Names of any encoding can be printed, and a stream that was closed takes what is told to nowhere.
 
@@ -84,6 +102,7 @@ def _open_standard_streams() -> None:
 def main() -> None:
     """Entry point of the `osdc` command."""
     _open_standard_streams()
+    _hear_of_the_end()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # one line on stderr, and ours
         warnings.simplefilter("always", OsdWarning)
@@ -92,8 +111,10 @@ def main() -> None:
         code = app(prog_name="osdc", standalone_mode=False)  # "osdc" also for `python -m osdcodec`
     except UsageError as error:
         code = _usage(error)
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as error:
+        code = code_of(error)
+    except OSError as error:  # help that nobody can read, on a full disk
+        code = complain(FileError(f"{error.filename or 'the output'}: {error.strerror or error}; name another file"))
     except Exception as error:
         fault = unforeseen(error)
         _say(complaint(fault))

@@ -1,17 +1,15 @@
 """`osdc encode` and `osdc decode`."""
 
-import json
-import os
 import re
-import warnings
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .. import files
-from ..batch.jobs import Plan, names, plan
+from ..batch.jobs import plan
 from ..container import MAX_PIXELS
-from ..errors import InputError, OsdWarning, TargetError, WeightsError, complaint, printable, without_surrogates
+from ..errors import OutputError, TargetError, WeightsError
+from .batches import FILES, Batch, named, style_of
 from .links import link_of
 from .shared import (
     Device,
@@ -20,15 +18,13 @@ from .shared import (
     Profile,
     WeightsDir,
     byte_count,
-    complain,
     examples,
     number,
     reporting,
-    tell_of_gpu,
 )
 
 if TYPE_CHECKING:
-    from ..batch.report import Style
+    pass
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -52,23 +48,7 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print a line for
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print which file would become which, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
 
-FILES = 2  # in work at the same time: while one is computed another is read and written
-
 app = typer.Typer()
-
-
-def _sources(sources: list[str] | None, files_from: str | None, nul: bool, quiet: bool) -> list[str]:
-    """What was named, and what a list names."""
-    named = list(sources or [])
-    if quiet and any(re.fullmatch(r"\d+", name) and not os.path.exists(name) for name in named):
-        raise typer.BadParameter("-q means --quiet and takes no number; quality is --lambda 0.1 (best) to 2 (smallest)")
-    if files_from is not None:
-        named += names(files.read_input(files_from), nul)
-        if not named:
-            raise InputError(f"{files_from}: names no files; nothing to do")
-    if not named:
-        raise typer.BadParameter("name an input, or a list of inputs by --files-from")
-    return named
 
 
 def _largest(link: str | None, seconds: float | None) -> int | None:
@@ -211,12 +191,12 @@ def encode(
     with reporting():
         from ..profile import OFFERED
 
-        named = _sources(sources, files_from, nul, quiet)
+        inputs = named(sources, files_from, nul, quiet)
         within = _largest(link, seconds)
         if within and max_bytes is not None:
             raise typer.BadParameter("give one of --max-bytes and --seconds")
         aim = _target(lmbda, target_bpp, max_bytes if within is None else str(within), target_ms_ssim)
-        total = byte_count(total_bytes) if total_bytes else None
+        total = None if total_bytes is None else byte_count(total_bytes)
         if total and (aim or lmbda is not None):
             raise typer.BadParameter("--total-bytes finds the λ; leave the other options for it out")
         if profile not in OFFERED:
@@ -234,12 +214,17 @@ def encode(
             "effort": effort,
         }
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
-        work = Encoding(options | reading, device, weights_dir, max_pixels, True, compiled, profile=profile)
-        many = files_from is not None
-        planned = plan(named, output, image.suffixes(), ".osd", many, overwrite, image.why_left_out())
-        style = _style(quiet, verbose, as_json)
-        _begin(planned, skip_existing, dry_run, as_json)
-        _share_cores(work, planned, jobs, engine)
+        work = Encoding(options | reading, device, weights_dir, max_pixels, compiled=compiled, profile=profile)
+        many, suffixes = files_from is not None, image.suffixes()
+        planned = plan(inputs, output, suffixes, ".osd", many, overwrite, image.why_left_out())
+        a_picture = output is not None and output.lower().endswith(suffixes) and output not in inputs
+        if output and a_picture and not overwrite and files.exists(output):
+            raise OutputError(
+                f"{output}: exists, and is named as a picture; name an .osd file with -o, or replace it by --overwrite"
+            )
+        style = style_of(quiet, verbose, as_json)
+        batch = Batch(planned, work, style, many, skip_existing, jobs, engine, ray_address)
+        batch.begin(dry_run)
         if total:
             there = [target for _, target in planned.jobs if skip_existing and files.exists(target)]
             taken = sum(len(files.read_input(target)) for target in there)
@@ -255,7 +240,7 @@ def encode(
                 raise TargetError(
                     f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}"
                 ) from error
-        _run(planned, work, jobs, style, skip_existing, many, engine, ray_address)
+        batch.run()
 
 
 @app.command(
@@ -312,24 +297,20 @@ def decode(
 ) -> None:
     """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
     with reporting():
-        named = _sources(sources, files_from, nul, quiet)
+        inputs = named(sources, files_from, nul, quiet)
         from ..batch.tasks import Decoding
 
         options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}
         within = _within(resize)
         work = Decoding(
-            options, device, weights_dir, max_pixels, True, compiled, format=form and f".{form}", within=within
+            options, device, weights_dir, max_pixels, compiled=compiled, format=form and f".{form}", within=within
         )
         many = files_from is not None
-        planned = plan(named, output, (".osd",), f".{form or 'png'}", many, overwrite)
-        _begin(planned, skip_existing, dry_run, as_json)
-        _share_cores(work, planned, jobs, engine)
-        style = _style(quiet, verbose, as_json)
-        _run(planned, work, jobs, style, skip_existing, many, engine, ray_address)
-
-
-def _style(quiet: bool, verbose: bool, as_json: bool) -> "Style":
-    return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
+        planned = plan(inputs, output, (".osd",), f".{form or 'png'}", many, overwrite)
+        style = style_of(quiet, verbose, as_json)
+        batch = Batch(planned, work, style, many, skip_existing, jobs, engine, ray_address)
+        batch.begin(dry_run)
+        batch.run()
 
 
 def _within(resize: str | None) -> tuple[int, int] | None:
@@ -341,71 +322,3 @@ def _within(resize: str | None) -> tuple[int, int] | None:
     if not (width and height):
         raise typer.BadParameter(f"{resize} is no size; give the longest side, 1600, or width and height, 1280x720")
     return width, height
-
-
-def _begin(planned: Plan, skip_existing: bool, dry_run: bool, as_json: bool) -> None:
-    """A dry run ends here, and outputs that may not be replaced are refused before any work."""
-    if dry_run:
-        raise typer.Exit(_show(planned, as_json))
-    if not skip_existing:
-        planned.refuse_existing()
-
-
-def _share_cores(work: Any, planned: Plan, jobs: int | None, engine: str) -> None:
-    """Files in work at the same time get their share of the cores each: threads in each other's way cost a fifth of the time."""
-    together = min(jobs or FILES, len(planned.jobs))
-    if together > 1 and engine == "local" and "OMP_NUM_THREADS" not in os.environ:
-        here = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        work.threads = max(1, len(here) // together)
-
-
-def _show(planned: Plan, as_json: bool) -> int:
-    """What would be done; the exit code is 3 if an input is not there."""
-    lines, missing = [], 0
-
-    def tell(row: dict[str, Any], text: str) -> None:
-        lines.append(without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(text))
-
-    for source, target in planned.jobs:
-        if not files.is_stream(source) and not files.exists(source):
-            error = InputError(f"{source}: no such file; check the path")
-            missing = complain(error)
-            if as_json:
-                tell({"input": source, "status": "failed", "error": complaint(error)}, "")
-            continue
-        there = files.exists(target)
-        row = {"input": source, "output": target, "status": "planned", "exists": there}
-        tell(row, f"{source} -> {target}{' (exists)' if there else ''}")
-    for name, why in planned.left_out:
-        tell({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}")
-    files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
-    return missing
-
-
-def _run(
-    planned: Plan,
-    work: Any,
-    jobs: int | None,
-    style: "Style",
-    skip_existing: bool,
-    listed: bool,
-    engine: str,
-    ray_address: str | None,
-) -> None:
-    planned.make_folders()
-    from ..batch.run import run
-    from ..runtime import sees_cuda
-
-    if style in ("plain", "verbose"):
-        tell_of_gpu()
-    pairs, work.overwrite, outcomes = planned.jobs, planned.replace, None
-    if planned.note and style in ("plain", "verbose"):
-        warnings.warn(planned.note, OsdWarning, stacklevel=2)
-    if engine == "ray":
-        from ..batch import ray
-
-        outcomes = ray.outcomes(pairs, work, skip_existing, ray_address, jobs)
-    jobs = jobs or (8 if work.device != "cpu" and sees_cuda() else FILES)  # on a GPU pictures of one size go in batches
-    told = planned.left_out, planned.summary()
-    if code := run(pairs, work, jobs, style, skip_existing, listed or None, outcomes, *told):
-        raise typer.Exit(code)

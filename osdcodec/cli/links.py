@@ -19,16 +19,16 @@ Json = Annotated[bool, typer.Option("--json", help="Say what was done as a JSON 
 
 
 def _share(value: str | None) -> float:
-    """25% or 0.25 -> repair packets per piece."""
+    """25% or 0.25 -> repair packets per piece. Without the sign nobody means more than one for each."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value or "0")
-    if not match or (share := float(match[1]) / (100 if match[2] else 1)) > 100:
+    if not match or (share := float(match[1]) / (100 if match[2] else 1)) > (100 if match[2] else 1):
         raise typer.BadParameter(f"{value} is no share; give so many repair packets per hundred pieces: 25%")
     return share
 
 
 def _size(packet: int | None, link: str | None, text: bool) -> int:
     """Bytes of a packet."""
-    from ..links.packet import bytes_of_text
+    from ..links.packet import LARGEST, bytes_of_text
     from ..links.transfer import SMALLEST
 
     if (packet is None) == (link is None):
@@ -38,6 +38,8 @@ def _size(packet: int | None, link: str | None, text: bool) -> int:
     if size < SMALLEST:
         least = -(-SMALLEST * 4 // 3) if text else SMALLEST
         raise typer.BadParameter(f"a packet needs {least} {'characters' if text else 'bytes'} or more, not {most}")
+    if size > LARGEST:
+        raise typer.BadParameter(f"a packet has at most {LARGEST:,} bytes")
     return size
 
 
@@ -92,6 +94,7 @@ def split(
     with reporting(source):
         size, share = _size(packet, link, text), _share(repair)
         from ..links.packet import to_stream, to_text
+        from ..links.transfer import belongs
         from ..links.transfer import split as packets_of
 
         data = files.read_input(source)
@@ -107,8 +110,11 @@ def split(
         else:
             stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem
             names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
-            if not replace and (there := next(filter(files.exists, names), None)):
-                raise OutputError(f"{there}: exists; name another folder with -o, or replace it by --overwrite")
+            for name in filter(files.exists, names):
+                if not (replace if overwrite is not None else belongs(files.read_input(name), data)):
+                    raise OutputError(
+                        f"{name}: exists, and is no packet of this file; name another folder with -o, or replace it by --overwrite"
+                    )
             if stale := [name for name in _packets_of(stem, output) if name not in names]:
                 raise OutputError(
                     f"{stale[0]}: a packet of another split, which would be mixed with these; remove it, or name another folder with -o"

@@ -8,6 +8,7 @@ import typer
 from .. import files
 from ..container import MAX_PIXELS, unpack_prefix
 from ..container.sections import KINDS
+from ..errors import InputError
 from .links import links_of
 from .shared import MaxPixels, WeightsDir, examples, number, printed, reporting, tell_of_gpu
 
@@ -44,11 +45,15 @@ def info(
 ) -> None:
     """Tell what an .osd file, or the beginning of a progressive one, says of itself."""
     with reporting(source):
+        if overhead and packet is None:
+            raise typer.BadParameter("--overhead goes with --packet and --bits-per-second")
         source = files.STREAM if files.descriptor(source) == 0 else source
         data = files.read_input(source)
         if parts:
             from ..codec import info as describe_with_parts
 
+            if unpack_prefix(data, max_pixels).missing:
+                raise InputError(f"{source}: the beginning of a file, whose parts nobody knows; leave --parts out")
             facts = describe_with_parts(data, parts=True, weights_dir=weights_dir, max_pixels=max_pixels)
         else:
             from ..description import describe

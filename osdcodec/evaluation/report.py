@@ -27,6 +27,7 @@ from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_me
 from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 
 ORIGINAL = "original"
+RECORDS, PAGE = "records.json", "report.html"
 TITLES = {"codec": "codec", "encode": "encoding / MiB", "decode": "decoding / MiB"}
 NOT_MEASURED = "not available: {}"
 
@@ -98,6 +99,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     unavailable |= meter.unavailable
     if patches.unavailable:
         unavailable |= {"fid": patches.unavailable, "kid": patches.unavailable}
+    _refuse_foreign(folder)
     files = _make_folder(folder / "files")
 
     opened = opener(plan.protocol)
@@ -154,6 +156,17 @@ def _ours(plan: Plan) -> list[OsdcCoding]:
     return [OsdcCoding(lmbda, encoder, decoder, plan.detail, plan.effort) for lmbda in plan.lambdas]
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """OutputError if reports would be written over that are none of ours: a report of ours has records that tell so."""
+    try:
+        ours = "osdc" in json.loads((folder / RECORDS).read_text("utf-8"))["environment"]
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    there = [path for name in (RECORDS, "records.csv", PAGE, "files") if (path := folder / name).exists()]
+    if there and not ours:
+        raise OutputError(f"{there[0]}: exists, and is no report of osdc; name another folder with -o")
+
+
 def _make_folder(folder: Path) -> Path:
     make_folder(str(folder))
     if not os.access(folder, os.W_OK):
@@ -208,7 +221,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
 
 
 def _write(evaluation: Evaluation, pictures: dict[str, list[page.View]], folder: Path) -> None:
-    write_output(folder / "records.json", as_json(evaluation).encode("utf-8"))
+    write_output(folder / RECORDS, as_json(evaluation).encode("utf-8"))
     write_output(folder / "records.csv", as_csv(evaluation.records).encode("utf-8"))
     beside = curves.published() if is_kodak(evaluation.records) else []
     drawings = {
@@ -218,7 +231,7 @@ def _write(evaluation: Evaluation, pictures: dict[str, list[page.View]], folder:
     }
     for metric, svg in drawings.items():
         write_output(folder / f"rd-{metric.replace('_', '-')}.svg", svg)
-    write_output(folder / "report.html", as_page(evaluation, drawings, pictures, beside).encode("utf-8"))
+    write_output(folder / PAGE, as_page(evaluation, drawings, pictures, beside).encode("utf-8"))
 
 
 def as_json(evaluation: Evaluation) -> str:

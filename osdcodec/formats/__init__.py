@@ -109,9 +109,11 @@ def _read_jpeg(data: bytes, image: ImageFile.ImageFile, name: str) -> tuple[byte
 
 def _read_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes, turned: bool) -> None:
     """16 bits are scaled by what the file says is white. turned: 0 is white."""
-    deep = _deep(image, data) if image.mode in ("RGB", "RGBA") else None
-    if deep is None:
-        image.load()
+    tiff.refuse_signed(image)
+    deep = None
+    if image.mode in ("RGB", "RGBA") and (deep := tiff.deep_planes(image, data)) is None:
+        deep = _deep(image, data)
+    image.load()
     if image.mode.startswith("I"):
         deep = _integers(image)
     if deep is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import TiffImagePlugin
 
+_COMPRESSION, _STRIPS, _STRIP_BYTES, _PLANAR, _SAMPLE_FORMAT = 259, 273, 279, 284, 339
 _BITS, _PHOTOMETRIC, _MAKE, _SUB_IFDS, _MAX_SAMPLE, _DNG = 258, 262, 271, 330, 281, 50706
 _RAW_PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw
 _MAGICS = {
@@ -58,6 +60,29 @@ def white(image: TiffImagePlugin.TiffImageFile, samples: np.ndarray) -> int:
     if isinstance(said, int) and 255 <= said < most and samples.size and samples.max() <= said:
         return said
     return most
+
+
+def deep_planes(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarray | None:
+    """(H, W, C) samples of a file that has 16-bit colours one plane behind the other, uncompressed; None for any other.
+
+    Pillow reads such planes as if their samples had 8 bits. ValueError if they do not lie in strips.
+    """
+    tags = image.tag_v2
+    if tags.get(_PLANAR, 1) != 2 or tags.get(_COMPRESSION, 1) != 1 or set(tags.get(_BITS, ())) != {16}:
+        return None
+    starts, counts = tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ())
+    shape = len(tags[_BITS]), image.height, image.width
+    content = b"".join(data[start : start + count] for start, count in zip(starts, counts, strict=True))
+    if len(content) != 2 * math.prod(shape):
+        raise ValueError("planes that do not lie in whole strips")
+    return np.frombuffer(content, "<u2" if data[:2] == b"II" else ">u2").reshape(shape).transpose(1, 2, 0)
+
+
+def refuse_signed(image: TiffImagePlugin.TiffImageFile) -> None:
+    """ValueError if samples are signed, of which nobody knows which is white."""
+    kinds = image.tag_v2.get(_SAMPLE_FORMAT, 1)
+    if 2 in (kinds if isinstance(kinds, tuple) else (kinds,)):
+        raise ValueError("signed samples")
 
 
 def counted_from_black(data: bytes) -> bytes | None:

@@ -4,6 +4,8 @@
 >>> osd.register()
 >>> picture = Image.open("x.osd")  # size and info at once; decoded when its pixels are first wanted
 >>> picture.save("y.osd", lmbda=0.5)  # takes the options of osdcodec.encode, and no others
+
+Pillow empties the file that `save` names before any format is asked, so one that cannot be written is lost, as with all formats.
 """
 
 import inspect
@@ -11,7 +13,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..container import MAGIC, unpack
+from ..container import MAGIC, sections, unpack
 from ..errors import FormatError, OsdError
 from ..quality import lambda_of
 
@@ -33,7 +35,9 @@ class OsdImageFile(ImageFile.ImageFile):
         self._size = osd.width, osd.height
         kinds = dict(osd.sections).keys()
         self._mode = ("L" if osd.grey and "i" not in kinds else "RGB") + ("A" if "A" in kinds else "")
-        self.info = {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
+        metadata = tuple((kind, content) for kind, content in osd.sections if kind.islower())
+        sections.give_to(self, sections.opened(metadata, self._size))
+        self.info |= {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
         self.tile = []
 
     def load(self) -> Any:
@@ -47,6 +51,9 @@ class OsdImageFile(ImageFile.ImageFile):
             self.data = None
             self.im, self._mode = picture.im, picture.mode
             self.info = picture.info | self.info
+            if self._exclusive_fp and self.fp:  # opened for this picture, and read to its end
+                self.fp.close()
+            self.fp = None
         return super().load()
 
 

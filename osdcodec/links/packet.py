@@ -24,6 +24,7 @@ MARK = 0xB0  # high four bits of the first byte
 HEADER, CHECKSUM = 8, 2
 AROUND = HEADER + CHECKSUM
 LONGEST_FILE = 2**23 - 1  # bytes; the highest bit of the field is reserved
+LARGEST = 2**16 - 1  # bytes of a packet, for which a stream has a length of two bytes; of a symbol of RaptorQ too
 MOST_PACKETS = 2**16
 MOST_SOURCE_SYMBOLS = 56403  # of one block of RaptorQ
 ALIGNMENT = 8  # bytes of a repair symbol are a multiple of it
@@ -126,6 +127,16 @@ def bytes_of_text(characters: int) -> int:
     return characters * 3 // 4
 
 
+def _as_text(content: bytes) -> str | None:
+    """Text of a shell's or an editor's, in UTF-8 or, as PowerShell writes it, in UTF-16; None for bytes."""
+    code = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = content.decode(code)
+    except UnicodeDecodeError:
+        return None
+    return text if all(c.isprintable() or c.isspace() for c in text) else None
+
+
 def to_stream(packets: list[bytes]) -> bytes:
     """Packets one behind the other, each after its length in two bytes."""
     return b"".join(len(packet).to_bytes(2, "little") + packet for packet in packets)
@@ -133,8 +144,8 @@ def to_stream(packets: list[bytes]) -> bytes:
 
 def candidates(content: bytes) -> list[bytes]:
     """What may be a packet each: a file is one packet, lines of text, or a stream of packets."""
-    if content.isascii():
-        return [from_text(line) for line in content.splitlines() if line.strip()]
+    if (text := _as_text(content)) is not None:
+        return [from_text(line.encode()) for line in text.splitlines() if line.strip()]
     try:
         Packet.from_bytes(content)
     except FormatError:

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 
 from ..errors import FormatError, InputError
 from ..extras import require
-from .packet import ALIGNMENT, AROUND, LONGEST_FILE, MOST_PACKETS, MOST_SOURCE_SYMBOLS, Kind, Packet, aligned, crc16
+from .packet import (
+    ALIGNMENT,
+    AROUND,
+    LARGEST,
+    LONGEST_FILE,
+    MOST_PACKETS,
+    MOST_SOURCE_SYMBOLS,
+    Kind,
+    Packet,
+    aligned,
+    crc16,
+)
 
 SMALLEST = AROUND + ALIGNMENT  # bytes of a packet
 
@@ -17,8 +28,8 @@ def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
     Any pieces and repair packets that are together a little more than the pieces restore the file: as many as there are
     pieces do in 99 cases of 100, two more practically always. InputError if the file is too long for such packets.
     """
-    if not (packet >= SMALLEST and repair >= 0 and math.isfinite(repair)):
-        raise ValueError(f"packets need {SMALLEST} bytes or more, not {packet}, and repair must not be below 0")
+    if not (SMALLEST <= packet <= LARGEST and repair >= 0 and math.isfinite(repair)):
+        raise ValueError(f"packets have {SMALLEST} to {LARGEST} bytes, not {packet}, and repair must not be below 0")
     if not 1 <= len(data) <= LONGEST_FILE:
         raise InputError(
             f"{len(data):,} bytes are not between 1 and {LONGEST_FILE:,}: such a file is not sent in packets"
@@ -43,6 +54,15 @@ def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
             for n, symbol in enumerate(_repair_symbols(data, symbol, count, repairs))
         ]
     return [packet.to_bytes() for packet in packets]
+
+
+def belongs(content: bytes, data: bytes) -> bool:
+    """Whether the content of a file is a packet of the file `data`."""
+    try:
+        packet = Packet.from_bytes(content)
+    except FormatError:
+        return False
+    return packet.file_id == crc16(data) and packet.length == len(data)
 
 
 def _repair_symbols(data: bytes, size: int, count: int, repairs: int) -> list[bytes]:

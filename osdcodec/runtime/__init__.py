@@ -49,6 +49,7 @@ class Machine(NamedTuple):
     )
 
 
+DEVICES = "auto", "cpu", "cpu-bf16", "cuda"
 HALF = "-bf16"  # ends the name of a device on which torch runs in bfloat16
 
 
@@ -79,7 +80,9 @@ def open_refinement(weights: Weights, device: str = "auto") -> "Refinement":
 
 def chosen(device: str) -> str:
     """What to run on, cpu, cpu-bf16 or cuda: `auto` takes a GPU only if torch is there and sees one. WeightsError for "cuda" without
-    one, OsdError for "cpu-bf16" without torch."""
+    one, OsdError for "cpu-bf16" without torch, ValueError for another name."""
+    if device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, not {device}")
     if device.endswith(HALF):
         require("half precision on a CPU", "torch")
         return device

@@ -1,0 +1,133 @@
+"""What `osdc encode` and `osdc decode` do with a plan: rehearse it, or carry it out."""
+
+import json
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .. import files
+from ..batch.jobs import Plan, may_replace, names
+from ..errors import InputError, OsdError, OsdWarning, complaint, printable, without_surrogates
+from ..urls import UNREAD, parent
+from .shared import complain, tell_of_gpu
+
+if TYPE_CHECKING:
+    from ..batch.report import Style
+    from ..batch.tasks import Task
+
+FILES = 2  # in work at the same time: while one is computed another is read and written
+
+
+def named(sources: list[str] | None, files_from: str | None, nul: bool, quiet: bool) -> list[str]:
+    """What was named, and what a list names."""
+    found = list(sources or [])
+    if quiet and any(re.fullmatch(r"\d+", name) and not os.path.exists(name) for name in found):
+        raise typer.BadParameter("-q means --quiet and takes no number; quality is --lambda 0.1 (best) to 2 (smallest)")
+    if files_from is not None:
+        listed = names(files.read_input(files_from), nul)
+        if any("\0" in name for name in listed):
+            raise InputError(
+                f"{files_from}: holds NUL bytes; for a list by `find -print0` give -0, else a list of names"
+            )
+        if not listed:
+            raise InputError(f"{files_from}: names no files; nothing to do")
+        found += listed
+    if not found:
+        raise typer.BadParameter("name an input, or a list of inputs by --files-from")
+    return found
+
+
+def style_of(quiet: bool, verbose: bool, as_json: bool) -> "Style":
+    return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
+
+
+@dataclass
+class Batch:
+    """jobs: files in work at the same time; listed: names came from a list, of which any number may have stood there."""
+
+    planned: Plan
+    work: "Task"
+    style: "Style"
+    listed: bool
+    skip_existing: bool
+    jobs: int | None
+    engine: str
+    ray_address: str | None
+
+    def __post_init__(self) -> None:
+        self.work.overwrite, self.work.ours = self.planned.replace, self.planned.ours
+        together = min(self.jobs or FILES, len(self.planned.jobs))
+        # Threads of two networks in each other's way take a fifth of the time; files in work share the cores instead.
+        if together > 1 and self.engine == "local" and "OMP_NUM_THREADS" not in os.environ:
+            here = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+            self.work.threads = max(1, len(here) // together)
+
+    def begin(self, dry_run: bool) -> None:
+        """A dry run ends here, and outputs that may not be replaced are refused before any work."""
+        if dry_run:
+            raise typer.Exit(self._rehearse())
+        if not self.skip_existing:
+            self.planned.refuse_existing()
+
+    def run(self) -> None:
+        """Exit with the code of `batch.run`; 3 if a folder could not be read."""
+        self.planned.make_folders()
+        from ..batch.run import run
+        from ..runtime import sees_cuda
+
+        pairs, left_out, outcomes = self.planned.jobs, self.planned.left_out, None
+        if self.style in ("plain", "verbose"):
+            tell_of_gpu()
+            if self.planned.note:
+                warnings.warn(self.planned.note, OsdWarning, stacklevel=2)
+        if self.engine == "ray":
+            from ..batch import ray
+
+            outcomes = ray.outcomes(pairs, self.work, self.skip_existing, self.ray_address, self.jobs)
+        # On a GPU pictures of one size go in batches.
+        jobs = self.jobs or (8 if self.work.device != "cpu" and sees_cuda() else FILES)
+        told = left_out, self.planned.summary()
+        code = run(pairs, self.work, jobs, self.style, self.skip_existing, self.listed or None, outcomes, *told)
+        if code := code or (3 if any(why.startswith(UNREAD) for _, why in left_out) else 0):
+            raise typer.Exit(code)
+
+    def _rehearse(self) -> int:
+        """Tells what would be done; the exit code is the one that a run would have, as far as that can be known."""
+        lines: list[str] = []
+        codes: list[int] = []
+        refused = False
+
+        def tell(row: dict[str, Any], text: str) -> None:
+            as_json = self.style == "json"
+            lines.append(without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(text))
+
+        for source, target in self.planned.jobs:
+            there = files.exists(target)
+            row = {"input": source, "output": target, "status": "planned", "exists": there}
+            try:
+                if not files.is_stream(source) and not files.exists(source):
+                    raise InputError(f"{source}: no such file; check the path")
+                if there and self.skip_existing:
+                    tell(row | {"status": "skipped"}, f"{source} -> {target} (exists, skipped)")
+                    continue
+                if not may_replace(target, self.work.overwrite, self.work.ours):
+                    refused = True
+                    tell(row | {"status": "refused"}, f"{source} -> {target} (exists, may not be replaced)")
+                    continue
+                if parent(target) not in self.planned.folders or os.path.isdir(parent(target)):
+                    self.work.check(source, target)
+                tell(row, f"{source} -> {target}{' (exists, replaced)' if there else ''}")
+            except OsdError as error:
+                codes.append(complain(error))
+                if self.style == "json":
+                    tell(row | {"status": "failed", "error": complaint(error)}, "")
+        for name, why in self.planned.left_out:
+            tell({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}")
+        files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        if refused:
+            self.planned.refuse_existing()
+        return (3 if self.listed or len(self.planned.jobs) > 1 else codes[0]) if codes else 0
