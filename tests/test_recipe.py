@@ -187,6 +187,9 @@ def test_crops_have_the_sizes_and_the_kinds_that_are_asked_for():
     assert (
         screens.shape == (8, 96, 64, 3) and min(grounds) > 96 * 64 / 10 and any(len(np.unique(s)) > 8 for s in screens)
     )
+    mixed, drawn = Photos(EXAMPLES, 1, variety=Variety(flat=0.5)).batch_of_kinds(6, 48)
+    plain = [len(crop.flatten(1).unique(dim=1).T) < 250 for crop in mixed]
+    assert plain == drawn.tolist() and 0 < sum(plain) < 6
     ended = [Photos(EXAMPLES, seed, variety=Variety(ends=1.0)).crop(96) for seed in range(12)]
     mirrored = [n for crop in ended for n in range(2, 31) if (crop[-n:] == crop[-2 * n + 1 : -n + 1][::-1]).all()]
     assert mirrored  # the last rows of some are the reflection of those before them

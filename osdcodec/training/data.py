@@ -103,11 +103,20 @@ class Photos:
     def crop(self, height: int, width: int | None = None) -> np.ndarray:
         """A random crop uint8 (height, width, 3), square by default, sometimes of the picture at a smaller scale, mirrored half of
         the time, and of the kinds of `variety`."""
-        random, width = self.random, width or height
-        if random.random() < self.variety.flat:
-            return flat(random, height, width)
-        if random.random() < self.variety.screen:
-            return screen(random, height, width)
+        width = width or height
+        drawn = self._drawn(height, width)
+        return self._window(height, width) if drawn is None else drawn
+
+    def _drawn(self, height: int, width: int) -> np.ndarray | None:
+        """No photograph; None if it is the turn of one."""
+        if self.random.random() < self.variety.flat:
+            return flat(self.random, height, width)
+        if self.random.random() < self.variety.screen:
+            return screen(self.random, height, width)
+        return None
+
+    def _window(self, height: int, width: int) -> np.ndarray:
+        random = self.random
         turned = random.random() < self.variety.turned
         rows, columns = (width, height) if turned else (height, width)
         for _ in range(1000):
@@ -132,8 +141,14 @@ class Photos:
 
     def batch(self, size: int, height: int, width: int | None = None) -> Tensor:
         """float32 (size, 3, height, width) in [-1, 1]; square by default"""
-        crops = np.stack([self.crop(height, width) for _ in range(size)])
-        return in_range(torch.from_numpy(crops).permute(0, 3, 1, 2))
+        return self.batch_of_kinds(size, height, width)[0]
+
+    def batch_of_kinds(self, size: int, height: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """A batch, and which of its crops are drawn, not photographed: bool (size,)"""
+        drawn = [self._drawn(height, width or height) for _ in range(size)]
+        crops = [self._window(height, width or height) if crop is None else crop for crop in drawn]
+        kinds = torch.tensor([crop is not None for crop in drawn])
+        return in_range(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)), kinds
 
 
 def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from ...models import CodecModel
 from ...models.transforms import start_linear
 from ...profile import Profile
 from ..adversary import AdversaryRecipe, adversary
-from ..checkpoints import fill, read
+from ..checkpoints import fill, load, read
 from ..data import Photos, Variety
 from ..losses import Losses, Seen, Terms, full_precision
 from ..rate import RateControl, qualities
@@ -36,11 +36,14 @@ class CodecRecipe(Schedule):
     rate: Anchored  # multipliers to start from
     steer: float
     frozen: list[str] = dataclasses.field(default_factory=list)  # parts of the model that stand still
+    # A checkpoint in the folder of the run: photographs are held to what this model makes of their symbols, not to themselves.
+    teacher: str = ""
 
 
 class Batch(NamedTuple):
     x: Tensor  # (B, 3, H, W) in [-1, 1]
     quality: Tensor  # (B,)
+    drawn: Tensor  # (B,) bool: no photograph
 
 
 class Codec(Stage):
@@ -52,6 +55,10 @@ class Codec(Stage):
         self.losses = Losses(run.recipe.losses, run.data, model, run.compiled)
         self.control = RateControl(run.recipe.bpp, run.recipe.rate, run.recipe.steer)
         self.adversary = adversary(run.recipe.adversary, model.profile.autoencoder_channels)
+        # A list: the teacher is not a part of what is trained and kept.
+        self.teacher = [load(run.out / run.recipe.teacher, run.profile)] if run.recipe.teacher else []
+        for teacher in self.teacher:
+            teacher.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def beside(self) -> dict[str, nn.Module]:
         return {"control": self.control} | super().beside()
@@ -67,15 +74,22 @@ class Codec(Stage):
             # counts of blocks, for the hyper-latent ends otherwise on each.
             size, *sides = self.recipe.crops[turn % len(self.recipe.crops)]
             turn += 1
-            yield Batch(self.photos.batch(size, *sides), qualities(random, size))
+            x, drawn = self.photos.batch_of_kinds(size, *sides)
+            yield Batch(x, qualities(random, size), drawn)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        model, (x, quality) = self.model, batch
+        model, (x, quality, drawn) = self.model, batch
         x = x.contiguous(memory_format=torch.channels_last)
-        weights = model.gains.weights(quality)
-        out = model(x, quality)
+        weights, noise, target = model.gains.weights(quality), None, x
+        if self.teacher:
+            with torch.no_grad():
+                noise = torch.randn_like(model.autoencoder.encode(x).float())
+                target = torch.where(
+                    drawn[:, None, None, None], x, self.teacher[0](x, quality, noise=noise).x_hat.float()
+                )
+        out = model(x, quality, noise=noise)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
-        seen = Seen(x, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base, out.z_c.float())
+        seen = Seen(target, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base, out.z_c.float())
         loss, record = self.losses(seen, weights, self.steps, self.done)
         with full_precision(x):
             bpp, error = out.bits.sum(1) / x[0, 0].numel(), out.error / x[0, 0].numel()
