@@ -1,13 +1,12 @@
 """Lambda and the quality byte, and the searches for the one that meets a size or a similarity. No torch, no numpy."""
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from .errors import OsdWarning, TargetError
+from .errors import TargetError
 
 Coded = TypeVar("Coded")
 LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
@@ -51,6 +50,8 @@ class Target:
 
     def note(self, facts: dict) -> str:
         """What a person should hear of a file that was made for this target, "" for nothing."""
+        if facts["quality"] == BEST and self.ms_ssim is not None:
+            return f"no lambda reaches MS-SSIM {self.ms_ssim:g}, or none but the best: {LAMBDA_MIN} was taken, {facts['bytes']:,} bytes"
         if facts["quality"] == BEST:
             return f"lambda {LAMBDA_MIN}, the best there is, was taken: {facts['bytes']:,} bytes"
         return ""
@@ -87,18 +88,10 @@ def largest_below(limit: int, code: Callable[[int], Coded], size: Callable[[Code
 
 
 def smallest_above(least: float, code: Callable[[int], Coded], similarity: Callable[[Coded], float]) -> Coded:
-    """The smallest file with at least this similarity, which falls as the quality byte grows.
-
-    The best one, and an OsdWarning, if none has it.
-    """
+    """The smallest file with at least this similarity, which falls as the quality byte grows; the best one if none has it."""
     good, bad = BEST, SMALLEST + 1
     fitting = code(BEST)
-    if (reached := similarity(fitting)) < least:
-        warnings.warn(
-            f"a similarity of {least:g} is out of reach: at lambda {LAMBDA_MIN}, the best there is, which was taken, it is {reached:.4f}",
-            OsdWarning,
-            stacklevel=2,
-        )
+    if similarity(fitting) < least:
         return fitting
     while bad - good > 1:
         quality = (good + bad) // 2

@@ -3,6 +3,7 @@
 Local names, and file:// URLs, need no fsspec.
 """
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -104,16 +105,33 @@ def with_suffix(name: str, suffix: str) -> str:
     return join(parent(name), Path(name).stem + suffix) if is_url(name) else str(Path(plain(name)).with_suffix(suffix))
 
 
+def check_folder(folder: str) -> None:
+    """OutputError if `make_folder` is bound to fail; of URLs nothing is known."""
+    if is_url(folder):
+        return
+    place = Path(plain(folder)).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        number = errno.EACCES if place.is_dir() else errno.EEXIST if place == Path(folder).absolute() else errno.ENOTDIR
+        raise _unmakeable(folder, OSError(number, os.strerror(number)))
+
+
 def make_folder(folder: str) -> None:
     """The folder and those above it, unless they exist. OutputError."""
     try:
         if is_url(folder):
-            system, path = _system(folder)
-            system.makedirs(path, exist_ok=True)
+            with _told(folder):
+                system, path = _system(folder)
+                system.makedirs(path, exist_ok=True)
         else:
             Path(plain(folder)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o") from error
+        raise _unmakeable(folder, error) from error
+
+
+def _unmakeable(folder: str, error: OSError) -> OutputError:
+    return OutputError(f"{folder}: cannot be made ({error.strerror or error}); name another with -o")
 
 
 def _system(url: str) -> tuple[Any, str]:

@@ -289,6 +289,12 @@ def test_what_cannot_be_read_of_a_folder_is_left_out(tmp_path, monkeypatch):
     }
 
 
+def test_a_file_that_is_named_twice_is_taken_once(pictures):
+    name = str(pictures / "in" / "a.png")
+    planned = plan([name, f"{pictures}/in/../in/a.png", str(pictures / "in")], None, (".png", ".jpg"), ".osd")
+    assert [source for source, _ in planned.jobs].count(name) == 1 and len(planned.jobs) == len(below(pictures / "in"))
+
+
 def test_a_folder_that_cannot_be_read_is_no_success(tmp_path):
     class Nothing(Decoding):
         def __call__(self, source, target, progress=None):
@@ -298,6 +304,9 @@ def test_a_folder_that_cannot_be_read_is_no_success(tmp_path):
     batch = Batch(planned, Nothing(), "quiet", True, False, None, "local", None)
     with pytest.raises(typer.Exit) as left:
         batch.run()
+    assert left.value.exit_code == 3
+    with pytest.raises(typer.Exit) as left:
+        batch.begin(dry_run=True)
     assert left.value.exit_code == 3
 
 
@@ -331,7 +340,13 @@ def test_a_dry_run_says_what_a_run_would(pictures):
     done = osdc("encode", "in", "-o", "out", "--dry-run", "--skip-existing", "--json", cwd=pictures)
     told = {row["output"]: row["status"] for row in map(json.loads, done.stdout.splitlines())}
     assert told == {"out/a.osd": "skipped", "out/deep/b.osd": "planned", "out/deep/c d.osd": "planned"}
-    for arguments in (("in/a.png", "-o", "none/x.osd"), ("in/a.png", "-o", "in/a.png", "--overwrite")):
+    assert osdc("encode", "in/a.png", "-o", "new/", "--dry-run", cwd=pictures).returncode == 0
+    (pictures / "file").touch()
+    for arguments in (
+        ("in/a.png", "-o", "none/x.osd"),
+        ("in/a.png", "-o", "in/a.png", "--overwrite"),
+        ("in", "-o", "file/deep"),
+    ):
         done = osdc("encode", *arguments, "--dry-run", cwd=pictures)
         assert done.returncode == 5 and done.stderr == osdc("encode", *arguments, cwd=pictures).stderr
 

@@ -153,9 +153,23 @@ def test_a_report_replaces_nothing_but_a_report(tmp_path, photo):
     done = osdc("evaluate", "a.png", "--codec", "none", "--no-memory", "--lambda", "1", cwd=tmp_path)
     assert done.returncode == 5 and "report.html: exists, and is no report of osdc" in done.stderr
     assert (tmp_path / "report" / "report.html").read_text() == "mine"
-    (tmp_path / "report" / "records.json").write_text('{"environment": {"osdc": "0.1.0"}}')
-    done = osdc("evaluate", "a.png", "--codec", "none", "--no-memory", "--lambda", "1", cwd=tmp_path)
-    assert done.returncode == 0 and (tmp_path / "report" / "report.html").read_text() != "mine"
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "rd-psnr.svg").write_text("mine")
+    done = osdc("evaluate", "a.png", "--codec", "none", "-o", "plots", cwd=tmp_path)
+    assert done.returncode == 5 and "rd-psnr.svg: exists" in done.stderr
+
+
+def test_a_report_that_was_interrupted_can_be_made_again(tmp_path, photo, monkeypatch):
+    photo.crop((0, 0, 64, 64)).save(tmp_path / "a.png")
+    plan = report.Plan([tmp_path / "a.png"], (1.0,), (), memory=False, page_pictures=0, device="cpu")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        report.evaluate(plan, tmp_path / "report", interrupt)
+    assert (tmp_path / "report" / "files").is_dir()
+    assert len(report.evaluate(plan, tmp_path / "report", lambda *_: None).records) == 1
 
 
 def test_memory_is_that_of_the_profile_and_the_effort_that_are_measured(photo, monkeypatch):

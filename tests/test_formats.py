@@ -115,14 +115,37 @@ def test_planes_of_a_tiff(bands, options, byteorder):
         assert np.abs(opened(buffer.getvalue()) - wanted).max() <= most + 1e-6
 
 
-def test_tiffs_that_are_not_taken():
-    """Planes in tiles, which Pillow reads wrongly, and signed samples, of which nobody knows which is white."""
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_planes_are_turned_upright(orientation):
+    """As Pillow turns the same samples where they are interleaved."""
     tifffile = pytest.importorskip("tifffile")
-    tiled, signed = io.BytesIO(), io.BytesIO()
-    planes = np.zeros((3, 32, 32), np.uint16)
-    tifffile.imwrite(tiled, planes, photometric="rgb", planarconfig="separate", tile=(16, 16))
+    samples = RANDOM.integers(0, 65535, (16, 24, 3), np.uint16, endpoint=True)
+    planar, whole, tags = io.BytesIO(), io.BytesIO(), [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(whole, samples, photometric="rgb", extratags=tags)
+    tifffile.imwrite(planar, samples.transpose(2, 0, 1), photometric="rgb", planarconfig="separate", extratags=tags)
+    wanted = opened(whole.getvalue())
+    assert wanted.shape == ((24, 16, 3) if orientation > 4 else (16, 24, 3))
+    assert np.array_equal(opened(planar.getvalue()), wanted)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_grey_that_counts_from_white(big):
+    tifffile = pytest.importorskip("tifffile")
+    samples = RANDOM.integers(0, 65535, (16, 24), np.uint16, endpoint=True)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, 65535 - samples, photometric="miniswhite", bigtiff=big)
+    assert np.abs(opened(buffer.getvalue())[..., 0] - samples / 257).max() <= 0.5 + 1e-6
+
+
+def test_tiffs_that_are_not_taken():
+    """Planes in tiles and those of CMYK, which Pillow reads wrongly, and signed samples, of which nobody knows which is white."""
+    tifffile = pytest.importorskip("tifffile")
+    tiled, inks, signed = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    planes = np.zeros((4, 32, 32), np.uint16)
+    tifffile.imwrite(tiled, planes[:3], photometric="rgb", planarconfig="separate", tile=(16, 16))
+    tifffile.imwrite(inks, planes, photometric="separated", planarconfig="separate")
     tifffile.imwrite(signed, np.zeros((8, 8), np.int16))
-    for buffer, word in ((tiled, "strips"), (signed, "signed samples")):
+    for buffer, word in ((tiled, "strips"), (inks, "planes"), (signed, "signed samples")):
         with pytest.raises(InputError, match=word):
             opened(buffer.getvalue())
 

@@ -272,9 +272,11 @@ def test_text_through_pipes(folder):
 
 
 def test_text_that_went_through_other_hands(folder):
-    """Letters of any language beside the lines, a byte order mark, UTF-16 as PowerShell writes it."""
+    """Letters of any language beside the lines, a byte order mark, UTF-16 as PowerShell writes it, what terminals leave."""
     text = "Grüße\n" + osdc("split", "photo.osd", "--packet", "76", "--text", cwd=folder).stdout.decode()
-    for encoded in (text.encode("utf-8"), text.encode("utf-8-sig"), text.encode("utf-16")):
+    marked = text.replace("Grüße", "\x1b[32mOK\x1b[0m") + "\x1a"
+    twice = "\ufeff".join(text.splitlines(keepends=True))
+    for encoded in (text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), marked.encode(), twice.encode()):
         done = osdc("join", "-", cwd=folder, input=encoded)
         assert done.returncode == 0 and done.stdout == FILE and b"1 not packets" in done.stderr
 

@@ -8,7 +8,6 @@ from PIL import Image
 from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, TargetError, info
-from osdcodec.errors import OsdWarning
 from osdcodec.image.similarity import ms_ssim
 from osdcodec.quality import _QUALITIES, _size_at, largest_below, shares, smallest_above
 
@@ -46,8 +45,8 @@ def test_the_smallest_file_that_is_similar_enough():
     assert smallest_above(0.8, lambda quality: quality, likeness.__getitem__) == 100
     assert smallest_above(0.1, lambda quality: quality, likeness.__getitem__) == 255
     assert smallest_above(1.0, lambda quality: quality, likeness.__getitem__) == 0
-    with pytest.warns(OsdWarning, match=r"1.1 is out of reach: .* it is 1.0000"):
-        assert smallest_above(1.1, lambda quality: quality, likeness.__getitem__) == 0
+    assert smallest_above(1.1, lambda quality: quality, likeness.__getitem__) == 0
+    assert "MS-SSIM 0.99" in Target(ms_ssim=0.99).note({"quality": 0, "bytes": 9})
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -82,7 +82,7 @@ def plan(
     output = output and _plain_stream(output, 1)
     if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
         target, named = _target(sources[0], output, suffix)
-        new = [output] if output is not None and output.endswith(("/", os.sep)) else []
+        new = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
         ours = overwrite is None and target not in (output, STREAM)
         return Plan([(sources[0], target)], named if overwrite is None else overwrite, ours and named, folders=new)
     if STREAM in sources:
@@ -90,11 +90,15 @@ def plan(
     if output is not None and files.is_stream(output):
         raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
     places: dict[str, str] = {}
+    known: set[str] = set()  # a file that is named twice, in two ways, is taken once
     left_out: list[tuple[str, str]] = []
     for source in sources:
         for path, name in _found(source, left_out):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
                 continue
+            if (spelled := path if urls.is_url(path) else os.path.abspath(urls.plain(path))) in known:
+                continue
+            known.add(spelled)
             if name is None or PurePath(name).suffix.lower() in inputs:
                 places.setdefault(path, PurePath(path).name if name is None else name)
             elif PurePath(name).suffix.lower() != suffix:
@@ -136,7 +140,10 @@ def may_replace(target: str, replace: bool, ours: bool) -> bool:
     That is an .osd file, or a picture that tells by its comment that it was decoded from one. Of a folder that is in the way
     `files.check_output` tells.
     """
-    if not files.exists(target) or urls.is_folder(target):
+    try:
+        if not files.exists(target) or urls.is_folder(target):
+            return True
+    except OsdError:  # a URL that cannot be asked fails when its turn comes
         return True
     if not (replace and ours):
         return replace

@@ -118,7 +118,7 @@ class Report:
             for name, why in self.left_out:
                 self._tell_json(_json({"input": name, "status": "left out", "reason": why}))
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
-        if (self.many or self.left_out) and not silent and failure in (None, KeyboardInterrupt):
+        if (self.many or self.left_out) and not silent and issubclass(failure or KeyboardInterrupt, KeyboardInterrupt):
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
             parts = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
             if self.sums["input_bytes"]:

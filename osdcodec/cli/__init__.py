@@ -17,6 +17,8 @@ from .shared import complain, examples, reporting
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
 
+_ENDED: list[int] = []  # the signal that asked this process to end
+
 app = typer.Typer(
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
     epilog=examples(
@@ -63,7 +65,9 @@ def _warn(message: Warning | str, *_: object) -> None:
 
 def _say(line: str) -> None:
     with suppress(OSError):  # nobody reads what is told
-        print(legible(line, sys.stderr), file=sys.stderr, flush=True)
+        print(
+            legible(f"{line}\n", sys.stderr), file=sys.stderr, end="", flush=True
+        )  # whole, though two threads tell something
 
 
 def _hear_of_the_end() -> None:
@@ -80,6 +84,7 @@ def _hear_of_the_end() -> None:
 
 
 def _end(number: int, _: object) -> None:
+    _ENDED.append(number)
     raise Ended(number)
 
 
@@ -119,7 +124,8 @@ def main() -> None:
         fault = unforeseen(error)
         _say(complaint(fault))
         code = fault.exit_code
-    sys.exit(code or 0)
+    # While Typer reads the command line it makes 130 of any such exception.
+    sys.exit(128 + _ENDED[0] if code == 130 and _ENDED else code or 0)
 
 
 def _usage(error: Any) -> int:

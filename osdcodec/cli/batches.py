@@ -12,7 +12,7 @@ import typer
 from .. import files
 from ..batch.jobs import Plan, may_replace, names
 from ..errors import InputError, OsdError, OsdWarning, complaint, printable, without_surrogates
-from ..urls import UNREAD, parent
+from ..urls import UNREAD, check_folder, parent
 from .shared import complain, tell_of_gpu
 
 if TYPE_CHECKING:
@@ -105,15 +105,17 @@ class Batch:
             as_json = self.style == "json"
             lines.append(without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(text))
 
+        for folder in self.planned.folders:
+            check_folder(folder)
         for source, target in self.planned.jobs:
-            there = files.exists(target)
-            row = {"input": source, "output": target, "status": "planned", "exists": there}
+            row: dict[str, Any] = {"input": source, "output": target, "status": "planned"}
             try:
-                if not files.is_stream(source) and not files.exists(source):
-                    raise InputError(f"{source}: no such file; check the path")
+                there = row["exists"] = files.exists(target)
                 if there and self.skip_existing:
                     tell(row | {"status": "skipped"}, f"{source} -> {target} (exists, skipped)")
                     continue
+                if not files.is_stream(source) and not files.exists(source):
+                    raise InputError(f"{source}: no such file; check the path")
                 if not may_replace(target, self.work.overwrite, self.work.ours):
                     refused = True
                     tell(row | {"status": "refused"}, f"{source} -> {target} (exists, may not be replaced)")
@@ -130,4 +132,6 @@ class Batch:
         files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
         if refused:
             self.planned.refuse_existing()
+        if not codes and any(why.startswith(UNREAD) for _, why in self.planned.left_out):
+            return 3
         return (3 if self.listed or len(self.planned.jobs) > 1 else codes[0]) if codes else 0

@@ -112,9 +112,8 @@ def split(
             names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
             for name in filter(files.exists, names):
                 if not (replace if overwrite is not None else belongs(files.read_input(name), data)):
-                    raise OutputError(
-                        f"{name}: exists, and is no packet of this file; name another folder with -o, or replace it by --overwrite"
-                    )
+                    what = "exists, and is no packet of this file" if overwrite is None else "exists"
+                    raise OutputError(f"{name}: {what}; name another folder with -o, or replace it by --overwrite")
             if stale := [name for name in _packets_of(stem, output) if name not in names]:
                 raise OutputError(
                     f"{stale[0]}: a packet of another split, which would be mixed with these; remove it, or name another folder with -o"

@@ -99,7 +99,11 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     unavailable |= meter.unavailable
     if patches.unavailable:
         unavailable |= {"fid": patches.unavailable, "kid": patches.unavailable}
+    environment = _environment(plan, ours[0])
     _refuse_foreign(folder)
+    _make_folder(folder)
+    # From here on the folder is known as one of ours, even if this is interrupted.
+    write_output(folder / RECORDS, json.dumps({"environment": environment}).encode("utf-8"))
     files = _make_folder(folder / "files")
 
     opened = opener(plan.protocol)
@@ -137,7 +141,6 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     elif plan.memory:
         unavailable["peak memory"] = "measured on Linux only"
     advance(total, total, "report")
-    environment = _environment(plan, ours[0])
     evaluation = Evaluation(records, rows, anchor, curves.bd_rates(rows, anchor), memory, unavailable, environment)
     _write(evaluation, pictures, folder)
     return evaluation
@@ -163,6 +166,7 @@ def _refuse_foreign(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     there = [path for name in (RECORDS, "records.csv", PAGE, "files") if (path := folder / name).exists()]
+    there += folder.glob("rd-*.svg")
     if there and not ours:
         raise OutputError(f"{there[0]}: exists, and is no report of osdc; name another folder with -o")
 

@@ -110,8 +110,9 @@ def _read_jpeg(data: bytes, image: ImageFile.ImageFile, name: str) -> tuple[byte
 def _read_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes, turned: bool) -> None:
     """16 bits are scaled by what the file says is white. turned: 0 is white."""
     tiff.refuse_signed(image)
-    deep = None
-    if image.mode in ("RGB", "RGBA") and (deep := tiff.deep_planes(image, data)) is None:
+    turned = turned or tiff.counts_from_white(image)
+    deep = tiff.deep_planes(image, data)
+    if deep is None and image.mode in ("RGB", "RGBA"):
         deep = _deep(image, data)
     image.load()
     if image.mode.startswith("I"):

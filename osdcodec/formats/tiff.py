@@ -9,6 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import TiffImagePlugin
 
+# Orientation -> whether rows and columns are exchanged, and the steps of columns and rows then.
+_TURNS = {
+    2: (False, -1, 1), 3: (False, -1, -1), 4: (False, 1, -1),
+    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
+}  # fmt: skip
+_WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
 _COMPRESSION, _STRIPS, _STRIP_BYTES, _PLANAR, _SAMPLE_FORMAT = 259, 273, 279, 284, 339
 _BITS, _PHOTOMETRIC, _MAKE, _SUB_IFDS, _MAX_SAMPLE, _DNG = 258, 262, 271, 330, 281, 50706
 _RAW_PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw
@@ -63,25 +69,35 @@ def white(image: TiffImagePlugin.TiffImageFile, samples: np.ndarray) -> int:
 
 
 def deep_planes(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarray | None:
-    """(H, W, C) samples of a file that has 16-bit colours one plane behind the other, uncompressed; None for any other.
+    """(H, W, C) samples, upright, of a file that has 16-bit colours one plane behind the other, uncompressed; None for any other.
 
-    Pillow reads such planes as if their samples had 8 bits. ValueError if they do not lie in strips.
+    Pillow reads such planes as if their samples had 8 bits. ValueError if they do not lie in strips, or are not of RGB.
     """
     tags = image.tag_v2
     if tags.get(_PLANAR, 1) != 2 or tags.get(_COMPRESSION, 1) != 1 or set(tags.get(_BITS, ())) != {16}:
         return None
     starts, counts = tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ())
-    shape = len(tags[_BITS]), image.height, image.width
+    if image.mode not in ("RGB", "RGBA"):
+        raise ValueError("planes of such colours")
+    shape = len(tags[_BITS]), tags[_LENGTH], tags[_WIDTH]
     content = b"".join(data[start : start + count] for start, count in zip(starts, counts, strict=True))
     if len(content) != 2 * math.prod(shape):
         raise ValueError("planes that do not lie in whole strips")
-    return np.frombuffer(content, "<u2" if data[:2] == b"II" else ">u2").reshape(shape).transpose(1, 2, 0)
+    planes = np.frombuffer(content, "<u2" if data[:2] == b"II" else ">u2").reshape(shape).transpose(1, 2, 0)
+    # Pillow turns a TIFF upright when it loads it: by its columns and rows exchanged, then by either of them reversed.
+    exchanged, columns, rows = _TURNS.get(tags.get(_ORIENTATION, 1), (False, 1, 1))
+    return (planes.swapaxes(0, 1) if exchanged else planes)[::rows, ::columns]
+
+
+def counts_from_white(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether 0 is white in more than 8 bits of grey, which Pillow leaves as they are."""
+    return image.mode.startswith("I") and image.tag_v2.get(_PHOTOMETRIC) == 0
 
 
 def refuse_signed(image: TiffImagePlugin.TiffImageFile) -> None:
-    """ValueError if samples are signed, of which nobody knows which is white."""
-    kinds = image.tag_v2.get(_SAMPLE_FORMAT, 1)
-    if 2 in (kinds if isinstance(kinds, tuple) else (kinds,)):
+    """ValueError if samples of up to 16 bits are signed, of which nobody knows which is white. In 32 bits Pillow writes unsigned ones so."""
+    kinds, bits = image.tag_v2.get(_SAMPLE_FORMAT, 1), image.tag_v2.get(_BITS, (1,))
+    if 2 in (kinds if isinstance(kinds, tuple) else (kinds,)) and max(bits) <= 16:
         raise ValueError("signed samples")
 
 

@@ -48,8 +48,8 @@ def to_picture(array: Any) -> Image.Image:
 
 
 def _is_tensor(source: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(source, torch.Tensor)
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)  # another thread may be at importing it
+    return kind is not None and isinstance(source, kind)
 
 
 def is_grey(picture: Image.Image) -> bool:

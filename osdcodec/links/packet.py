@@ -128,13 +128,12 @@ def bytes_of_text(characters: int) -> int:
 
 
 def _as_text(content: bytes) -> str | None:
-    """Text of a shell's or an editor's, in UTF-8 or, as PowerShell writes it, in UTF-16; None for bytes."""
+    """Text of a shell's or an editor's, in UTF-8 or, as PowerShell writes it, in UTF-16; None for bytes. No packet and no stream is valid UTF-8."""
     code = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        text = content.decode(code)
+        return content.decode(code)
     except UnicodeDecodeError:
         return None
-    return text if all(c.isprintable() or c.isspace() for c in text) else None
 
 
 def to_stream(packets: list[bytes]) -> bytes:
@@ -145,7 +144,8 @@ def to_stream(packets: list[bytes]) -> bytes:
 def candidates(content: bytes) -> list[bytes]:
     """What may be a packet each: a file is one packet, lines of text, or a stream of packets."""
     if (text := _as_text(content)) is not None:
-        return [from_text(line.encode()) for line in text.splitlines() if line.strip()]
+        lines = (line.strip("\ufeff\0\x1a \t") for line in text.splitlines())  # marks that shells and terminals leave
+        return [from_text(line.encode()) for line in lines if line]
     try:
         Packet.from_bytes(content)
     except FormatError:
