@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from safetensors.numpy import load as parse
 
 from osdcodec import weights
 from osdcodec.models import CodecModel
+from osdcodec.models.judges import efficientnet
 from osdcodec.models.judges.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
 from osdcodec.release.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
@@ -181,6 +183,15 @@ def test_tint_is_colour_in_what_was_grey():
     x[0] = x[0, :1]
     tinted = x + torch.tensor([0.0, 0.0, 0.1])[:, None, None]
     assert tint(x + 0.1, x)[0] < 0.02 and tint(tinted, x)[0] > 0.08 and tint(tinted, x)[1] == 0
+
+
+@pytest.mark.skipif(not find_spec(efficientnet.PACKAGE), reason="its weights are not installed")
+def test_features_of_the_published_efficientnet():
+    """At four scales, coarser by two each; of a picture that is not flat no channel is dead everywhere."""
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = efficientnet.FrozenFeatures()(noise)
+    assert [tuple(part.shape[1:]) for part in found] == [(24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
+    assert all(0.01 < part.abs().mean() < 100 for part in found)
 
 
 def test_discriminator_judges_patches_and_learns():

