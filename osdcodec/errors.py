@@ -84,11 +84,6 @@ class Ended(KeyboardInterrupt):
         self.exit_code = 128 + signal
 
 
-def code_of(interrupt: KeyboardInterrupt) -> int:
-    """The exit code of an interrupt, as shells count them."""
-    return interrupt.exit_code if isinstance(interrupt, Ended) else 130
-
-
 def unforeseen(error: Exception) -> Fault:
     """What a user is told of an exception that is none of ours; OSDC_DEBUG=1 shows where it came from."""
     if os.environ.get("OSDC_DEBUG"):

@@ -109,11 +109,11 @@ def check_folder(folder: str) -> None:
     """OutputError if `make_folder` is bound to fail; of URLs nothing is known."""
     if is_url(folder):
         return
-    place = Path(plain(folder)).absolute()
+    place = wanted = Path(plain(folder)).absolute()
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
-        number = errno.EACCES if place.is_dir() else errno.EEXIST if place == Path(folder).absolute() else errno.ENOTDIR
+        number = errno.EACCES if place.is_dir() else errno.EEXIST if place == wanted else errno.ENOTDIR
         raise _unmakeable(folder, OSError(number, os.strerror(number)))
 
 

@@ -36,8 +36,6 @@ class Plan:
 
     def refuse_existing(self) -> None:
         """OutputError if an output exists that may not be replaced."""
-        if self.replace and not self.ours:
-            return
         found = [target for _, target in self.jobs if not may_replace(target, self.replace, self.ours)]
         if not found:
             return
@@ -47,6 +45,11 @@ class Plan:
         raise OutputError(
             f"{found[0]}: exists{more}; name a folder with -o, keep what is there by --skip-existing, or replace it by --overwrite"
         )
+
+    @property
+    def unread(self) -> bool:
+        """Whether nobody knows what is in a folder that was named, or lies below one."""
+        return any(why.startswith(urls.UNREAD) for _, why in self.left_out)
 
     def summary(self) -> str:
         """What was left out, by reason; "" if nothing was."""
@@ -100,7 +103,7 @@ def plan(
                 continue
             known.add(spelled)
             if name is None or PurePath(name).suffix.lower() in inputs:
-                places.setdefault(path, PurePath(path).name if name is None else name)
+                places[path] = PurePath(path).name if name is None else name
             elif PurePath(name).suffix.lower() != suffix:
                 left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
     jobs, kept = _jobs(places, output, suffix)
@@ -140,13 +143,15 @@ def may_replace(target: str, replace: bool, ours: bool) -> bool:
     That is an .osd file, or a picture that tells by its comment that it was decoded from one. Of a folder that is in the way
     `files.check_output` tells.
     """
+    if replace and not ours:
+        return True
     try:
         if not files.exists(target) or urls.is_folder(target):
             return True
     except OsdError:  # a URL that cannot be asked fails when its turn comes
         return True
-    if not (replace and ours):
-        return replace
+    if not replace:
+        return False
     try:
         data = files.read_input(target)
     except OsdError:

@@ -62,13 +62,13 @@ class Outcome:
         row = {"input": self.source, "output": self.target, "status": self.status, "seconds": round(self.seconds, 3)}
         if self.error:
             row |= {"error": complaint(self.error, self.source), "exit_code": self.error.exit_code}
-        return _json(row | self.facts)
+        return json_line(row | self.facts)
 
 
 _SHOWN = {"bytes": "{:,} bytes", "bpp": "{:.4f} bpp", "lambda": "λ {:.3g}"}
 
 
-def _json(row: dict) -> str:
+def json_line(row: dict) -> str:
     return without_surrogates(json.dumps(row, ensure_ascii=False))
 
 
@@ -116,9 +116,9 @@ class Report:
             self.bar = None
         if self.style == "json":
             for name, why in self.left_out:
-                self._tell_json(_json({"input": name, "status": "left out", "reason": why}))
+                self._tell_json(json_line({"input": name, "status": "left out", "reason": why}))
         silent = self.style == "quiet" or (self.style == "json" and self.json_to_stderr)
-        if (self.many or self.left_out) and not silent and issubclass(failure or KeyboardInterrupt, KeyboardInterrupt):
+        if (self.many or self.left_out) and not silent and (failure is None or issubclass(failure, KeyboardInterrupt)):
             counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
             parts = [f"{sum(self.counts.values())} of {len(self.jobs)} files: {counts or 'nothing done'}"]
             if self.sums["input_bytes"]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import files
-from ..errors import FileError, InputError, OsdError, code_of, unforeseen
+from ..errors import Ended, FileError, InputError, OsdError, unforeseen
 from .jobs import Job
 from .report import Outcome, Report, Style
 
@@ -76,7 +76,7 @@ def run(
     except KeyboardInterrupt as interrupt:
         with files.writing:  # what the threads are at would go on for seconds
             sys.stderr.flush()
-            os._exit(code_of(interrupt))
+            os._exit(interrupt.exit_code if isinstance(interrupt, Ended) else 130)
     except Stop as stop:
         raise stop.error from stop
     return (3 if many else codes[0]) if any(codes) else 0

@@ -69,9 +69,8 @@ class Task:
     def write(self, target: str, data: bytes) -> None:
         """What came to lie there during the work is not replaced either, unless it may be."""
         always = self.overwrite and not self.ours
-        files.write_output(
-            target, data, may_replace(target, self.overwrite, self.ours) if files.exists(target) else always
-        )
+        there = not always and files.exists(target)
+        files.write_output(target, data, always or (there and may_replace(target, self.overwrite, self.ours)))
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""

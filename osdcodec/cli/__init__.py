@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import files
-from ..errors import Ended, FileError, OsdWarning, code_of, complaint, legible, printable, unforeseen
+from ..errors import Ended, FileError, OsdWarning, legible, printable, unforeseen
 from . import browser, coding, links, measuring, telling, weights
 from .shared import complain, examples, reporting
 
@@ -65,9 +65,8 @@ def _warn(message: Warning | str, *_: object) -> None:
 
 def _say(line: str) -> None:
     with suppress(OSError):  # nobody reads what is told
-        print(
-            legible(f"{line}\n", sys.stderr), file=sys.stderr, end="", flush=True
-        )  # whole, though two threads tell something
+        # In one piece, for two threads may tell something at a time.
+        print(legible(f"{line}\n", sys.stderr), file=sys.stderr, end="", flush=True)
 
 
 def _hear_of_the_end() -> None:
@@ -116,15 +115,13 @@ def main() -> None:
         code = app(prog_name="osdc", standalone_mode=False)  # "osdc" also for `python -m osdcodec`
     except UsageError as error:
         code = _usage(error)
-    except KeyboardInterrupt as error:
-        code = code_of(error)
+    except KeyboardInterrupt:
+        code = 130
     except OSError as error:  # help that nobody can read, on a full disk
         code = complain(FileError(f"{error.filename or 'the output'}: {error.strerror or error}; name another file"))
     except Exception as error:
-        fault = unforeseen(error)
-        _say(complaint(fault))
-        code = fault.exit_code
-    # While Typer reads the command line it makes 130 of any such exception.
+        code = complain(unforeseen(error))
+    # Of any such exception 130 is made, here, in the commands, and by Typer while it reads the command line.
     sys.exit(128 + _ENDED[0] if code == 130 and _ENDED else code or 0)
 
 

@@ -1,6 +1,5 @@
 """What `osdc encode` and `osdc decode` do with a plan: rehearse it, or carry it out."""
 
-import json
 import os
 import re
 import warnings
@@ -11,12 +10,12 @@ import typer
 
 from .. import files
 from ..batch.jobs import Plan, may_replace, names
-from ..errors import InputError, OsdError, OsdWarning, complaint, printable, without_surrogates
-from ..urls import UNREAD, check_folder, parent
+from ..batch.report import Style, json_line
+from ..errors import InputError, OsdError, OsdWarning, complaint, printable
+from ..urls import check_folder, parent
 from .shared import complain, tell_of_gpu
 
 if TYPE_CHECKING:
-    from ..batch.report import Style
     from ..batch.tasks import Task
 
 FILES = 2  # in work at the same time: while one is computed another is read and written
@@ -41,7 +40,7 @@ def named(sources: list[str] | None, files_from: str | None, nul: bool, quiet: b
     return found
 
 
-def style_of(quiet: bool, verbose: bool, as_json: bool) -> "Style":
+def style_of(quiet: bool, verbose: bool, as_json: bool) -> Style:
     return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
 
 
@@ -51,7 +50,7 @@ class Batch:
 
     planned: Plan
     work: "Task"
-    style: "Style"
+    style: Style
     listed: bool
     skip_existing: bool
     jobs: int | None
@@ -79,7 +78,7 @@ class Batch:
         from ..batch.run import run
         from ..runtime import sees_cuda
 
-        pairs, left_out, outcomes = self.planned.jobs, self.planned.left_out, None
+        pairs, outcomes = self.planned.jobs, None
         if self.style in ("plain", "verbose"):
             tell_of_gpu()
             if self.planned.note:
@@ -90,9 +89,9 @@ class Batch:
             outcomes = ray.outcomes(pairs, self.work, self.skip_existing, self.ray_address, self.jobs)
         # On a GPU pictures of one size go in batches.
         jobs = self.jobs or (8 if self.work.device != "cpu" and sees_cuda() else FILES)
-        told = left_out, self.planned.summary()
+        told = self.planned.left_out, self.planned.summary()
         code = run(pairs, self.work, jobs, self.style, self.skip_existing, self.listed or None, outcomes, *told)
-        if code := code or (3 if any(why.startswith(UNREAD) for _, why in left_out) else 0):
+        if code := code or 3 * self.planned.unread:
             raise typer.Exit(code)
 
     def _rehearse(self) -> int:
@@ -102,8 +101,7 @@ class Batch:
         refused = False
 
         def tell(row: dict[str, Any], text: str) -> None:
-            as_json = self.style == "json"
-            lines.append(without_surrogates(json.dumps(row, ensure_ascii=False)) if as_json else printable(text))
+            lines.append(json_line(row) if self.style == "json" else printable(text))
 
         for folder in self.planned.folders:
             check_folder(folder)
@@ -132,6 +130,6 @@ class Batch:
         files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))
         if refused:
             self.planned.refuse_existing()
-        if not codes and any(why.startswith(UNREAD) for _, why in self.planned.left_out):
-            return 3
-        return (3 if self.listed or len(self.planned.jobs) > 1 else codes[0]) if codes else 0
+        if not codes:
+            return 3 * self.planned.unread
+        return 3 if self.listed or len(self.planned.jobs) > 1 else codes[0]

@@ -1,7 +1,7 @@
 """`osdc encode` and `osdc decode`."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,9 +22,6 @@ from .shared import (
     number,
     reporting,
 )
-
-if TYPE_CHECKING:
-    pass
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -217,8 +214,8 @@ def encode(
         work = Encoding(options | reading, device, weights_dir, max_pixels, compiled=compiled, profile=profile)
         many, suffixes = files_from is not None, image.suffixes()
         planned = plan(inputs, output, suffixes, ".osd", many, overwrite, image.why_left_out())
-        a_picture = output is not None and output.lower().endswith(suffixes) and output not in inputs
-        if output and a_picture and not overwrite and files.exists(output):
+        a_picture = output is not None and output.lower().endswith(suffixes) and files.exists(output)
+        if a_picture and output not in inputs and not overwrite:
             raise OutputError(
                 f"{output}: exists, and is named as a picture; name an .osd file with -o, or replace it by --overwrite"
             )

@@ -111,7 +111,7 @@ def split(
             stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem
             names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
             for name in filter(files.exists, names):
-                if not (replace if overwrite is not None else belongs(files.read_input(name), data)):
+                if not (replace if overwrite is not None else belongs(files.read_input(name), packets[0])):
                     what = "exists, and is no packet of this file" if overwrite is None else "exists"
                     raise OutputError(f"{name}: {what}; name another folder with -o, or replace it by --overwrite")
             if stale := [name for name in _packets_of(stem, output) if name not in names]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..errors import FileError, InputError, OsdError, OsdWarning, code_of, complaint, legible
+from ..errors import FileError, InputError, OsdError, OsdWarning, complaint, legible
 from ..extras import unused_gpu
 
 Device = Annotated[
@@ -52,7 +52,7 @@ def reporting(source: str | None = None) -> Iterator[None]:
     except MemoryError as error:
         raise typer.Exit(complain(InputError("the picture is too large for this machine's memory"), source)) from error
     except KeyboardInterrupt as error:
-        raise typer.Exit(code_of(error)) from error
+        raise typer.Exit(130) from error
 
 
 def complain(error: OsdError, source: str | None = None) -> int:

@@ -56,13 +56,13 @@ def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
     return [packet.to_bytes() for packet in packets]
 
 
-def belongs(content: bytes, data: bytes) -> bool:
-    """Whether the content of a file is a packet of the file `data`."""
+def belongs(content: bytes, packet: bytes) -> bool:
+    """Whether the content of a file is a packet of the same file as this one."""
     try:
-        packet = Packet.from_bytes(content)
+        found, own = Packet.from_bytes(content), Packet.from_bytes(packet)
     except FormatError:
         return False
-    return packet.file_id == crc16(data) and packet.length == len(data)
+    return (found.file_id, found.length) == (own.file_id, own.length)
 
 
 def _repair_symbols(data: bytes, size: int, count: int, repairs: int) -> list[bytes]:

@@ -44,9 +44,8 @@ class Machine(NamedTuple):
 
     device: str = "auto"  # or "cpu", "cpu-bf16", "cuda"
     compiled: bool = False  # what torch runs is compiled first
-    threads: int | None = (
-        None  # of ONNX Runtime for a picture; by default as many as there are cores, or as OMP_NUM_THREADS says
-    )
+    # Of ONNX Runtime for a picture; by default as many as OMP_NUM_THREADS says, or as there are cores.
+    threads: int | None = None
 
 
 DEVICES = "auto", "cpu", "cpu-bf16", "cuda"

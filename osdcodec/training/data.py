@@ -103,17 +103,15 @@ class Photos:
     def crop(self, height: int, width: int | None = None) -> np.ndarray:
         """A random crop uint8 (height, width, 3), square by default, sometimes of the picture at a smaller scale, mirrored half of
         the time, and of the kinds of `variety`."""
-        width = width or height
-        drawn = self._drawn(height, width)
-        return self._window(height, width) if drawn is None else drawn
+        return self._crop(height, width or height)[0]
 
-    def _drawn(self, height: int, width: int) -> np.ndarray | None:
-        """No photograph; None if it is the turn of one."""
+    def _crop(self, height: int, width: int) -> tuple[np.ndarray, bool]:
+        """And whether it is drawn, no photograph."""
         if self.random.random() < self.variety.flat:
-            return flat(self.random, height, width)
+            return flat(self.random, height, width), True
         if self.random.random() < self.variety.screen:
-            return screen(self.random, height, width)
-        return None
+            return screen(self.random, height, width), True
+        return self._window(height, width), False
 
     def _window(self, height: int, width: int) -> np.ndarray:
         random = self.random
@@ -145,10 +143,8 @@ class Photos:
 
     def batch_of_kinds(self, size: int, height: int, width: int | None = None) -> tuple[Tensor, Tensor]:
         """A batch, and which of its crops are drawn, not photographed: bool (size,)"""
-        drawn = [self._drawn(height, width or height) for _ in range(size)]
-        crops = [self._window(height, width or height) if crop is None else crop for crop in drawn]
-        kinds = torch.tensor([crop is not None for crop in drawn])
-        return in_range(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)), kinds
+        crops, drawn = zip(*(self._crop(height, width or height) for _ in range(size)), strict=True)
+        return in_range(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)), torch.tensor(drawn)
 
 
 def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -82,11 +82,12 @@ class Codec(Stage):
         x = x.contiguous(memory_format=torch.channels_last)
         weights, noise, target = model.gains.weights(quality), None, x
         if self.teacher:
+            profile = model.profile
+            sides = (side // profile.autoencoder_factor for side in x.shape[2:])
+            noise = torch.randn(len(x), profile.autoencoder_channels, *sides, device=x.device)
             with torch.no_grad():
-                noise = torch.randn_like(model.autoencoder.encode(x).float())
-                target = torch.where(
-                    drawn[:, None, None, None], x, self.teacher[0](x, quality, noise=noise).x_hat.float()
-                )
+                kept = self.teacher[0](x, quality, noise=noise).x_hat.float()
+            target = torch.where(drawn[:, None, None, None], x, kept)
         out = model(x, quality, noise=noise)
         coarse = model.render(out.z_c[: max(1, len(x) // 4)]).float() if "coarse" in self.losses.terms else None
         seen = Seen(target, out.x_hat.float(), out.z.float(), out.z_hat.float(), coarse, out.base, out.z_c.float())
