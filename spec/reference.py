@@ -13,8 +13,8 @@ import struct
 import sys
 import zlib
 from binascii import crc_hqx
-from itertools import pairwise
-from operator import mul
+from itertools import combinations, pairwise
+from operator import mul, sub
 
 # ---------------------------------------------------------------------------------------------------------------- file
 
@@ -72,7 +72,18 @@ def sections(body: bytes, at: int, width: int, height: int, quality: int) -> dic
         require(kind != b"A" or alpha_is(content, width, height), "alpha")
         if kind == b"G":
             require(content and content[0] < quality and boxes(content, width, height), "regions")
+        require(kind != b"p" or ground_is(content), "plain ground")
     return found
+
+
+def ground_is(content: bytes) -> bool:
+    """Whether a section p has 1 to 8 colours that lie farther apart than their tolerances together."""
+    colours = [content[i : i + 4] for i in range(0, len(content), 4)]
+    return (
+        1 <= len(colours) <= 8
+        and len(content) % 4 == 0
+        and all(max(map(abs, map(sub, a[1:], b[1:]))) > a[0] + b[0] for a, b in combinations(colours, 2))
+    )
 
 
 def boxes(gains: bytes, width: int, height: int) -> list[list[int]]:

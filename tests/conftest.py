@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ALEXNET = [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, 3)]
@@ -163,3 +163,21 @@ def photo() -> Image.Image:
     """A real photograph, RGB, 256x192."""
     path = next(p for p in sorted(EXAMPLES.iterdir()) if "astronaut" in p.name)
     return Image.open(path).convert("RGB").resize((256, 192), Image.Resampling.LANCZOS)
+
+
+def screen() -> Image.Image:
+    """A window of a computer: a dark bar, lines of words on white, a button."""
+    picture = Image.new("RGB", (800, 600), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, 799, 47), (36, 41, 47))
+    draw.text((20, 16), "Files    Search    Settings    Help", "white", ImageFont.load_default(14))
+    for line in range(8):
+        draw.text(
+            (240, 90 + 22 * line),
+            "The quick brown fox jumps over the lazy dog. " * 2,
+            (30, 30, 30),
+            ImageFont.load_default(13),
+        )
+    draw.rectangle((240, 300, 420, 340), (9, 105, 218))
+    draw.line((200, 48, 200, 599), (208, 215, 222), 2)
+    return picture

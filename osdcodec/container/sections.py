@@ -1,12 +1,13 @@
 """The sections of an .osd file in one table: what each letter is, how its bytes are read, and how pictures give and take it.
 
 A reader that does not know an upper-case letter refuses the file; a lower-case one it skips. spec/osd-1.md lists them too.
-PIL is imported only where pixels of alpha are decoded.
+PIL and NumPy are imported only where there are pixels.
 """
 
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError
@@ -15,11 +16,14 @@ from .regions import Regions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .ground import Colour
+
 Size = tuple[int, int]  # width and height of the picture
 _EXIF_HEADER = b"Exif\0\0"
 _WEBP_SIDE = 16383  # the largest of WebP
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 _GREY = b"\x08\0\0\0\0"  # eight bits, one channel, not interlaced
+_COLOURS = 8  # of plain ground, at most
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,44 @@ def decode_alpha(content: bytes, size: Size) -> "Image":
 
 
 def _give_alpha(picture: "Image", plane: "Image") -> None:
-    """RGB becomes RGBA, L becomes LA; a preview is smaller than the picture, and so is its alpha."""
+    """RGB becomes RGBA; a preview is smaller than the picture, and so is its alpha."""
     from PIL import Image
 
     if plane.size != picture.size:
         plane = plane.resize(picture.size, Image.Resampling.BOX)
     picture.putalpha(plane)
+
+
+def _read_ground(content: bytes, quality: int, size: Size) -> "list[Colour]":
+    if not 4 <= len(content) <= 4 * _COLOURS or len(content) % 4:
+        raise ValueError(f"{len(content)} bytes are no 1 to {_COLOURS} colours of four bytes")
+    colours = list(zip(*(content[at::4] for at in range(4)), strict=True))
+    for one, other in combinations(colours, 2):
+        if max(abs(a - b) for a, b in zip(one[1:], other[1:], strict=True)) <= one[0] + other[0]:
+            raise ValueError("two of its colours lie so near to each other that one pixel may be of both")
+    return colours
+
+
+def _take_ground(picture: "Image") -> bytes:
+    import numpy as np
+
+    from . import ground
+
+    found = ground.find(np.asarray(picture.convert("RGB")), _COLOURS)
+    return bytes(value for colour in found for value in colour)
+
+
+def _give_ground(picture: "Image", colours: "list[Colour]") -> None:
+    """Of a preview the windows are as many of its own pixels."""
+    import numpy as np
+    from PIL import Image
+
+    from . import ground
+
+    laid = Image.fromarray(ground.lay(np.asarray(picture.convert("RGB")), colours))
+    if picture.mode == "RGBA":
+        laid.putalpha(picture.getchannel("A"))
+    picture.paste(laid)
 
 
 def _in_info(letter: str, name: str, key: str, header: bytes = b"") -> Section:
@@ -110,6 +146,14 @@ KINDS = {
     for section in (  # in the order in which files have them
         Section("G", "regions", read=Regions.from_bytes),  # they come from an option, and the prior asks for them
         Section("A", "alpha", read=_read_alpha, take=_take_alpha, open=decode_alpha, give=_give_alpha),
+        Section(
+            "p",
+            "plain ground",
+            _read_ground,
+            _take_ground,
+            open=lambda content, size: _read_ground(content, 0, size),
+            give=_give_ground,
+        ),
         _in_info("i", "ICC", "icc_profile"),
         _in_info("e", "EXIF", "exif", _EXIF_HEADER),
         _in_info("x", "XMP", "xmp"),
@@ -143,6 +187,6 @@ def opened(sections: tuple[tuple[str, bytes], ...], size: Size) -> dict[str, Any
 
 
 def give_to(picture: "Image", opened: dict[str, Any]) -> None:
-    """Gives a decoded picture, RGB or L, its alpha, and its info what Pillow calls icc_profile, exif and xmp."""
+    """Gives a decoded picture, RGB, its plain ground and its alpha, and its info what Pillow calls icc_profile, exif and xmp."""
     for kind, value in opened.items():
         KINDS[kind].give(picture, value)

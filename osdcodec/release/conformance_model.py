@@ -124,9 +124,10 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("noise", "noise: many large symbols", Image.fromarray(noise), 0.1),
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
-    # These are files of version 1.1 and earlier: "grey" has no flag that says so.
+    # These are files of version 1.1 and earlier: "grey" has no flag that says so, "black" and "white" name no ground.
     return [
-        (name, what, pack(replace(encoder.coder.code(p, lmbda)[0], grey=False))) for name, what, p, lmbda in vectors
+        (name, what, pack(replace(encoder.coder.code(p, lmbda)[0], grey=False, sections=())))
+        for name, what, p, lmbda in vectors
     ]
 
 
@@ -183,11 +184,14 @@ def sections(encoder: Encoder) -> list[Vector]:
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
     regions, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
     grey, _ = encoder.coder.code(picture.convert("L").convert("RGB"), 0.5)
+    # No tolerance but this is safe from what networks differ by from one processor to another.
+    ground = replace(osd, sections=(("p", bytes((255, 250, 180, 90))),))
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
         ("regions", "section G, two regions of interest: version 1.1", pack(regions)),
         ("grey-flag", "flag bit 2, a grey picture: version 1.2", pack(grey)),
+        ("plain-ground", "section p, one colour near to which are all: version 1.3", pack(ground)),
     ]
 
 

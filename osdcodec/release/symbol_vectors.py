@@ -176,6 +176,18 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
     yield "section-too-long", "a section longer than the file", sealed(sectioned((b"x", b"123"))[:-5])
     yield "alpha-of-another-size", "section A, one column more", sectioned((b"A", alpha(plain.width + 1, plain.height)))
     yield "alpha-of-another-kind", "section A, a GIF", sectioned((b"A", b"GIF89a" + bytes(40)))
+    yield "ground-without-colours", "section p, empty", sectioned((b"p", b""))
+    yield "ground-cut-short", "section p, five bytes", sectioned((b"p", bytes(5)))
+    yield (
+        "ground-too-many",
+        "section p, nine colours",
+        sectioned((b"p", b"".join(bytes((0, i, 0, 0)) for i in range(9)))),
+    )
+    yield (
+        "ground-too-near",
+        "section p, two colours 24 levels apart, of tolerances 8 and 16",
+        sectioned((b"p", bytes((8, 9, 9, 9, 16, 9, 33, 9)))),
+    )
     yield "regions-no-better", "section G, of the picture's own quality", region(boxed.quality, 1, 1, 1, 1)
     yield "regions-without-boxes", "section G, a quality only", region(0)
     yield "regions-cut-short", "section G, three numbers of a box", region(0, 1, 1, 1)

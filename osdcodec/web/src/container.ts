@@ -1,4 +1,4 @@
-// The .osd file, version 1: bytes -> fields, after spec/osd-1.md, "File" to "Regions of interest".
+// The .osd file, version 1: bytes -> fields, after spec/osd-1.md, "File" to "Plain ground".
 
 import { FormatError } from "./errors";
 
@@ -8,9 +8,13 @@ const [SECTIONS, PROGRESSIVE, GREY] = [1, 2, 4]; // flags
 const MAX_SIDE = 65535;
 const UNIT = 32; // pixels, of the boxes of regions
 const MOST_BOXES = 255;
+const MOST_COLOURS = 8; // of plain ground
 
 /** Left, top, width, height, in units of 32 pixels. */
 export type Box = [number, number, number, number];
+
+/** Of plain ground: the largest difference of a ghost, then red, green, blue. */
+export type Colour = [number, number, number, number];
 
 export interface Osd {
   version: number;
@@ -24,6 +28,7 @@ export interface Osd {
   grey: boolean;
   sections: Map<string, Uint8Array>;
   regions?: { quality: number; boxes: Box[] };
+  ground?: Colour[];
 }
 
 /**
@@ -105,6 +110,7 @@ function readSections(cursor: Cursor, osd: Osd, kinds: RegExp): void {
     osd.sections.set(kind, content);
     if (kind === "A") checkAlpha(content, osd, start);
     if (kind === "G") osd.regions = readRegions(content, osd, start);
+    if (kind === "p") osd.ground = readGround(content, start);
   }
 }
 
@@ -148,6 +154,19 @@ function readRegions(content: Uint8Array, osd: Osd, offset: number): { quality: 
   }
   if (boxes.length < 1 || boxes.length > MOST_BOXES) throw refuse(`${boxes.length} boxes`);
   return { quality, boxes };
+}
+
+function readGround(content: Uint8Array, offset: number): Colour[] {
+  const refuse = (what: string) => new FormatError(what, "section p", offset);
+  const colours = Array.from({ length: Math.ceil(content.length / 4) }, (_, i) => [...content.subarray(4 * i, 4 * i + 4)] as Colour);
+  if (content.length % 4 || colours.length < 1 || colours.length > MOST_COLOURS) throw refuse(`${content.length} bytes of colours`);
+  for (const [i, one] of colours.entries()) {
+    for (const other of colours.slice(0, i)) {
+      const apart = Math.max(...[1, 2, 3].map((c) => Math.abs(one[c] - other[c])));
+      if (apart <= one[0] + other[0]) throw refuse("two of its colours lie so near to each other that one pixel may be of both");
+    }
+  }
+  return colours;
 }
 
 function compare(a: Box, b: Box): number {

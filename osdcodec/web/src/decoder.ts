@@ -3,6 +3,7 @@
 import { decodeAlpha } from "./alpha";
 import { MAX_PIXELS, qualities, unpack, type Osd } from "./container";
 import { OsdError, WeightsError } from "./errors";
+import { lay } from "./ground";
 import type { Networks } from "./networks";
 import { standardNormals } from "./noise";
 import type { Symbols } from "./prior";
@@ -84,7 +85,7 @@ export class Decoding {
         }
       }
     }
-    if (this.osd.grey) for (let at = 0; at < picture.data.length; at += 4) grey(picture.data, at);
+    this.finish(picture);
     for (let i = 0; this.alpha && i < picture.height; i++) {
       for (let j = 0; j < picture.width; j++) {
         picture.data[4 * (i * picture.width + j) + 3] = this.alpha[2 * i * this.osd.width + 2 * j];
@@ -111,13 +112,19 @@ export class Decoding {
           for (let c = 0; c < 3; c++) {
             picture.data[to + c] = Math.fround(Math.fround(colours.data[c * size + i * colours.columns + j] * 127.5) + 127.5);
           }
-          if (this.osd.grey) grey(picture.data, to);
         }
       }
     };
     await this.networks.render(z, fine, prior.stride, draw, (share) => progress?.(done + SHARES.render * share));
+    this.finish(picture);
     for (let p = 0; this.alpha && p < this.alpha.length; p++) picture.data[4 * p + 3] = this.alpha[p];
     return picture;
+  }
+
+  /** What is known of the colours beside the symbols. */
+  private finish(picture: Picture): void {
+    if (this.osd.ground) lay(picture, this.osd.ground);
+    if (this.osd.grey) for (let at = 0; at < picture.data.length; at += 4) grey(picture.data, at);
   }
 
   private async denoise(seed: bigint, fine: number, progress: (share: number) => void): Promise<Grid> {

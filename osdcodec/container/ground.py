@@ -1,0 +1,104 @@
+"""Section p: the colours of plain ground, which a decoder lays over what came out nearly so.
+
+Beside words and edges a decoder at these rates leaves ghosts: shadows of up to twenty levels on what was one colour. Three bytes name that
+colour, a fourth how far from it a ghost may be; spec/osd-1.md says what is laid where. A photograph has no plain ground and no such section.
+Imported only where pixels are.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+Colour = tuple[int, int, int, int]  # the largest difference that is a ghost, then red, green, blue
+
+SIDE = 16  # of the windows that have to be plain as a whole, in pixels
+TOLERANCES = 32, 16, 8  # those that are tried
+# What of a picture is plain ground at least, counted in windows: in all colours together, and in each.
+ALL, EACH = 1 / 16, 1 / 256
+# What the picture itself would lose by its ground has to be next to nothing: at most one pixel in so many, by more than so many levels.
+LOST, LEVELS = 4000, 4
+STRIP = 256  # rows that are worked on at once
+
+
+def find(pixels: np.ndarray, most: int) -> list[Colour]:
+    """Of a picture (H, W, 3) uint8 -> the colours of its plain ground, at most so many.
+
+    Their tolerances are those at which nothing else of the picture would be taken for ground, nor one ground for another.
+    """
+    plain = _plain(pixels)[:most]
+    bearable, found = pixels.shape[0] * pixels.shape[1] / LOST, []
+    for place, colour in enumerate(plain):
+        others = (max(map(abs, np.subtract(colour, other))) for other in plain[:place] + plain[place + 1 :])
+        room = min(others, default=256)
+        for tolerance in TOLERANCES:
+            if 2 * tolerance < room and _lost(pixels, (tolerance, *colour)) <= bearable:
+                found.append((tolerance, *colour))
+                break
+    return found
+
+
+def lay(pixels: np.ndarray, ground: Sequence[Colour]) -> np.ndarray:
+    """A decoded picture (H, W, 3) uint8 -> the same with its ground laid."""
+    laid = pixels.copy()
+    for own, reached, inner in _strips(pixels):
+        for colour in ground:
+            laid[own][_covered(pixels[reached], colour)[inner]] = colour[1:]
+    return laid
+
+
+def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, slice, slice]]:
+    """The rows of a strip, those that its windows reach, and its rows among them."""
+    for top in range(0, len(pixels), STRIP):
+        start = max(top - SIDE + 1, 0)
+        yield slice(top, top + STRIP), slice(start, top + STRIP + SIDE - 1), slice(top - start, top - start + STRIP)
+
+
+def _covered(pixels: np.ndarray, colour: Colour) -> np.ndarray:
+    """uint8 (H, W, 3) -> bool (H, W): what lies in windows that are near the colour to the last pixel."""
+    side, (tolerance, *values) = min(SIDE, *pixels.shape[:2]), colour
+    near = np.ones(pixels.shape[:2], bool)
+    for channel, value in enumerate(values):
+        near &= (pixels[..., channel] >= value - tolerance) & (pixels[..., channel] <= value + tolerance)
+    return _windows(np.pad(_windows(near, side, np.logical_and), side - 1), side, np.logical_or)
+
+
+def _lost(pixels: np.ndarray, colour: Colour) -> int:
+    """How many pixels of the picture itself this ground would take."""
+    lost = 0
+    for own, reached, inner in _strips(pixels):
+        taken = pixels[own][_covered(pixels[reached], colour)[inner]]
+        lost += int((np.abs(taken - np.array(colour[1:], np.int16)).max(1) > LEVELS).sum())
+    return lost
+
+
+def _plain(pixels: np.ndarray) -> list[tuple[int, int, int]]:
+    """The colours of which enough windows are, to the last pixel, most frequent first."""
+    side, counts = min(SIDE, *pixels.shape[:2]), Counter[int]()
+    if side < 2:
+        return []
+    for top in range(0, len(pixels) - side + 1, STRIP):
+        red, green, blue = np.moveaxis(pixels[top : top + STRIP + side - 1].astype(np.int32), 2, 0)
+        codes = red << 16 | green << 8 | blue
+        across = _windows(codes[:, 1:] == codes[:, :-1], side - 1, np.logical_and, (1,))
+        down = _windows(codes[1:] == codes[:-1], side - 1, np.logical_and, (0,))
+        plain = _windows(across, side, np.logical_and, (0,)) & down[:, : across.shape[1]]
+        found = np.unique(codes[: len(plain), : plain.shape[1]][plain], return_counts=True)
+        counts.update(dict(zip(*map(np.ndarray.tolist, found), strict=True)))
+    windows = (pixels.shape[0] - side + 1) * (pixels.shape[1] - side + 1)
+    if counts.total() < ALL * windows:
+        return []
+    return [
+        (code >> 16, code >> 8 & 255, code & 255) for code, count in counts.most_common() if count >= EACH * windows
+    ]
+
+
+def _windows(values: np.ndarray, side: int, operation: np.ufunc, axes: tuple[int, ...] = (0, 1)) -> np.ndarray:
+    """The operation over each window of `side` values along each of these axes, which get side - 1 shorter."""
+    for axis in axes:
+        values, reach = np.moveaxis(values, axis, 0), 1
+        while reach < side:
+            step = min(reach, side - reach)
+            values, reach = operation(values[: len(values) - step], values[step:]), reach + step
+        values = np.moveaxis(values, 0, axis)
+    return values
