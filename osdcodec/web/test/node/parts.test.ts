@@ -9,6 +9,7 @@ import * as ort from "onnxruntime-web";
 import { qualities, unpack } from "../../src/container";
 import { decode } from "../../src/decoder";
 import { FormatError } from "../../src/errors";
+import { lay } from "../../src/ground";
 import { Networks, alphaBar, level, type Runtime } from "../../src/networks";
 import { standardNormals } from "../../src/noise";
 import { Prior } from "../../src/prior";
@@ -37,6 +38,32 @@ test("noise has the moments of a normal distribution, tails too", () => {
   const mean = (power: number) => numbers.reduce((sum, x) => sum + x ** power, 0) / numbers.length;
   assert.ok(Math.abs(mean(1)) < 0.01 && Math.abs(mean(2) - 1) < 0.02 && Math.abs(mean(4) - 3) < 0.15);
   assert.ok(numbers.some((x) => Math.abs(x) > 3.6541528853610088));
+});
+
+test("ground is laid where windows are near to the last pixel", () => {
+  // The picture of tests/test_ground.py: up to four levels off 200, 210, 220, one 20 off, and a dark square.
+  const picture = { width: 40, height: 28, data: new Uint8ClampedArray(4 * 40 * 28).fill(255) };
+  for (let i = 0; i < 28; i++) {
+    for (let j = 0; j < 40; j++) {
+      const off = ((i * 7 + j * 13) % 9) - 4 + (i === 5 && j === 5 ? 20 : 0);
+      const dark = i >= 10 && i < 12 && j >= 30 && j < 32;
+      picture.data.set([200, 210, 220].map((value) => (dark ? 20 : value + off)), 4 * (i * 40 + j));
+    }
+  }
+  const before = picture.data.slice();
+  lay(picture, [[3, 200, 210, 220]]);
+  assert.deepEqual(picture.data, before);
+  lay(picture, [[8, 200, 210, 220]]);
+  for (let i = 0; i < 28; i++) {
+    for (let j = 0; j < 40; j++) {
+      const at = 4 * (i * 40 + j);
+      const kept = (i < 6 && j < 6) || (i < 12 && j >= 30);
+      assert.deepEqual([...picture.data.subarray(at, at + 4)], kept ? [...before.subarray(at, at + 4)] : [200, 210, 220, 255], `${i}, ${j}`);
+    }
+  }
+  const small = { width: 2, height: 1, data: Uint8ClampedArray.of(1, 2, 3, 255, 4, 5, 6, 255) };
+  lay(small, [[4, 4, 4, 4]]);
+  assert.deepEqual([...small.data], [4, 4, 4, 255, 4, 4, 4, 255]);
 });
 
 test("levels of noise", () => {
