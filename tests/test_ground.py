@@ -89,11 +89,12 @@ def test_what_the_picture_itself_would_lose_bounds_the_tolerance():
     assert found(lambda draw: None) == [(32, 250, 250, 250)]
     assert found(lambda draw: draw.line((0, 150, 399, 150), (230, 230, 230))) == [(16, 250, 250, 250)]
     assert found(lambda draw: draw.line((0, 150, 399, 150), (240, 240, 240))) == [(8, 250, 250, 250)]
-    assert found(lambda draw: draw.line((0, 150, 399, 150), (244, 244, 244))) == []
+    assert found(lambda draw: draw.line((0, 150, 399, 150), (244, 244, 244))) == [(4, 250, 250, 250)]
+    assert found(lambda draw: draw.line((0, 150, 399, 150), (247, 247, 247))) == []
     # Another ground: what a decoder shows between the two might be either.
     beside = found(lambda draw: draw.rectangle((0, 0, 199, 299), (230, 230, 230)))
     assert sorted(beside) == [(8, 230, 230, 230), (8, 250, 250, 250)]
-    assert found(lambda draw: draw.rectangle((0, 0, 199, 299), (240, 240, 240))) == []
+    assert found(lambda draw: draw.rectangle((0, 0, 199, 299), (242, 242, 242))) == []
 
 
 @pytest.mark.parametrize("lmbda", ANCHORS)

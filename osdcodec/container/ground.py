@@ -1,7 +1,7 @@
 """Section p: the colours of plain ground, which a decoder lays over what came out nearly so.
 
 Beside words and edges a decoder at these rates leaves ghosts: shadows of up to twenty levels on what was one colour. Three bytes name that
-colour, a fourth how far from it a ghost may be; spec/osd-1.md says what is laid where. A photograph has no plain ground and no such section.
+colour, a fourth how far from it a ghost may be; spec/osd-1.md says what is laid where. A photograph has hardly ever plain ground, and no such section.
 Imported only where pixels are.
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 Colour = tuple[int, int, int, int]  # the largest difference that is a ghost, then red, green, blue
 
 SIDE = 16  # of the windows that have to be plain as a whole, in pixels
-TOLERANCES = 32, 16, 8  # those that are tried
+TOLERANCES = 32, 16, 8, 4  # those that are tried
 # What of a picture is plain ground at least, counted in windows: in all colours together, and in each.
 ALL, EACH = 1 / 16, 1 / 256
 # What the picture itself would lose by its ground has to be next to nothing: at most one pixel in so many, by more than so many levels.
-LOST, LEVELS = 4000, 4
+LOST, LEVELS = 1000, 2
 STRIP = 256  # rows that are worked on at once
 
 
