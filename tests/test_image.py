@@ -283,7 +283,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
         assert exif.get_ifd(0x8769)[0x927C] == b"note" * 9 and exif.get_ifd(0x8825)[1] == "N"
         assert saved.info["xmp"] == kept["x"]
     again = image.open_image(image.encode_image(decoded, name), keep_metadata=True)
-    assert dict(sections.taken_from(again)).keys() == {"e", "x"}
+    assert dict(sections.taken_from(again)).keys() >= {"e", "x"}
     assert not recwarn
 
 

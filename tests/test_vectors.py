@@ -45,7 +45,7 @@ def test_vectors_cover_the_format(model):
     assert qualities > {quality_of(lmbda) for lmbda in ANCHORS} and {0, 255} < qualities
     sides = {side for osd in files for side in (osd.width, osd.height)}
     assert {1, 127, 128, 16384} <= sides and any(side % 2 for side in sides - {1, 127})
-    assert {kind for osd in files for kind, _ in osd.sections} == {"A", "G", "i", "e", "x", "z"}
+    assert {kind for osd in files for kind, _ in osd.sections} == {"A", "G", "p", "i", "e", "x", "z"}
     assert {len(osd.payload) % 4 for osd in files} == {0, 1, 2, 3}
 
     prior, rows_used, symbols_used, tokens = model.prior, set(), set(), set()

@@ -26,13 +26,12 @@ def find(pixels: np.ndarray, most: int) -> list[Colour]:
 
     Their tolerances are those at which nothing else of the picture would be taken for ground, nor one ground for another.
     """
-    plain = _plain(pixels)[:most]
-    bearable, found = pixels.shape[0] * pixels.shape[1] / LOST, []
+    plain, found = _plain(pixels)[:most], []
     for place, colour in enumerate(plain):
         others = (max(map(abs, np.subtract(colour, other))) for other in plain[:place] + plain[place + 1 :])
         room = min(others, default=256)
         for tolerance in TOLERANCES:
-            if 2 * tolerance < room and _lost(pixels, (tolerance, *colour)) <= bearable:
+            if 2 * tolerance < room and _bears(pixels, (tolerance, *colour)):
                 found.append((tolerance, *colour))
                 break
     return found
@@ -63,29 +62,31 @@ def _covered(pixels: np.ndarray, colour: Colour) -> np.ndarray:
     return _windows(np.pad(_windows(near, side, np.logical_and), side - 1), side, np.logical_or)
 
 
-def _lost(pixels: np.ndarray, colour: Colour) -> int:
-    """How many pixels of the picture itself this ground would take."""
-    lost = 0
+def _bears(pixels: np.ndarray, colour: Colour) -> bool:
+    """Whether the picture itself loses next to nothing by this ground."""
+    left = pixels.shape[0] * pixels.shape[1] / LOST
     for own, reached, inner in _strips(pixels):
         taken = pixels[own][_covered(pixels[reached], colour)[inner]]
-        lost += int((np.abs(taken - np.array(colour[1:], np.int16)).max(1) > LEVELS).sum())
-    return lost
+        left -= (np.abs(taken - np.array(colour[1:], np.int16)).max(1) > LEVELS).sum()
+        if left < 0:
+            return False
+    return True
 
 
 def _plain(pixels: np.ndarray) -> list[tuple[int, int, int]]:
     """The colours of which enough windows are, to the last pixel, most frequent first."""
-    side, counts = min(SIDE, *pixels.shape[:2]), Counter[int]()
-    if side < 2:
+    counts = Counter[int]()
+    if min(pixels.shape[:2]) < SIDE:  # an icon of which it would be a third of the file
         return []
-    for top in range(0, len(pixels) - side + 1, STRIP):
-        red, green, blue = np.moveaxis(pixels[top : top + STRIP + side - 1].astype(np.int32), 2, 0)
+    for top in range(0, len(pixels) - SIDE + 1, STRIP):
+        red, green, blue = np.moveaxis(pixels[top : top + STRIP + SIDE - 1].astype(np.int32), 2, 0)
         codes = red << 16 | green << 8 | blue
-        across = _windows(codes[:, 1:] == codes[:, :-1], side - 1, np.logical_and, (1,))
-        down = _windows(codes[1:] == codes[:-1], side - 1, np.logical_and, (0,))
-        plain = _windows(across, side, np.logical_and, (0,)) & down[:, : across.shape[1]]
+        across = _windows(codes[:, 1:] == codes[:, :-1], SIDE - 1, np.logical_and, (1,))
+        down = _windows(codes[1:] == codes[:-1], SIDE - 1, np.logical_and, (0,))
+        plain = _windows(across, SIDE, np.logical_and, (0,)) & down[:, : across.shape[1]]
         found = np.unique(codes[: len(plain), : plain.shape[1]][plain], return_counts=True)
         counts.update(dict(zip(*map(np.ndarray.tolist, found), strict=True)))
-    windows = (pixels.shape[0] - side + 1) * (pixels.shape[1] - side + 1)
+    windows = (pixels.shape[0] - SIDE + 1) * (pixels.shape[1] - SIDE + 1)
     if counts.total() < ALL * windows:
         return []
     return [
