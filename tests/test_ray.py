@@ -13,7 +13,7 @@ from osdcodec.batch.jobs import plan
 from osdcodec.batch.ray import outcomes
 from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding
-from osdcodec.errors import InputError, OsdError
+from osdcodec.errors import Ended, InputError, OsdError
 
 pytest.importorskip("ray")
 ROOT = str(Path(__file__).parents[1])
@@ -101,6 +101,26 @@ def test_a_file_that_kills_every_worker_fails(cluster, tmp_path, photo):
     work = deadly(Encoding({}, "cpu"), tmp_path / "marks", "a.png", "before", times=99)
     bad, good = outcomes(jobs, work, address=cluster)
     assert "workers died" in str(bad.error) and good.status == "done"
+
+
+def test_a_signal_ends_the_batch_as_it_ends_any_other(cluster, tmp_path, photo):
+    """Ray would put a handler of its own in the place of ours, which leaves at once."""
+    photo.resize((40, 40)).save(tmp_path / "a.png")
+    jobs = [(str(tmp_path / "a.png"), str(tmp_path / f"{number}.osd")) for number in range(3)]
+
+    def ended(number, frame):
+        raise Ended(number)
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        found = outcomes(jobs, Encoding({}, "cpu"), address=cluster)
+        assert next(found).status == "done"
+        with pytest.raises(Ended) as raised:
+            os.kill(os.getpid(), signal.SIGTERM)
+        found.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert raised.value.exit_code == 143
 
 
 def claims():

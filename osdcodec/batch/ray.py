@@ -6,7 +6,9 @@ was at goes to another one.
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -60,12 +62,15 @@ def _connected(address: str | None) -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning of it
     import ray
 
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address, include_dashboard=None if address else False, log_to_driver=False, logging_level=logging.ERROR
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise OsdError(f"the Ray cluster {address or 'here'} cannot be used: {error}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # in whose place Ray has put its own, which leaves what is half-written
     return ray
 
 
