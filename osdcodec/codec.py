@@ -146,10 +146,9 @@ class Decoder:
             )
         opened = sections.opened(osd.sections, (osd.width, osd.height))
         picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
-        sections.give_to(picture, opened)
         if osd.grey:
-            grey, colours = ("LA", "RGBA") if "A" in opened else ("L", "RGB")
-            picture = picture.convert(grey).convert(colours if "i" in opened else grey)
+            picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
+        sections.give_to(picture, opened)
         picture.info["comment"] = _note(osd)
         return picture
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from . import container, image, weights
 from .container import Box, Osd, Regions, sections, units
+from .container.ground import with_ground
 from .entropy.prior import Prior, Symbols
 from .errors import InputError, TargetError
 from .image import similarity
@@ -239,7 +240,7 @@ class LatentModel(LatentCode):
         y_hat = (y_hat * gains.inverse)[None]
         z_c, condition = tiled.synthesise(y_hat, tokens)
         if preview:
-            return draft(z_c, self.weights.tensors, osd.width, osd.height)
+            return with_ground(draft(z_c, self.weights.tensors, osd.width, osd.height), osd.ground)
         z = z_c
         if detail > 0:
             noise = standard_normals(seed, z_c.shape)
@@ -252,7 +253,7 @@ class LatentModel(LatentCode):
 
             z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
-        return tiled.render(z, osd.width, osd.height)
+        return with_ground(tiled.render(z, osd.width, osd.height), osd.ground)
 
 
 def size_of(made: Coded) -> int:

@@ -83,7 +83,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "cod_lite.runtime": {"numpy"},
     "codec": {"numpy", "PIL"},
     "container": set(),
-    "container.ground": {"numpy"},  # which only pixels ask for
+    "container.ground": {"numpy", "PIL"},  # which only pixels ask for
     "description": set(),
     "entropy": {"numpy", "constriction"},
     "errors": set(),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from .. import container, image, weights
 from ..container import Box, Osd, sections
+from ..container.ground import with_ground
 from ..entropy.indices import IndexCode, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import similarity
@@ -88,7 +89,7 @@ class Coder(Code):
         if preview:
             half = -(-osd.width // 2), -(-osd.height // 2)
             picture = picture.resize(half, Image.Resampling.BOX)
-        return picture
+        return with_ground(picture, osd.ground)
 
 
 class Rates:

@@ -106,6 +106,10 @@ class Osd:
     def regions(self) -> Regions | None:
         return self.contents.get("G")
 
+    @property
+    def ground(self) -> list[tuple[int, int, int, int]]:
+        return self.contents.get("p", [])
+
 
 def pack(osd: Osd) -> bytes:
     """Fields -> the bytes of the file. ValueError if a field lies outside its range."""

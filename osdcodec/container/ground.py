@@ -9,16 +9,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 Colour = tuple[int, int, int, int]  # the largest difference that is a ghost, then red, green, blue
 
 SIDE = 16  # of the windows that have to be plain as a whole, in pixels
-TOLERANCES = 32, 16, 8, 4  # those that are tried
+TOLERANCES = 24, 16, 8, 4  # those that are tried
 # What of a picture is plain ground at least, counted in windows: in all colours together, and in each.
 ALL, EACH = 1 / 16, 1 / 256
-# What the picture itself would lose by its ground has to be next to nothing: at most one pixel in so many, by more than so many levels.
-LOST, LEVELS = 1000, 2
-STRIP = 256  # rows that are worked on at once
+# What a ground would take of the picture itself has to be next to nothing: pixels that are more than so many levels off, as a share of all, and
+# in any square of SIDE pixels. It is sought where a decoder may have blurred what is thin so far that it is near the ground.
+LEVELS, SHARE, PLACE = 2, 1 / 1000, 32
+BLUR = 5  # pixels
+STRIP = 2**20  # pixels that are worked on at once
 
 
 def find(pixels: np.ndarray, most: int) -> list[Colour]:
@@ -26,12 +29,16 @@ def find(pixels: np.ndarray, most: int) -> list[Colour]:
 
     Their tolerances are those at which nothing else of the picture would be taken for ground, nor one ground for another.
     """
-    plain, found = _plain(pixels)[:most], []
-    for place, colour in enumerate(plain):
-        others = (max(map(abs, np.subtract(colour, other))) for other in plain[:place] + plain[place + 1 :])
-        room = min(others, default=256)
+    plain: list[tuple[int, int, int]] = []
+    for colour in _plain(pixels):  # the most frequent first: what is too near to it is of no use beside it
+        if all(_apart(colour, other) > 2 * min(TOLERANCES) for other in plain):
+            plain.append(colour)
+    found: list[Colour] = []
+    blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(BLUR // 2))) if plain else pixels
+    for colour in plain[:most]:
+        room = min((_apart(colour, other) for other in plain if other != colour), default=256)
         for tolerance in TOLERANCES:
-            if 2 * tolerance < room and _bears(pixels, (tolerance, *colour)):
+            if 2 * tolerance < room and _bears(pixels, blurred, (tolerance, *colour)):
                 found.append((tolerance, *colour))
                 break
     return found
@@ -46,11 +53,21 @@ def lay(pixels: np.ndarray, ground: Sequence[Colour]) -> np.ndarray:
     return laid
 
 
+def with_ground(picture: Image.Image, ground: Sequence[Colour]) -> Image.Image:
+    """A decoded RGB picture with its ground laid; of a preview the windows are of as many of its own pixels."""
+    return Image.fromarray(lay(np.asarray(picture), ground)) if ground else picture
+
+
+def _apart(one: Sequence[int], other: Sequence[int]) -> int:
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
 def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, slice, slice]]:
     """The rows of a strip, those that its windows reach, and its rows among them."""
-    for top in range(0, len(pixels), STRIP):
+    rows = max(STRIP // pixels.shape[1] // SIDE, 1) * SIDE
+    for top in range(0, len(pixels), rows):
         start = max(top - SIDE + 1, 0)
-        yield slice(top, top + STRIP), slice(start, top + STRIP + SIDE - 1), slice(top - start, top - start + STRIP)
+        yield slice(top, top + rows), slice(start, top + rows + SIDE - 1), slice(top - start, top - start + rows)
 
 
 def _covered(pixels: np.ndarray, colour: Colour) -> np.ndarray:
@@ -62,13 +79,17 @@ def _covered(pixels: np.ndarray, colour: Colour) -> np.ndarray:
     return _windows(np.pad(_windows(near, side, np.logical_and), side - 1), side, np.logical_or)
 
 
-def _bears(pixels: np.ndarray, colour: Colour) -> bool:
+def _bears(pixels: np.ndarray, blurred: np.ndarray, colour: Colour) -> bool:
     """Whether the picture itself loses next to nothing by this ground."""
-    left = pixels.shape[0] * pixels.shape[1] / LOST
+    left = SHARE * pixels.shape[0] * pixels.shape[1]
     for own, reached, inner in _strips(pixels):
-        taken = pixels[own][_covered(pixels[reached], colour)[inner]]
-        left -= (np.abs(taken - np.array(colour[1:], np.int16)).max(1) > LEVELS).sum()
-        if left < 0:
+        taken = _covered(blurred[reached], colour)[inner]
+        taken[taken] = (np.abs(pixels[own][taken] - np.array(colour[1:], np.int16)) > LEVELS).any(1)
+        squares = np.add.reduceat(
+            np.add.reduceat(taken, range(0, taken.shape[0], SIDE), 0, int), range(0, taken.shape[1], SIDE), 1
+        )
+        left -= squares.sum()
+        if left < 0 or squares.max() > PLACE:
             return False
     return True
 
@@ -78,8 +99,11 @@ def _plain(pixels: np.ndarray) -> list[tuple[int, int, int]]:
     counts = Counter[int]()
     if min(pixels.shape[:2]) < SIDE:  # an icon of which it would be a third of the file
         return []
-    for top in range(0, len(pixels) - SIDE + 1, STRIP):
-        red, green, blue = np.moveaxis(pixels[top : top + STRIP + SIDE - 1].astype(np.int32), 2, 0)
+    for own, reached, _ in _strips(pixels):
+        below = slice(own.start, reached.stop)  # the windows that begin in these rows
+        if len(pixels[below]) < SIDE:
+            break
+        red, green, blue = np.moveaxis(pixels[below].astype(np.int32), 2, 0)
         codes = red << 16 | green << 8 | blue
         across = _windows(codes[:, 1:] == codes[:, :-1], SIDE - 1, np.logical_and, (1,))
         down = _windows(codes[1:] == codes[:-1], SIDE - 1, np.logical_and, (0,))

@@ -92,7 +92,7 @@ def decode_alpha(content: bytes, size: Size) -> "Image":
 
 
 def _give_alpha(picture: "Image", plane: "Image") -> None:
-    """RGB becomes RGBA; a preview is smaller than the picture, and so is its alpha."""
+    """RGB becomes RGBA, L becomes LA; a preview is smaller than the picture, and so is its alpha."""
     from PIL import Image
 
     if plane.size != picture.size:
@@ -113,23 +113,9 @@ def _read_ground(content: bytes, quality: int, size: Size) -> "list[Colour]":
 def _take_ground(picture: "Image") -> bytes:
     import numpy as np
 
-    from . import ground
+    from .ground import find
 
-    found = ground.find(np.asarray(picture.convert("RGB")), _COLOURS)
-    return bytes(value for colour in found for value in colour)
-
-
-def _give_ground(picture: "Image", colours: "list[Colour]") -> None:
-    """Of a preview the windows are as many of its own pixels."""
-    import numpy as np
-    from PIL import Image
-
-    from . import ground
-
-    laid = Image.fromarray(ground.lay(np.asarray(picture.convert("RGB")), colours))
-    if picture.mode == "RGBA":
-        laid.putalpha(picture.getchannel("A"))
-    picture.paste(laid)
+    return bytes(value for colour in find(np.asarray(picture.convert("RGB")), _COLOURS) for value in colour)
 
 
 def _in_info(letter: str, name: str, key: str, header: bytes = b"") -> Section:
@@ -146,14 +132,7 @@ KINDS = {
     for section in (  # in the order in which files have them
         Section("G", "regions", read=Regions.from_bytes),  # they come from an option, and the prior asks for them
         Section("A", "alpha", read=_read_alpha, take=_take_alpha, open=decode_alpha, give=_give_alpha),
-        Section(
-            "p",
-            "plain ground",
-            _read_ground,
-            _take_ground,
-            open=lambda content, size: _read_ground(content, 0, size),
-            give=_give_ground,
-        ),
+        Section("p", "plain ground", read=_read_ground, take=_take_ground),  # who makes the pixels lays it
         _in_info("i", "ICC", "icc_profile"),
         _in_info("e", "EXIF", "exif", _EXIF_HEADER),
         _in_info("x", "XMP", "xmp"),
@@ -187,6 +166,6 @@ def opened(sections: tuple[tuple[str, bytes], ...], size: Size) -> dict[str, Any
 
 
 def give_to(picture: "Image", opened: dict[str, Any]) -> None:
-    """Gives a decoded picture, RGB, its plain ground and its alpha, and its info what Pillow calls icc_profile, exif and xmp."""
+    """Gives a decoded picture, RGB or L, its alpha, and its info what Pillow calls icc_profile, exif and xmp."""
     for kind, value in opened.items():
         KINDS[kind].give(picture, value)

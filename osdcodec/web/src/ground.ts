@@ -9,14 +9,22 @@ const SIDE = 16; // of the windows that have to be near a colour to the last pix
 export function lay(picture: Picture, ground: Colour[]): void {
   const { width, height, data } = picture;
   const side = Math.min(SIDE, width, height);
-  for (const [tolerance, ...colour] of ground) {
-    const near = new Uint8Array(width * height);
-    for (let p = 0; p < near.length; p++) {
-      near[p] = Number(colour.every((value, c) => Math.abs(data[4 * p + c] - value) <= tolerance));
+  for (const [tolerance, red, green, blue] of ground) {
+    const near = new Uint8Array(width * height).fill(1);
+    for (const [channel, value] of [red, green, blue].entries()) {
+      for (let p = 0, at = channel; p < near.length; p++, at += 4) {
+        const off = data[at] - value;
+        if (off > tolerance || off < -tolerance) near[p] = 0;
+      }
     }
     const plain = windows(windows(near, width, 1, side, true), height, width, side, true); // by their upper left pixels
     const covered = windows(windows(plain, width, 1, side, false), height, width, side, false);
-    for (let p = 0; p < near.length; p++) if (covered[p]) data.set(colour, 4 * p);
+    for (let p = 0, at = 0; p < near.length; p++, at += 4) {
+      if (!covered[p]) continue;
+      data[at] = red;
+      data[at + 1] = green;
+      data[at + 2] = blue;
+    }
   }
 }
 
