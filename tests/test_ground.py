@@ -98,7 +98,7 @@ def test_what_the_picture_itself_would_lose_bounds_the_tolerance():
     # Another ground: what a decoder shows between the two might be either. Where they are too near, the larger one is named.
     beside = found(lambda draw: draw.rectangle((0, 0, 199, 299), (230, 230, 230)))
     assert sorted(beside) == [(8, 230, 230, 230), (8, 250, 250, 250)]
-    assert found(lambda draw: draw.rectangle((0, 0, 99, 299), (248, 248, 248))) == [(4, 250, 250, 250)]
+    assert found(lambda draw: draw.rectangle((0, 0, 99, 299), (248, 248, 248))) == [(24, 250, 250, 250)]
 
 
 @pytest.mark.parametrize("lmbda", ANCHORS)
