@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -129,3 +129,17 @@ def test_pictures_of_one_size_in_a_batch_are_as_by_themselves(runtimes, loaded, 
     for index, (y, hyper, tokens) in enumerate(found):
         assert np.abs(y - stacked[0][index]).max() < 1e-4 and np.abs(hyper - stacked[1][index]).max() < 1e-4
         assert np.array_equal(tokens[0], stacked[2][index])
+
+
+def test_tiles_of_large_pictures_give_their_memory_back(loaded):
+    class Session:
+        def run(self, names, inputs, options=None):
+            return [options and options.get_run_config_entry("memory.enable_memory_arena_shrinkage")]
+
+    made = Future()
+    made.set_result(Session())
+    runtime = OnnxRuntime(loaded)
+    runtime.sessions["analyse"] = made
+    small, large = (np.broadcast_to(np.float32(0), (1, 3, side, side)) for side in (768, 2048))
+    assert runtime.run("analyse", x=small) == [None]
+    assert runtime.run("analyse", x=large) == ["cpu:0"]

@@ -10,6 +10,9 @@ import onnxruntime as ort
 from ..weights import Weights
 
 SEEN = "coarse", "coarse_thumb"  # what the denoiser sees besides, with decoder semantics
+# Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a twelfth of the time: else it takes
+# more with every tile of a large picture: 12000x9000 pixels took 6.4 GiB in place of 4.2.
+LARGE = 2**24
 
 
 class OnnxRuntime:
@@ -62,7 +65,11 @@ class OnnxRuntime:
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         """A graph of the weights file by its name -> its outputs."""
         self.foresee(verb)
-        return self.sessions[verb].result().run(None, inputs)
+        options = None
+        if sum(array.nbytes for array in inputs.values()) >= LARGE:
+            options = ort.RunOptions()
+            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return self.sessions[verb].result().run(None, inputs, options)
 
     def _session(self, verb: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
