@@ -1,11 +1,14 @@
 import hashlib
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+
+from osdcodec.container import pack, unpack
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ALEXNET = [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, 3)]
@@ -181,3 +184,8 @@ def screen() -> Image.Image:
     draw.rectangle((240, 300, 420, 340), (9, 105, 218))
     draw.line((200, 48, 200, 599), (208, 215, 222), 2)
     return picture
+
+
+def without_ground(data: bytes) -> bytes:
+    """The same file, that names no plain ground and has no other section."""
+    return pack(replace(unpack(data), sections=()))

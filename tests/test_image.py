@@ -272,7 +272,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
     assert kept["e"][:4] in (b"II*\0", b"MM\0*")
     assert kept["x"] == XMP.replace(b" " * 999, b"\n")
 
-    decoded = image.open_image(Image.new("RGB", opened.size))
+    decoded = image.open_image(gradient(*opened.size))
     sections.give_to(decoded, kept)
     decoded.info["comment"] = "osdc 1: a note"
     with Image.open(io.BytesIO(image.encode_image(decoded, name))) as saved:
@@ -283,7 +283,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
         assert exif.get_ifd(0x8769)[0x927C] == b"note" * 9 and exif.get_ifd(0x8825)[1] == "N"
         assert saved.info["xmp"] == kept["x"]
     again = image.open_image(image.encode_image(decoded, name), keep_metadata=True)
-    assert dict(sections.taken_from(again)).keys() >= {"e", "x"}
+    assert dict(sections.taken_from(again)).keys() == {"e", "x"}
     assert not recwarn
 
 

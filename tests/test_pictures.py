@@ -1,14 +1,11 @@
 """What the embedded networks make of plain pictures by themselves, before any ground is laid: flat ones at every size, and grey ones."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from conftest import EXAMPLES, screen
+from conftest import EXAMPLES, screen, without_ground
 from PIL import Image, ImageFilter
 
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.container import pack, unpack
 from osdcodec.quality import ANCHORS
 
 SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
@@ -24,10 +21,6 @@ def errors(coders: tuple[Encoder, Decoder], picture: Image.Image, lmbda: float) 
     encoder, decoder = coders
     decoded = decoder.decode(without_ground(encoder.encode(picture, lmbda))).convert("RGB")
     return np.abs(np.asarray(decoded, int) - np.asarray(picture, int)).max(2)
-
-
-def without_ground(data: bytes) -> bytes:
-    return pack(replace(unpack(data), sections=()))
 
 
 @pytest.mark.parametrize("number", range(len(SIZES)))

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import without_ground
 
 from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.container import pack, unpack
 from osdcodec.errors import OsdError, WeightsError
 from osdcodec.evaluation.metrics import psnr
 from osdcodec.runtime import Machine, open_runtime
@@ -92,14 +91,11 @@ def test_cuda_is_refused_where_there_is_none(loaded):
 def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypatch):
     picture = photo.crop((200, 30, 328, 126))
     # Its black corner is plain ground, and whether a window is near enough to that may turn on one level.
-    data = pack(replace(unpack(Encoder(device="cpu").encode(picture, 1.0)), sections=()))
+    data = without_ground(Encoder(device="cpu").encode(picture, 1.0))
     whole, half = (np.asarray(Decoder(device=device).decode(data), int) for device in ("cpu", "cpu-bf16"))
     assert 0 < np.abs(whole - half).max() <= 6 and np.abs(whole - half).mean() < 0.6
     coded = Encoder(device="cpu-bf16").encode(picture, 1.0)  # of other symbols, perhaps, that everybody reads alike
-    assert (
-        abs(len(unpack(coded).payload) - len(unpack(data).payload)) <= 3
-        and Decoder(device="cpu").decode(coded).size == picture.size
-    )
+    assert abs(len(without_ground(coded)) - len(data)) <= 3 and Decoder(device="cpu").decode(coded).size == picture.size
     monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
     with pytest.raises(OsdError, match=r"half precision on a CPU.*torch"):
         open_runtime(loaded, Machine("cpu-bf16"))

@@ -54,6 +54,7 @@ from typing import Any
 
 from ..errors import FormatError
 from . import sections
+from .colours import Colour
 from .leb128 import leb128, read_leb128
 from .regions import Box, Regions, units
 from .sections import alpha_size
@@ -107,7 +108,7 @@ class Osd:
         return self.contents.get("G")
 
     @property
-    def ground(self) -> list[tuple[int, int, int, int]]:
+    def ground(self) -> list[Colour]:
         return self.contents.get("p", [])
 
 

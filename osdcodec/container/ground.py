@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-Colour = tuple[int, int, int, int]  # the largest difference that is a ghost, then red, green, blue
+from .colours import Colour, apart
 
 SIDE = 16  # of the windows that have to be plain as a whole, in pixels
 TOLERANCES = 24, 16, 8, 4  # those that are tried
@@ -31,12 +31,12 @@ def find(pixels: np.ndarray, most: int) -> list[Colour]:
     """
     plain: list[tuple[int, int, int]] = []
     for colour in _plain(pixels):  # the most frequent first: what is too near to it is of no use beside it
-        if all(_apart(colour, other) > 2 * min(TOLERANCES) for other in plain):
+        if all(apart(colour, other) > 2 * min(TOLERANCES) for other in plain):
             plain.append(colour)
     found: list[Colour] = []
     blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(BLUR // 2))) if plain else pixels
     for colour in plain[:most]:
-        room = min((_apart(colour, other) for other in plain if other != colour), default=256)
+        room = min((apart(colour, other) for other in plain if other != colour), default=256)
         for tolerance in TOLERANCES:
             if 2 * tolerance < room and _bears(pixels, blurred, (tolerance, *colour)):
                 found.append((tolerance, *colour))
@@ -56,10 +56,6 @@ def lay(pixels: np.ndarray, ground: Sequence[Colour]) -> np.ndarray:
 def with_ground(picture: Image.Image, ground: Sequence[Colour]) -> Image.Image:
     """A decoded RGB picture with its ground laid; of a preview the windows are of as many of its own pixels."""
     return Image.fromarray(lay(np.asarray(picture), ground)) if ground else picture
-
-
-def _apart(one: Sequence[int], other: Sequence[int]) -> int:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, slice, slice]]:

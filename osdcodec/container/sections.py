@@ -7,23 +7,20 @@ PIL and NumPy are imported only where there are pixels.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError
+from . import colours
 from .regions import Regions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from .ground import Colour
 
 Size = tuple[int, int]  # width and height of the picture
 _EXIF_HEADER = b"Exif\0\0"
 _WEBP_SIDE = 16383  # the largest of WebP
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 _GREY = b"\x08\0\0\0\0"  # eight bits, one channel, not interlaced
-_COLOURS = 8  # of plain ground, at most
 
 
 @dataclass(frozen=True)
@@ -100,22 +97,13 @@ def _give_alpha(picture: "Image", plane: "Image") -> None:
     picture.putalpha(plane)
 
 
-def _read_ground(content: bytes, quality: int, size: Size) -> "list[Colour]":
-    if not 4 <= len(content) <= 4 * _COLOURS or len(content) % 4:
-        raise ValueError(f"{len(content)} bytes are no 1 to {_COLOURS} colours of four bytes")
-    colours = list(zip(*(content[at::4] for at in range(4)), strict=True))
-    for one, other in combinations(colours, 2):
-        if max(abs(a - b) for a, b in zip(one[1:], other[1:], strict=True)) <= one[0] + other[0]:
-            raise ValueError("two of its colours lie so near to each other that one pixel may be of both")
-    return colours
-
-
 def _take_ground(picture: "Image") -> bytes:
     import numpy as np
 
     from .ground import find
 
-    return bytes(value for colour in find(np.asarray(picture.convert("RGB")), _COLOURS) for value in colour)
+    found = find(np.asarray(picture)[..., :3], colours.MOST)
+    return bytes(value for colour in found for value in colour)
 
 
 def _in_info(letter: str, name: str, key: str, header: bytes = b"") -> Section:
@@ -132,7 +120,7 @@ KINDS = {
     for section in (  # in the order in which files have them
         Section("G", "regions", read=Regions.from_bytes),  # they come from an option, and the prior asks for them
         Section("A", "alpha", read=_read_alpha, take=_take_alpha, open=decode_alpha, give=_give_alpha),
-        Section("p", "plain ground", read=_read_ground, take=_take_ground),  # who makes the pixels lays it
+        Section("p", "plain ground", read=colours.read, take=_take_ground),  # who makes the pixels lays it
         _in_info("i", "ICC", "icc_profile"),
         _in_info("e", "EXIF", "exif", _EXIF_HEADER),
         _in_info("x", "XMP", "xmp"),

@@ -10,8 +10,8 @@ import onnxruntime as ort
 from ..weights import Weights
 
 SEEN = "coarse", "coarse_thumb"  # what the denoiser sees besides, with decoder semantics
-# Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a twelfth of the time: else it takes
-# more with every tile of a large picture: 12000x9000 pixels took 6.4 GiB in place of 4.2.
+# Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a tenth of the time: else every tile of a
+# large picture takes more (12000x9000 pixels were encoded in 6.4 GiB, and are in 4.2).
 LARGE = 2**24
 
 
