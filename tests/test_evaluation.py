@@ -238,6 +238,8 @@ def test_a_search_out_of_reach_gives_the_smallest(search, photo):
 
 def test_compressai_is_measured_with_weights_of_the_cache_only(tmp_path, monkeypatch, photo):
     import torch
+
+    pytest.importorskip("compressai")
     from compressai.zoo import bmshj2018_hyperprior
     from compressai.zoo.image import model_urls
 
@@ -253,6 +255,12 @@ def test_compressai_is_measured_with_weights_of_the_cache_only(tmp_path, monkeyp
     assert (coding.codec, coding.name) == ("bmshj2018-hyperprior", "q1") and len(unavailable) == 5
     odd = photo.crop((0, 0, 101, 67))
     assert coding.decode(coding.encode(odd), odd.size).size == odd.size
+
+
+def test_without_compressai_its_models_are_said_to_be_missing(monkeypatch):
+    monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
+    available, missing = rivals.codings(("compressai",))
+    assert available == [] and len(missing) == 6 and set(missing.values()) == {"CompressAI is not installed"}
 
 
 def points(codec: str, rates: list[float], values: list[float]) -> list[dict]:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from PIL import Image, features
 
+from .. import extras
 from ..errors import run_command
 from .metrics import psnr
 
@@ -185,12 +186,15 @@ def _prepare(family: str) -> str | None:
 
 
 def _learned() -> tuple[list[Coding], dict[str, str]]:
-    from compressai.zoo.image import model_urls
-
     from .metrics import from_cache
 
     available: list[Coding] = []
     unavailable: dict[str, str] = {}
+    if not extras.available("compressai"):  # it has no wheels for every Python that osdc runs on
+        names = (f"{architecture} q{quality}" for architecture in ARCHITECTURES for quality in LEARNED_QUALITIES)
+        return [], dict.fromkeys(names, "CompressAI is not installed")
+    from compressai.zoo.image import model_urls
+
     for architecture in ARCHITECTURES:
         for quality in LEARNED_QUALITIES:
             url = model_urls[architecture]["mse"][quality]
