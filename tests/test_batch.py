@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -351,9 +352,18 @@ def test_a_dry_run_says_what_a_run_would(pictures):
         assert done.returncode == 5 and done.stderr == osdc("encode", *arguments, cwd=pictures).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_is_asked_to_end_takes_away_what_is_half_written(tmp_path, number):
-    """Here in the middle of writing a file."""
+def hears_signals() -> None:
+    """In the child: a background job of a shell would pass on that SIGINT is ignored, nohup that SIGHUP is."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def deaf_to_hanging_up() -> None:
+    """In the child, as nohup has it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def told_to_end_while_it_writes(folder: Path, number: int, before: Callable[[], None]) -> subprocess.CompletedProcess:
     script = (
         "import os, sys; from osdcodec import cli, files; from osdcodec.cli.shared import reporting\n"
         f"os.fsync = lambda file: os.kill(os.getpid(), {int(number)})\n"
@@ -363,15 +373,19 @@ def test_who_is_asked_to_end_takes_away_what_is_half_written(tmp_path, number):
         "        files.write_output('out.bin', b'x' * 1000)\n"
         "sys.argv = ['osdc', 'write']; cli.main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, timeout=60
-    )
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, timeout=60, preexec_fn=before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_asked_to_end_takes_away_what_is_half_written(tmp_path, number):
+    done = told_to_end_while_it_writes(tmp_path, number, hears_signals)
     assert done.returncode == 128 + number and done.stderr == b"" and list(tmp_path.iterdir()) == []
 
 
-def hears_interrupts() -> None:
-    """In the child: a background job of a shell would pass on that SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def test_under_nohup_it_goes_on(tmp_path):
+    done = told_to_end_while_it_writes(tmp_path, signal.SIGHUP, deaf_to_hanging_up)
+    assert done.returncode == 0 and (tmp_path / "out.bin").read_bytes() == b"x" * 1000
 
 
 def test_an_interrupt_ends_a_batch_at_once_and_cleanly(pictures, photo):
@@ -380,7 +394,7 @@ def test_an_interrupt_ends_a_batch_at_once_and_cleanly(pictures, photo):
         large.save(pictures / "in" / f"{index:02}.bmp")
     command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out", "-j", "2"]
     process = subprocess.Popen(
-        command, cwd=pictures, stderr=subprocess.PIPE, env=environment(), preexec_fn=hears_interrupts
+        command, cwd=pictures, stderr=subprocess.PIPE, env=environment(), preexec_fn=hears_signals
     )
     while not below(pictures / "out") if (pictures / "out").is_dir() else True:
         time.sleep(0.05)
