@@ -323,9 +323,19 @@ def test_grey_pictures_are_written_in_every_format(name):
 
 def test_what_is_grey():
     assert image.is_grey(Image.new("RGB", (3, 2), (7, 7, 7))) and image.is_grey(Image.new("RGBA", (3, 2), (7, 7, 7, 9)))
-    almost = Image.new("RGB", (3, 2))
-    almost.putpixel((2, 1), (0, 0, 1))
-    assert not image.is_grey(almost) and not image.is_grey(gradient(3, 2))
+    for pixel, grey in (((6, 7, 8), True), ((7, 7, 9), False), ((5, 7, 7), False), ((7, 5, 7), False)):
+        almost = Image.new("RGB", (3, 2), (7, 7, 7))
+        almost.putpixel((2, 1), pixel)
+        assert image.is_grey(almost) == grey
+    assert not image.is_grey(gradient(3, 2))
+
+
+@pytest.mark.parametrize("quality", [5, 75, 100])
+def test_a_grey_photograph_is_grey_as_webp_too(tmp_path, photo, quality):
+    """Whose conversion of colours rounds greys up or down by a level, channel by channel."""
+    photo.convert("L").convert("RGB").save(tmp_path / "grey.webp", quality=quality)
+    opened = image.open_image(tmp_path / "grey.webp")
+    assert opened.mode == "RGB" and np.ptp(np.asarray(opened, int), 2).max() == 1 and image.is_grey(opened)
 
 
 def test_alpha_lies_over_white_where_the_format_has_none(recwarn):

@@ -53,9 +53,10 @@ def _is_tensor(source: object) -> bool:
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Whether red, green and blue of every pixel are equal."""
+    """Whether red and blue of every pixel are its green, within the one level by which lossy WebP rounds greys."""
     red, green, blue = picture.split()[:3]
-    return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
+    farther = [ImageChops.difference(green, other).point(lambda levels: 255 * (levels > 1)) for other in (red, blue)]
+    return all(each.getbbox() is None for each in farther)
 
 
 def to_array(image: Image.Image, stride: int) -> np.ndarray:
