@@ -6,7 +6,8 @@
      ├─ TargetError                  3   the asked-for size is out of reach
      ├─ WeightsError                 4   missing, not the ones listed, unknown model id or profile
      ├─ FileError                    5   reading failed
-     │   └─ OutputError              5   writing failed, or the output exists and must stay
+     │   └─ OutputError              5   writing failed
+     │       └─ OutputExistsError    5   the output exists and must stay
      └─ Fault                        1   what nobody foresaw: a fault of osdc itself
 
 The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt (SIGTERM 143, SIGHUP 129). What is no error, but not quite
@@ -67,7 +68,11 @@ class FileError(OsdError):
 
 
 class OutputError(FileError):
-    """The output could not be written, or exists and must not be overwritten."""
+    """The output could not be written."""
+
+
+class OutputExistsError(OutputError):
+    """The output exists and must not be overwritten."""
 
 
 class Fault(OsdError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import urls
-from .errors import FileError, InputError, OutputError, label
+from .errors import FileError, InputError, OutputError, OutputExistsError, label
 
 STREAM = "-"
 Source = bytes | bytearray | memoryview | str | Path | BinaryIO
@@ -121,8 +121,20 @@ def check_output(target: str | Path, overwrite: bool = True, source: str | Path 
         raise OutputError(f"{path}: the folder is write-protected; name another file with -o")
 
 
-def _in_the_way(target: str | Path) -> OutputError:
-    return OutputError(f"{target}: exists; name another file with -o, or replace it by --overwrite")
+def check_input(source: str | Path) -> None:
+    """InputError if there is no such file, before anything is said of its output. What a URL names shows when it is read."""
+    if urls.is_url(source) or is_stream(source):
+        return
+    try:
+        os.lstat(urls.plain(source))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{source}: no such file; check the path") from error
+    except (OSError, ValueError):  # a name too long, a NUL byte: said when it is read
+        pass
+
+
+def _in_the_way(target: str | Path) -> OutputExistsError:
+    return OutputExistsError(f"{target}: exists; name another file with -o, or replace it by --overwrite")
 
 
 def _is_terminal(target: str | Path) -> bool:
@@ -143,10 +155,11 @@ def _too_long(path: Path) -> bool:
 
 
 def exists(target: str) -> bool:
-    """Whether an output is there already; a stream never is."""
+    """Whether a file is there already; a stream never is, and a folder is none."""
     if urls.is_url(target):
         return urls.exists(target)
-    return not is_stream(target) and os.path.exists(urls.plain(target))
+    path = urls.plain(target)
+    return not is_stream(target) and os.path.exists(path) and not os.path.isdir(path)
 
 
 def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import TypeVar
 
 from .errors import TargetError
@@ -21,6 +22,8 @@ def lambda_of(quality: int) -> float:
 
 def quality_of(lmbda: float) -> int:
     """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
+    if not isinstance(lmbda, Real):
+        raise TypeError(f"lambda is a number, not {type(lmbda).__name__}")
     if not LAMBDA_MIN <= lmbda <= LAMBDA_MAX:
         raise ValueError(f"lambda must lie between {LAMBDA_MIN} and {LAMBDA_MAX}, not {lmbda}")
     return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))
@@ -39,6 +42,8 @@ class Target:
 
     def __post_init__(self) -> None:
         given = [value for value in (self.bpp, self.max_bytes, self.ms_ssim) if value is not None]
+        if not all(isinstance(value, Real) for value in given):
+            raise TypeError("a target is a number: Target(max_bytes=20_000)")
         if len(given) != 1 or not 0 < given[0] < math.inf or (self.ms_ssim or 0) > 1:
             raise ValueError("a target is one of bpp > 0, max_bytes > 0 and ms_ssim in 0 .. 1")
 

@@ -1,5 +1,6 @@
 """Batches: what is done with many files, what is told of it, and how it ends when it must."""
 
+import io
 import json
 import os
 import pickle
@@ -57,6 +58,53 @@ def test_existing_outputs_are_skipped_on_request(jobs, capsys):
     assert Path(jobs[1][1]).read_bytes() == b"precious"
     told = capsys.readouterr().err
     assert f"{jobs[1][1]}: exists, skipped" in told and "2 of 2 files: 1 done, 1 skipped" in told
+
+
+def test_what_comes_to_exist_during_the_work_is_skipped_too(jobs, capsys):
+    """Two processes may be at the same files."""
+
+    def beaten(source: str, target: str, progress: Progress) -> dict:
+        Path(target).write_bytes(b"theirs")
+        files.write_output(target, b"ours", overwrite=False)
+        return {}
+
+    assert run(jobs[:2], beaten, skip_existing=True) == 0
+    assert Path(jobs[0][1]).read_bytes() == b"theirs" and "2 of 2 files: 2 skipped" in capsys.readouterr().err
+    assert run(jobs[:1], beaten) == 5
+
+
+def test_two_processes_share_a_folder(pictures):
+    command = [sys.executable, "-m", "osdcodec", "encode", "in", "-o", "out", "--skip-existing", "--json"]
+    both = [
+        subprocess.Popen(command, cwd=pictures, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    rows = [json.loads(line) for out, _ in told for line in out.splitlines()]
+    done = [row["output"] for row in rows if row["status"] == "done"]
+    assert sorted(done) == sorted({row["output"] for row in rows if row["status"] != "left out"})  # each by one of them
+
+
+def test_a_folder_in_the_way_is_no_output_that_exists(pictures):
+    (pictures / "out" / "a.osd").mkdir(parents=True)
+    done = osdc("encode", "in", "-o", "out", "--skip-existing", cwd=pictures)
+    assert done.returncode == 3 and b"out/a.osd: a folder is there" in done.stderr
+
+
+def test_an_input_that_is_nowhere_is_said_before_its_output(pictures):
+    for command in (["encode", "no/a.png"], ["decode", "no/a.osd"], ["compare", "no/a.png", "no/b.osd"]):
+        done = osdc(*command, cwd=pictures)
+        assert done.returncode == 3 and f"osdc: {command[1]}: no such file; check the path" in done.stderr.decode()
+
+
+def test_a_line_is_written_at_once(jobs, monkeypatch):
+    """Else a warning of another thread came between its text and its end."""
+    written = []
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "write", written.append)
+    run(jobs[:2], copy)
+    assert len(written) == 3 and all(text.endswith("\n") and text.count("\n") == 1 for text in written)
 
 
 def test_quiet_prints_errors_only(jobs, capsys):
@@ -314,7 +362,7 @@ def test_a_folder_that_cannot_be_read_is_no_success(tmp_path):
 def test_what_comes_to_lie_there_during_the_work_stays(tmp_path):
     target = tmp_path / "a.osd"
     work = Encoding(ours=True)
-    work.check("a.png", str(target))
+    work.check(__file__, str(target))
     target.write_text("notes")
     with pytest.raises(OutputError, match=r"a\.osd: exists"):
         work.write(str(target), b"new")

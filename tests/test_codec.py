@@ -187,6 +187,7 @@ def test_wrong_arguments_are_told_in_their_own_words(encoder, decoder, photo):
         (TypeError, "alpha is keep, drop, or a colour", {"alpha": (1, 2, 3)}),
         (TypeError, "four whole numbers", {"roi": ["0,0,8,8"]}),
         (TypeError, "four whole numbers", {"roi": [(0.5, 0, 8, 8)]}),
+        (TypeError, "four whole numbers", {"roi": (0, 0, 8, 8)}),
         (ValueError, "effort must be 0 or more", {"effort": -1}),
     ):
         with pytest.raises(error, match=words):
@@ -211,6 +212,8 @@ def test_same_seed_same_picture_and_detail_zero_needs_no_noise(encoder, decoder,
 def test_lambda_out_of_range(encoder, photo, bad):
     with pytest.raises(ValueError, match="lambda"):
         encoder.encode(photo, bad)
+    with pytest.raises(TypeError, match="lambda is a number, not str"):
+        encoder.encode(photo, str(bad))
 
 
 def test_every_bit_flip_of_the_payload_is_noticed(encoder, decoder, photo):

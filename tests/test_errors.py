@@ -13,6 +13,7 @@ TREE = {
     "WeightsError": ("OsdError", 4),
     "FileError": ("OsdError", 5),
     "OutputError": ("FileError", 5),
+    "OutputExistsError": ("OutputError", 5),
     "Fault": ("OsdError", 1),
 }
 

@@ -98,6 +98,10 @@ def test_first_of_several_frames_or_pages_with_a_warning(name, tmp_path, recwarn
     recwarn.clear()
     image.open_image(data_of(frames[0], name))
     assert not recwarn
+    with Image.open(tmp_path / "many") as chosen:  # an image that is given shows one of them, and that is taken
+        chosen.seek(1)
+        assert np.abs(np.asarray(image.open_image(chosen), int) - BLUE).max() <= 3
+    assert not recwarn
 
 
 def test_the_preview_in_a_photo_of_a_phone_is_no_second_page(recwarn):
@@ -169,10 +173,12 @@ def test_broken_exif_does_no_harm():
     assert image.open_image(data).size == (32, 16)
 
 
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SWAPPED = SRGB.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")  # its red is blue
+
+
 def test_colour_profiles_are_brought_to_srgb():
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    swapped = srgb.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")  # its red is blue
-    for profile, colour in ((srgb, RED), (swapped, BLUE)):
+    for profile, colour in ((SRGB, RED), (SWAPPED, BLUE)):
         opened = image.open_image(data_of(Image.new("RGB", (2, 2), RED), "PNG", icc_profile=profile))
         assert np.abs(np.asarray(opened, int) - colour).max() <= 1
         assert opened.info == {}
@@ -288,6 +294,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "JPEG2000", "BMP"])
+@pytest.mark.filterwarnings("ignore:.*colour profile")
 def test_the_note_is_written_where_the_format_has_a_place(name):
     picture = gradient(8, 8)
     sections.give_to(picture, {"i": grey_profile()})
@@ -347,6 +354,35 @@ def test_alpha_lies_over_white_where_the_format_has_none(recwarn):
         with pytest.warns(OsdWarning, match=f"{name} holds no alpha"):
             saved = Image.open(io.BytesIO(image.encode_image(DOT, name)))
         assert [saved.getpixel((x, 0)) for x in range(3)] == [(255, 255, 255), (255, 204, 204), RED]
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
+def test_formats_that_hold_profile_and_metadata(name, recwarn):
+    saved = Image.open(io.BytesIO(image.encode_image(told_of(Image.new("RGB", (16, 16), RED)), name)))
+    assert saved.info["icc_profile"] == SWAPPED and saved.getexif()[0x010F] == "Maker" and saved.info["xmp"]
+    assert np.abs(np.asarray(saved.convert("RGB"), int) - RED).max() <= 3 and not recwarn
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("name", ["BMP", "GIF", "PPM", "TGA", "JPEG2000"])
+@pytest.mark.filterwarnings("ignore:.*holds no alpha")
+def test_formats_that_hold_no_profile_have_their_colours_in_srgb(name, mode):
+    picture = told_of(Image.new(mode, (16, 16), (*RED, 255)[: len(mode)]))
+    with (
+        pytest.warns(OsdWarning, match=f"{name} holds no colour profile: the colours become sRGB"),
+        pytest.warns(OsdWarning, match=f"{name} holds no EXIF and XMP: they are left out"),
+    ):
+        saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
+    assert np.abs(np.asarray(saved.convert("RGB"), int) - BLUE).max() <= 3
+    assert picture.info["icc_profile"] == SWAPPED and picture.getpixel((0, 0))[:3] == RED  # the caller's stays
+
+
+def told_of(picture: Image.Image) -> Image.Image:
+    """With a profile, EXIF and XMP, as a decoded picture has them."""
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    picture.info = {"icc_profile": SWAPPED, "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+    return picture
 
 
 def grey_profile() -> bytes:

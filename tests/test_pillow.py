@@ -1,6 +1,8 @@
 """Pillow, arrays and tensors: other ways in and out of the same codec."""
 
+import copy
 import io
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,17 @@ def test_there_and_back(tmp_path, photo):
     with pytest.raises(ValueError, match=r"no option of \.osd files: optimize, quality; give some of lmbda, target"):
         photo.save(io.BytesIO(), "OSD", quality=90, optimize=True)  # options of other formats
     assert Image.open(buffer).resize((8, 8)).size == (8, 8)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_copies_and_what_was_pickled_have_pixels(tmp_path, photo, loaded):
+    """As with Pillow's own formats: pictures go to other processes so."""
+    photo.save(tmp_path / "x.osd")
+    picture = Image.open(tmp_path / "x.osd")
+    if loaded:
+        picture.load()
+    for again in (copy.copy(picture), copy.deepcopy(picture), pickle.loads(pickle.dumps(picture))):
+        assert np.array_equal(again, picture) and again.size == photo.size
 
 
 def test_opening_decodes_nothing(tmp_path, photo):

@@ -97,6 +97,12 @@ def test_targets_that_are_none(bad):
         Target(**bad)
 
 
+@pytest.mark.parametrize("bad", [{"bpp": "0.1"}, {"max_bytes": "20k"}, {"ms_ssim": b"1"}])
+def test_targets_are_numbers(bad):
+    with pytest.raises(TypeError, match="a target is a number"):
+        Target(**bad)
+
+
 def test_on_the_command_line(tmp_path, photo):
     photo.save(tmp_path / "photo.png")
     done = osdc("encode", "photo.png", "--max-bytes", "1000000000", cwd=tmp_path)

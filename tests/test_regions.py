@@ -68,6 +68,9 @@ def test_boxes_in_pixels_become_units():
     for outside in ((100, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 9, 9)):
         with pytest.raises(InputError, match="outside of the picture"):
             units([outside], 100, 100)
+    for unusable in ((1, 2, 3), (1, 2, 3, 4.5), "1,2,3,4", 7):
+        with pytest.raises(TypeError, match="a region is four whole numbers"):
+            units([unusable], 100, 100)
     with pytest.raises(InputError, match="too many"):
         units([(0, 0, 1, 1)] * 256, 100, 100)
 

@@ -10,7 +10,7 @@ from conftest import without_ground
 
 from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.errors import OsdError, WeightsError
+from osdcodec.errors import OsdError, OsdWarning, WeightsError
 from osdcodec.evaluation.metrics import psnr
 from osdcodec.runtime import Machine, open_runtime
 from osdcodec.runtime.onnx import OnnxRuntime
@@ -86,6 +86,11 @@ def test_cuda_is_refused_where_there_is_none(loaded):
         pytest.skip("a CUDA device is at hand")
     with pytest.raises(WeightsError, match="CUDA"):
         open_runtime(loaded, Machine("cuda"))
+
+
+def test_what_onnx_runtime_has_is_not_compiled_and_that_is_said(loaded):
+    with pytest.warns(OsdWarning, match="nothing is compiled"):
+        open_runtime(loaded, Machine("cpu", compiled=True))
 
 
 def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypatch):

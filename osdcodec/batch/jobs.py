@@ -53,8 +53,10 @@ class Plan:
 
     def summary(self) -> str:
         """What was left out, by reason; "" if nothing was."""
-        counts = Counter((PurePath(name).suffix.lower() or "without suffix", why) for name, why in self.left_out)
+        known = [pair for pair in self.left_out if not pair[1].startswith(urls.UNREAD)]
+        counts = Counter((PurePath(name).suffix.lower() or "without suffix", why) for name, why in known)
         reasons = [f"{count} {suffix} ({why})" for (suffix, why), count in sorted(counts.items())]
+        reasons += [f"{name} ({why})" for name, why in self.left_out if why.startswith(urls.UNREAD)]
         return f"left out: {', '.join(reasons)}" if reasons else ""
 
 

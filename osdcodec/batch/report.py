@@ -186,6 +186,7 @@ class Report:
             if self.bar:
                 self.bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
             else:
-                print(line, file=sys.stderr, flush=True)
+                sys.stderr.write(f"{line}\n")  # at once: a warning of another thread would come between text and end
+                sys.stderr.flush()
         except BrokenPipeError:  # nobody reads what is told; the work goes on
             sys.stderr = open(os.devnull, "w")  # noqa: SIM115

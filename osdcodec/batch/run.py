@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import files
-from ..errors import Ended, FileError, InputError, OsdError, unforeseen
+from ..errors import Ended, FileError, InputError, OsdError, OutputExistsError, unforeseen
 from .jobs import Job
 from .report import Outcome, Report, Style
 
@@ -34,6 +34,8 @@ def attempt(job: Job, work: Work, skip_existing: bool = False, progress: Progres
             outcome.skipped = True
         else:
             outcome.facts = work(*job, progress)
+    except OutputExistsError as error:  # it came to be there just now: another process may be at the same files
+        outcome.skipped, outcome.error = skip_existing, None if skip_existing else error
     except OsdError as error:
         outcome.error = error
     except OSError as error:

@@ -63,7 +63,8 @@ class Task:
         raise NotImplementedError
 
     def check(self, source: str, target: str) -> None:
-        """OutputError if the output cannot be written, before the work."""
+        """InputError if there is no such input, OutputError if the output cannot be written, before the work."""
+        files.check_input(source)
         files.check_output(target, may_replace(target, self.overwrite, self.ours), source)
 
     def write(self, target: str, data: bytes) -> None:

@@ -58,7 +58,8 @@ class Batch:
     ray_address: str | None
 
     def __post_init__(self) -> None:
-        self.work.overwrite, self.work.ours = self.planned.replace, self.planned.ours
+        kept = self.skip_existing  # what exists, or comes to exist during the work, is left in any case
+        self.work.overwrite, self.work.ours = self.planned.replace and not kept, self.planned.ours and not kept
         together = min(self.jobs or FILES, len(self.planned.jobs))
         # Threads of two networks in each other's way take a fifth of the time; files in work share the cores instead.
         if together > 1 and self.engine == "local" and "OMP_NUM_THREADS" not in os.environ:
@@ -112,8 +113,7 @@ class Batch:
                 if there and self.skip_existing:
                     tell(row | {"status": "skipped"}, f"{source} -> {target} (exists, skipped)")
                     continue
-                if not files.is_stream(source) and not files.exists(source):
-                    raise InputError(f"{source}: no such file; check the path")
+                files.check_input(source)
                 if not may_replace(target, self.work.overwrite, self.work.ours):
                     refused = True
                     tell(row | {"status": "refused"}, f"{source} -> {target} (exists, may not be replaced)")
@@ -124,7 +124,7 @@ class Batch:
             except OsdError as error:
                 codes.append(complain(error))
                 if self.style == "json":
-                    tell(row | {"status": "failed", "error": complaint(error)}, "")
+                    tell(row | {"status": "failed", "error": complaint(error), "exit_code": error.exit_code}, "")
         for name, why in self.planned.left_out:
             tell({"input": name, "status": "left out", "reason": why}, f"{name}: left out, {why}")
         files.write_output(files.STREAM, "".join(f"{line}\n" for line in lines).encode("utf-8"))

@@ -47,6 +47,7 @@ def compare(
         for name in (photo, coded):
             if is_folder(name):
                 raise InputError(f"{name}: a folder; name one photo and the .osd file that was made of it")
+            files.check_input(name)
         planned = plan([coded], output, (".osd",), ".html", overwrite=overwrite)
         planned.refuse_existing()
         planned.make_folders()

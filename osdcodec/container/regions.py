@@ -1,6 +1,6 @@
 """Section G: regions of interest, boxes whose quality is better than that of the picture."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -60,7 +60,13 @@ def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
     if len(roi) > Regions.MOST:
         raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
     for box in roi:
-        if isinstance(box, str) or len(box) != 4 or not all(isinstance(number, Integral) for number in box):
+        whole = (
+            isinstance(box, Sized)
+            and not isinstance(box, str)
+            and len(box) == 4
+            and all(isinstance(number, Integral) for number in box)
+        )
+        if not whole:
             raise TypeError(f"a region is four whole numbers, x, y, width and height in pixels, not {box!r}")
         x, y, w, h = map(int, box)
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)

@@ -69,7 +69,7 @@ def open_image(
         upright = _upright(image)
         colours, plane = _split(_to_8_bits(upright))
         profile = upright.info.get("icc_profile")
-        picture, kept = _to_rgb(colours, profile, icc, name) if profile else (colours.convert("RGB"), None)
+        picture, kept = to_rgb(colours, profile, icc, name) if profile else (colours.convert("RGB"), None)
         info: dict[Any, Any] = {"icc_profile": kept} if kept else {}
         if keep_metadata:
             info |= _metadata(image, upright, name)
@@ -112,7 +112,9 @@ def _several(image: Image.Image) -> bool:
     if image.format == "MPO":  # a photo of a phone: what follows it are a preview, a depth or a gain map
         return False
     try:
-        return getattr(image, "is_animated", False)
+        return (
+            getattr(image, "is_animated", False) and not image.tell()
+        )  # of an image the caller may have chosen another one
     except Exception:  # the second is broken; the first may be good all the same
         return True
 
@@ -141,6 +143,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Colours, L, RGB or CMYK, and alpha, None if all is opaque."""
+    if image.mode == "La":  # which converts to nothing else
+        image = image.convert("LA")
     if not image.has_transparency_data:
         return (
             image if image.mode in ("L", "RGB", "CMYK") else image.convert("L" if image.mode == "1" else "RGB")
@@ -181,7 +185,7 @@ def _halved(array: np.ndarray) -> np.ndarray:
     return padded.reshape(rows, 2, columns, 2, -1).sum((1, 3))
 
 
-def _to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
+def to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
     """RGB in sRGB and None, or in the colours of a profile and that. A useless profile counts as sRGB."""
     from PIL import ImageCms
 

@@ -10,9 +10,11 @@ from PIL import Image, PngImagePlugin
 from ..errors import OsdWarning, OutputError
 from ..files import is_stream
 from ..formats import DEFECTS
+from .reading import to_rgb
 
 QUALITY = 95  # of the formats that lose something
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
+_METADATA, _WITH_METADATA = ("icc_profile", "exif", "xmp"), ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
 _OF_OTHER_SIZES = ("ICNS", "ICO")  # icons, which Pillow shrinks or distorts to sizes of theirs
 _SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
 
@@ -43,8 +45,11 @@ def encode_image(image: Image.Image, name: str) -> bytes:
     """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
 
     That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
-    software. Alpha lies over white where the format has none. OsdWarning if that or metadata had to go, OutputError.
+    software. Alpha lies over white where the format has none, and colours become sRGB where it has no profile. OsdWarning if that or
+    metadata had to go, OutputError.
     """
+    if name not in _WITH_METADATA and any(key in image.info for key in _METADATA):
+        image = _without_metadata(image, name)
     if image.mode in ("RGBA", "LA") and name not in _WITH_ALPHA:
         warnings.warn(
             f"{name} holds no alpha: the picture lies over white; use .png to keep it", OsdWarning, stacklevel=2
@@ -65,9 +70,26 @@ def encode_image(image: Image.Image, name: str) -> bytes:
     return encode_image(image, name)
 
 
+def _without_metadata(image: Image.Image, name: str) -> Image.Image:
+    """For a format that has no place for it: the colours in sRGB, and neither EXIF nor XMP."""
+    told, plane = image.info, image.getchannel("A") if image.mode.endswith("A") else None
+    if profile := told.get("icc_profile"):
+        text = f"{name} holds no colour profile: the colours become sRGB; use .png to keep them"
+        warnings.warn(text, OsdWarning, stacklevel=3)
+        image, _ = to_rgb(image.convert("RGB"), profile, "srgb", "the picture")
+        if plane:
+            image.putalpha(plane)
+    if {"exif", "xmp"} & told.keys():
+        text = f"{name} holds no EXIF and XMP: they are left out; use .png to keep them"
+        warnings.warn(text, OsdWarning, stacklevel=3)
+    image = image.copy()
+    image.info = {key: value for key, value in told.items() if key not in _METADATA}
+    return image
+
+
 def _save(image: Image.Image, name: str) -> bytes:
     info, note = image.info, image.info.get("comment")
-    tags: dict[str, Any] = {key: info[key] for key in ("icc_profile", "exif", "xmp", "comment") if key in info}
+    tags: dict[str, Any] = {key: info[key] for key in (*_METADATA, "comment") if key in info}
     if name == "PNG":  # it has texts of its own
         # Photographs hold nothing for deflate to find but runs: in a quarter of the time, within two percent as small.
         tags["compress_type"] = Image.RLE

@@ -23,11 +23,12 @@ FORMAT, SUFFIX, MIME = "OSD", ".osd", "image/x-osd"
 class OsdImageFile(ImageFile.ImageFile):
     format = FORMAT
     format_description = "Extreme image codec with one-step diffusion"
+    data: bytes | None = None  # of the file, until its pixels are wanted; a copy, or what was pickled, has pixels
 
     def _open(self) -> None:
         if self.fp is None:
             raise SyntaxError("no file to read from")
-        self.data: bytes | None = self.fp.read()
+        self.data = self.fp.read()
         try:
             osd = unpack(self.data)
         except FormatError as error:

@@ -6,11 +6,12 @@ denoise(z_c, condition, tokens, noise, level)    -> z_hat (1, C_z, H/f, W/f); de
 render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import WeightsError
+from ..errors import OsdWarning, WeightsError
 from ..extras import gpu_here, install, require
 from ..weights import Weights
 
@@ -61,6 +62,9 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
     if device == "cpu" and not weights.profile.bases:
         from .onnx import OnnxRuntime
 
+        if machine.compiled:
+            text = "nothing is compiled, for ONNX Runtime has the networks; --compile needs --device cuda or cpu-bf16"
+            warnings.warn(text, OsdWarning, stacklevel=2)
         return OnnxRuntime(weights, machine.threads)
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
