@@ -199,6 +199,7 @@ def read_safetensors(data: bytes) -> dict[str, tuple[str, list[int], bytes]]:
 def integers(tensors: dict, name: str) -> list:
     """A tensor of integers as nested lists."""
     kind, shape, data = tensors[name]
+    require(kind in FORMATS, f"{name} holds no integers")
     values = list(struct.unpack(f"<{len(data) // struct.calcsize(FORMATS[kind])}{FORMATS[kind]}", data))
     for size in reversed(shape[1:]):
         values = [values[i : i + size] for i in range(0, len(values), size)]
@@ -233,6 +234,7 @@ def layer(tensors: dict, name: str, grid: list) -> list:
     m, s, low, high = integers(tensors, f"prior.{name}.rescale")
     kernels = [[w for channel in kernel for row in channel for w in row] for kernel in weight]
     size, height, width = len(weight[0][0]), len(grid[0]), len(grid[0][0])
+    require(len(weight[0]) == len(grid), f"channels of {name}")
     beside, above = [0] * (size // 2), [[0] * (width + size - 1)] * (size // 2)
     padded = [above + [beside + row + beside for row in channel] + above for channel in grid]
     result = [[[0] * width for _ in range(height)] for _ in kernels]
@@ -281,6 +283,7 @@ def symbols(
     tokens = [stack.pop(counts) for counts in integers(tensors, "prior.token_tables")]
 
     base = []
+    require(("prior.base_table" in tensors) == ("prior.base_factor" in tensors), "half a base")
     if "prior.base_table" in tensors:
         table, (factor,) = integers(tensors, "prior.base_table"), integers(tensors, "prior.base_factor")
         base = [[[stack.pop(table) for _ in range(-(-w // factor))] for _ in range(-(-h // factor))]]

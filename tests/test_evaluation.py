@@ -19,7 +19,7 @@ from osdcodec.errors import InputError, WeightsError
 from osdcodec.evaluation import curves, page, rate_distortion, report, rivals
 from osdcodec.evaluation.comparison import compare_page
 from osdcodec.evaluation.metrics import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
-from osdcodec.evaluation.rate_distortion import peak_memory, summary, unique_names
+from osdcodec.evaluation.rate_distortion import peak_memory, stems, summary, unique_names
 
 ROOT = Path(__file__).parents[1]
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({}, None)); from osdcodec.cli import main; main()"
@@ -278,10 +278,15 @@ def test_bd_rate_of_a_curve_against_itself_is_zero_and_half_the_bits_are_half():
     assert [row["codec"] for row in curves.bd_rates(rows, "a")] == ["b", "c"]
 
 
-@pytest.mark.parametrize("values", [[32.0, 34.0], [24.0, 23.0], [24.0]])
+@pytest.mark.parametrize("values", [[32.0, 34.0], [24.0, 23.0], [24.0], [23.6, 30.0], [10.0, 22.4]])
 def test_curves_that_cannot_be_compared_have_no_bd_rate(values):
     rows = points("a", [0.02, 0.05], [22.0, 24.0]) + points("b", [0.02, 0.05][: len(values)], values)
     assert curves.bd_rate(rows, "a", "b", "psnr") is None
+
+
+def test_a_short_curve_is_compared_where_a_quarter_of_it_is_shared():
+    rows = points("a", [0.02, 0.05, 0.5, 1.0], [22.0, 24.0, 38.0, 40.0]) + points("b", [0.02, 0.05], [21.0, 23.0])
+    assert curves.bd_rate(rows, "a", "b", "psnr") > 0
 
 
 def test_published_curves_are_whole():
@@ -312,6 +317,23 @@ def test_summary_is_the_mean_of_what_applies():
         for n in (1, 3)
     ]
     assert summary(records) == [{"codec": "a", "setting": "s", "pictures": 2, "bytes": 20, "ms_ssim": 0.5}]
+
+
+def test_an_exact_copy_does_not_make_a_codec_look_worse():
+    """It has no PSNR, and the picture, which is an easy one, counts for none of the codecs then."""
+    told = {("a", 1): None, ("a", 2): 25.0, ("b", 1): 40.0, ("b", 2): 24.0}
+    records = [{"picture": n, "codec": codec, "setting": "s", "psnr": value} for (codec, n), value in told.items()]
+    assert {row["codec"]: row["psnr"] for row in summary(records)} == {"a": 25.0, "b": 24.0}
+
+
+def test_files_of_a_report_have_names_of_their_own():
+    assert stems(["a b.png", "a_b.png", "A_b.png", "c.png"]) == ["a_b.png.1", "a_b.png.2", "A_b.png.3", "c.png"]
+
+
+def test_vif_of_a_flat_picture_does_not_apply():
+    pytest.importorskip("piq")
+    flat = Image.new("RGB", (64, 64), (90, 120, 200))
+    assert Meter()(flat, Image.new("RGB", (64, 64), (91, 120, 200)))["vif"] is None
 
 
 def test_pictures_of_one_name_keep_apart():

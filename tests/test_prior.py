@@ -246,6 +246,37 @@ def test_a_tensor_that_would_change_the_symbols_unseen_is_refused():
         Prior(tensors, tiny.TINY)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("prior.hyper_synthesis.0.weight", np.float32), ("prior.context.1.0.bias", np.int64), ("prior.stride", np.int16)],
+)
+def test_numbers_of_another_type_are_refused(name, kind):
+    """Whole numbers of those types are what exactness rests on."""
+    tensors = tiny.tensors() | {"prior.stride": np.array([tiny.TINY.stride], np.int32)}
+    with pytest.raises(WeightsError, match=f"{name} holds {np.dtype(kind)}, not int"):
+        Prior(tensors | {name: tensors[name].astype(kind)}, tiny.TINY)
+
+
+LAYERS = [name for name in tiny.tensors() if name.endswith(".weight") and tiny.tensors()[name].shape[1] > 1]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_lacks_a_channel_is_refused(name):
+    tensors = tiny.tensors()
+    with pytest.raises(WeightsError, match="channels of a layer"):
+        Prior(tensors | {name: tensors[name][:, 1:]}, tiny.TINY)
+
+
+def test_half_a_base_is_refused():
+    with pytest.raises(WeightsError, match="profile"):
+        Prior(tiny.tensors() | {"prior.base_factor": np.array([2], np.int32)}, tiny.TINY)
+
+
+def test_weights_that_tell_no_stride_have_32():
+    with pytest.raises(WeightsError, match="profile"):
+        Prior(tiny.tensors(), replace(tiny.TINY, stride=64))
+
+
 def test_model_id():
     tensors = tiny.tensors()
     assert model_id(tensors).hex() == "a1b2f71a"

@@ -41,6 +41,22 @@ def test_symbols_agree(weights, prior, shape, quality):
     assert reference.digest(found) == symbols.digest()
 
 
+@pytest.mark.parametrize(
+    "name", ["prior.hyper_synthesis.1.weight", "prior.context.2.0.weight", "prior.context.0.mean.weight"]
+)
+def test_weights_that_do_not_fit_are_no_weights(prior, name):
+    payload, _ = prior.encode(*tiny.latents("reference", 3, 2), 99)
+    for changed, match in (
+        (tiny.tensors()[name][:, 1:], "channels of"),
+        (tiny.tensors()[name].astype(np.float32), "no integers"),
+    ):
+        stored = reference.read_safetensors(
+            save({k: np.ascontiguousarray(v) for k, v in (tiny.tensors() | {name: changed}).items()})
+        )
+        with pytest.raises(ValueError, match=match):
+            reference.symbols(stored, payload, 99, 3, 2)
+
+
 def test_model_id_agrees(weights):
     assert reference.model_id(reference.read_safetensors(weights)) == model_id(tiny.tensors())
 

@@ -269,6 +269,13 @@ def test_export_without_a_model_says_what_to_run_first(tmp_path, capsys):
     assert ended.value.code == 3 and "run the stage `codec`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("length", [["--steps", "0"], ["--steps", "3", "--minutes", "1"]])
+def test_a_length_that_is_none_is_refused(tmp_path, length, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["codec", "--data", str(tmp_path), "--out", str(tmp_path / "runs"), *length])
+    assert left.value.code == 2 and "--steps" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
 def test_moved_axes_are_counted_from_the_front():
     """The exporter fuses the two; with axes counted from the back it used to read one of them from beyond an array."""
     import io

@@ -28,6 +28,7 @@ from .rans import PRECISION, TOTAL, Reader, Writer
 PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
 PASSES = (0,)
 PROGRESSIVE_PASSES = (36, 28, 20, 14, 0)  # each takes the symbols that are left whose row is this one or a higher one
+STRIDE = 32  # of weights that do not tell theirs
 UNIT = 16  # means and reconstructed latents are in sixteenths
 _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
 
@@ -98,6 +99,10 @@ class Prior:
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
         if unknown := sorted({name for name in tensors if name.startswith("prior.")} - known):
             raise ValueError(f"{unknown[0]} is not known here: update osdc")
+        for name in known & tensors.keys():
+            kind = np.int16 if name.endswith(".weight") else np.int32
+            if tensors[name].dtype != kind:
+                raise ValueError(f"{name} holds {tensors[name].dtype}, not {np.dtype(kind)}")
         self._gains = {name: tensors[f"gains.{name}"] for name in Gains._fields}
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
 
@@ -114,15 +119,31 @@ class Prior:
             self.tables.shape[1] % 2 == 0
             or self.token_tables.shape != (profile.tokens, profile.codebook_size)
             or ("prior.base_table" in tensors) != bool(profile.base_codes)
+            or ("prior.base_factor" in tensors) != bool(profile.base_codes)
             or (self.base_table is not None and self.base_table.shape[1] != profile.base_codes)
-            or tensors.get("prior.base_factor", np.array([profile.base_factor])).tolist() != [profile.base_factor]
+            or (profile.base_codes and tensors["prior.base_factor"].tolist() != [profile.base_factor])
             or self.hyper_scale[1].bias.size != hyper
             or heads != {latent}
             or {name: rows.shape for name, rows in self._gains.items()} != gains
-            or tensors.get("prior.stride", np.array([profile.stride])).tolist() != [profile.stride]
+            or tensors.get("prior.stride", np.array([STRIDE])).tolist() != [profile.stride]
         ):
             raise ValueError(f"its sizes are not those of profile {profile.name}")
+        self._check_channels()
         self._check_exactness()
+
+    def _check_channels(self) -> None:
+        """Each layer takes what those before it give. ValueError."""
+        scale, (first, second, third) = self.hyper_scale, self.hyper_synthesis
+        given = [(scale[0], 1), (scale[1], scale[0].bias.size), (first, self.profile.hyper_channels + 1)]
+        for group in self.context:
+            given += [(group["0"], third.bias.size + self.profile.latent_channels), (group["1"], group["0"].bias.size)]
+            given += [(group[head], group["1"].bias.size) for head in ("mean", "scale")]
+        fit = [layer.weight.shape[1] == channels for layer, channels in given]
+        fit += [
+            4 * layer.weight.shape[1] == before.bias.size for before, layer in ((first, second), (second, third))
+        ]  # shuffled
+        if not all(fit):
+            raise ValueError("the channels of a layer are not those of the ones before it")
 
     def _check_exactness(self) -> None:
         """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows of no table."""
@@ -132,8 +153,7 @@ class Prior:
         bound = third.bound(second.bound(first.bound(np.array([self.limit] * hyper + [255]))))
         y16 = UNIT * self.limit + max(group["mean"].reach for group in self.context)
         for group in self.context:
-            features = group["0"].weight.shape[1] - latent
-            hidden = group["1"].bound(group["0"].bound(np.array([bound] * features + [y16] * latent)))
+            hidden = group["1"].bound(group["0"].bound(np.array([bound] * third.bias.size + [y16] * latent)))
             for head in ("mean", "scale"):
                 group[head].bound(hidden)
         for layer in [self.hyper_scale[1], *(group["scale"] for group in self.context)]:

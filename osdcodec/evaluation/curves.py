@@ -22,6 +22,7 @@ COLOURS = {
     "avif": "#1f77b4",
     "jxl": "#9467bd",
 }
+SHARED = 0.25  # of the range of a curve, below which a BD-rate would rest on a sliver of it
 LINES = {"half": "--", "quarter": ":", "equal": "-."}
 
 
@@ -40,8 +41,8 @@ def curve(rows: list[dict], codec: str, metric: str) -> tuple[list[float], list[
 def bd_rate(rows: list[dict], anchor: str, codec: str, metric: str) -> float | None:
     """Percent of bits that `codec` takes more than `anchor` for equal values of a metric, on the curves of means.
 
-    Bjøntegaard's measure with Akima interpolation. None where the curves have fewer than two points, share no range of the
-    metric, or fall where they should rise.
+    Bjøntegaard's measure with Akima interpolation. None where the curves have fewer than two points, share less than SHARED of
+    the shorter one's range of the metric, or fall where they should rise.
     """
     sign = METRICS[metric].better
     (rates, values), (other_rates, other_values) = (curve(rows, name, metric) for name in (anchor, codec))
@@ -49,8 +50,11 @@ def bd_rate(rows: list[dict], anchor: str, codec: str, metric: str) -> float | N
     for found in (values, other_values):
         if len(found) < 2 or any(a >= b for a, b in itertools.pairwise(found)):
             return None
+    shared = min(values[-1], other_values[-1]) - max(values[0], other_values[0])
+    if shared < SHARED * min(values[-1] - values[0], other_values[-1] - other_values[0]):
+        return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about a small overlap or none
+        warnings.simplefilter("ignore")  # about an overlap that is small beside the longer one's range
         percent = bjontegaard.bd_rate(
             rates, values, other_rates, other_values, method="akima", require_matching_points=False, min_overlap=0
         )

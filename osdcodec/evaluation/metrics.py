@@ -136,6 +136,8 @@ class Meter:
         self.compute["ms_ssim"] = ms_ssim
         for name, function in (("haarpsi", piq.haarpsi), ("gmsd", piq.gmsd), ("vif", piq.vif_p)):
             self.compute[name] = lambda a, b, f=function: float(f(_tensor(b), _tensor(a), data_range=255.0))
+        vif = self.compute["vif"]  # a ratio of what is told of details, and a flat picture has none
+        self.compute["vif"] = lambda a, b: vif(a, b) if _detail(a).any() else float("nan")
         self.smallest |= {"ms_ssim": 161, "haarpsi": 16, "gmsd": 8, "vif": 41}
 
     def _add_perceptual(self, path: Path | None) -> None:

@@ -7,6 +7,7 @@ A record has picture, width, height, codec, setting, bytes, bpp (of every byte o
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def measure(
     opened: Callable[[Path], Image.Image] = open_image,
 ) -> Iterator[tuple[dict, Image.Image, Image.Image]]:
     """(record, original, decoded) for each picture and coding. Every file stays in `folder`, and what is measured is that."""
-    for path, name in zip(paths, unique_names(paths), strict=True):
+    names = unique_names(paths)
+    for path, name, stem in zip(paths, names, stems(names), strict=True):
         picture = opened(path)
         sizes: dict[str, int] = {}
         for coding in [*codings, *equals]:
@@ -78,7 +80,7 @@ def measure(
             else:
                 data, decode = coding.encode(picture), coding.decode
             seconds = time.perf_counter() - start
-            file = folder / f"{slug(name)}.{slug(coding.codec)}.{slug(coding.name)}{coding.suffix}"
+            file = folder / f"{stem}.{slug(coding.codec)}.{slug(coding.name)}{coding.suffix}"
             file.write_bytes(data)
             data, size = file.read_bytes(), file.stat().st_size
             start = time.perf_counter()
@@ -100,13 +102,25 @@ def unique_names(paths: list[Path]) -> list[str]:
     return [str(path) if names.count(path.name) > 1 else path.name for path in paths]
 
 
+def stems(names: list[str]) -> list[str]:
+    """How their files begin: `slug` may make one of two names, and file systems of two that differ in case."""
+    slugs = [slug(name) for name in names]
+    alike = Counter(each.casefold() for each in slugs)
+    return [each if alike[each.casefold()] == 1 else f"{each}.{index}" for index, each in enumerate(slugs, 1)]
+
+
 def slug(text: str) -> str:
     """A text as part of a file name."""
     return "".join(c if c.isalnum() or c in "-._" else "_" for c in text.replace("λ", "lambda"))
 
 
 def summary(records: list[dict]) -> list[dict]:
-    """Means over the pictures, a row per codec and setting; of a metric over the pictures that it applies to."""
+    """Means over the pictures, a row per codec and setting.
+
+    Of a metric over the pictures where it applies to what every one of them made: an exact copy has no PSNR, and without that picture
+    in its own mean only, it would seem the worse for it.
+    """
+    lacking = {(r["picture"], key) for r in records for key in METRICS if key in r and r[key] is None}
     groups: dict[tuple, list[dict]] = {}
     for record in records:
         groups.setdefault((record["codec"], record["setting"]), []).append(record)
@@ -116,7 +130,8 @@ def summary(records: list[dict]) -> list[dict]:
         row["pictures"] = len(chosen)
         for key in chosen[0]:
             if key not in TOLD:
-                values = [record[key] for record in chosen if record[key] is not None]
+                found = [record[key] for record in chosen if (record["picture"], key) not in lacking]
+                values = [value for value in found if value is not None]
                 row[key] = statistics.fmean(values) if values else None
         rows.append(row)
     return rows

@@ -303,7 +303,8 @@ def as_page(
         page.paragraph(
             f"Means over {count} picture{'s' * (count > 1)}. Bytes and bits per pixel are those of whole files. Times are of one "
             "coding in a running process with its libraries loaded; those of osdc include the encoder's own check. "
-            "half and quarter: the picture is shrunk before coding and enlarged after it, both by Lanczos. jpeg2000-equal: for each "
+            "A picture for which a measure does not apply to what one of the codecs made of it, as PSNR to an exact copy, is left out "
+            "of that measure's means for all. half and quarter: the picture is shrunk before coding and enlarged after it, both by Lanczos. jpeg2000-equal: for each "
             "picture the best JPEG 2000 file that is no larger than that of osdc."
         ),
         page.table(*as_table(first)),
@@ -313,7 +314,7 @@ def as_page(
     if evaluation.bd_rates:
         words = (
             f"Bits more (+) or fewer (-) than {evaluation.anchor} for equal quality, on the curves of means (Akima interpolation); "
-            "– where two curves share no range of quality or one does not rise."
+            f"– where two curves share less than {curves.SHARED:.0%} of the shorter one's range of quality or one does not rise."
         )
         tail.append(
             page.section(

@@ -45,8 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights-dir", type=Path, help="folder of base models (else OSDC_WEIGHTS, else the hub's cache)"
     )
-    parser.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
-    parser.add_argument("--steps", type=int, help="train for this number of steps instead of a time budget")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
+    length.add_argument("--steps", type=_count, help="train for this number of steps instead of a time budget")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
     parser.add_argument(
@@ -62,6 +63,12 @@ def main(arguments: list[str] | None = None) -> None:
         train(parser, options)
     except OsdError as error:
         parser.exit(error.exit_code, f"osdc: {error}\n")
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("one step is the least")
+    return number
 
 
 def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
