@@ -179,7 +179,9 @@ def encode(
     ] = False,
     effort: Annotated[
         int,
-        typer.Option(min=0, max=1000, help="Steps of a search for better symbols: 10 do much, and take half a minute."),
+        typer.Option(
+            min=0, max=1000, help="Steps of a search for better symbols: 3 take ten seconds, 10 half a minute."
+        ),
     ] = 0,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = None,
