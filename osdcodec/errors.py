@@ -115,10 +115,12 @@ def _leave(error: OsdError) -> NoReturn:
 
 def complaint(error: OsdError, source: str | None = None) -> str:
     """The one line on stderr. It names the file that it is about, which some errors do not know: those of bytes."""
-    text = str(error)
-    if source and not isinstance(error, FileError) and not text.startswith(label(source)):
-        text = f"{label(source)}: {text}"
-    return "osdc: " + printable(" ".join(text.split()))
+    text, name = str(error), printable(label(source)) if source else ""
+    if source:  # a line break in a name is told as one, not what others say in several lines
+        text = text.replace(label(source), name)
+    if name and not isinstance(error, FileError) and not text.startswith(name):
+        text = f"{name}: {text}"
+    return "osdc: " + printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
 
 
 def label(name: object) -> str:

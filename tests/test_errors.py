@@ -55,6 +55,8 @@ def test_a_complaint_is_one_line_that_names_the_file():
         (errors.InputError("a.png: not\n a picture"), "a.png", "osdc: a.png: not a picture"),
         (errors.OutputError("b.osd: exists"), "a.png", "osdc: b.osd: exists"),
         (errors.InputError("no"), "-", "osdc: standard input: no"),
+        (errors.InputError("a  b\n.png: no\nsuch"), "a  b\n.png", r"osdc: a  b\n.png: no such"),
+        (errors.InputError("no"), "a\tb", r"osdc: a\tb: no"),
         (errors.InputError("\udce9\x1b[0m\u200b: no"), None, r"osdc: \xe9\x1b[0m\u200b: no"),
     ]
     for error, source, line in told:
