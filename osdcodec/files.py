@@ -126,7 +126,7 @@ def check_input(source: str | Path) -> None:
     if urls.is_url(source) or is_stream(source):
         return
     try:
-        os.lstat(urls.plain(source))
+        os.stat(urls.plain(source))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{source}: no such file; check the path") from error
     except (OSError, ValueError):  # a name too long, a NUL byte: said when it is read

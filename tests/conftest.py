@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import signal
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -189,3 +190,9 @@ def screen() -> Image.Image:
 def without_ground(data: bytes) -> bytes:
     """The same file, that names no plain ground and has no other section."""
     return pack(replace(unpack(data), sections=()))
+
+
+def hears_signals() -> None:
+    """In the child: a background job of a shell would pass on that SIGINT is ignored, nohup that SIGHUP is."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

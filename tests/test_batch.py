@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from conftest import hears_signals
 from PIL import Image
 from test_cli import environment, osdc
 
@@ -93,7 +94,13 @@ def test_a_folder_in_the_way_is_no_output_that_exists(pictures):
 
 
 def test_an_input_that_is_nowhere_is_said_before_its_output(pictures):
-    for command in (["encode", "no/a.png"], ["decode", "no/a.osd"], ["compare", "no/a.png", "no/b.osd"]):
+    (pictures / "dangling.png").symlink_to("no.png")
+    for command in (
+        ["encode", "no/a.png"],
+        ["encode", "dangling.png", "--dry-run"],
+        ["decode", "no/a.osd"],
+        ["compare", "no/a.png", "no/b.osd"],
+    ):
         done = osdc(*command, cwd=pictures)
         assert done.returncode == 3 and f"osdc: {command[1]}: no such file; check the path" in done.stderr.decode()
 
@@ -398,12 +405,6 @@ def test_a_dry_run_says_what_a_run_would(pictures):
     ):
         done = osdc("encode", *arguments, "--dry-run", cwd=pictures)
         assert done.returncode == 5 and done.stderr == osdc("encode", *arguments, cwd=pictures).stderr
-
-
-def hears_signals() -> None:
-    """In the child: a background job of a shell would pass on that SIGINT is ignored, nohup that SIGHUP is."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def deaf_to_hanging_up() -> None:

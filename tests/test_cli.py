@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from conftest import hears_signals
 from PIL import Image
 
 from osdcodec.cli.shared import byte_count
@@ -364,7 +365,7 @@ def test_interrupted(folder):
     command = [sys.executable, "-m", "osdcodec", "info", "-"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
+        preexec_fn=hears_signals,
     )  # fmt: skip
     time.sleep(2)  # by now it waits for its input
     process.send_signal(signal.SIGINT)

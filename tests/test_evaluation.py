@@ -324,6 +324,8 @@ def test_an_exact_copy_does_not_make_a_codec_look_worse():
     told = {("a", 1): None, ("a", 2): 25.0, ("b", 1): 40.0, ("b", 2): 24.0}
     records = [{"picture": n, "codec": codec, "setting": "s", "psnr": value} for (codec, n), value in told.items()]
     assert {row["codec"]: row["psnr"] for row in summary(records)} == {"a": 25.0, "b": 24.0}
+    records += [{"picture": n, "codec": "exact", "setting": "s", "psnr": None} for n in (1, 2)]
+    assert {row["codec"]: row["psnr"] for row in summary(records)} == {"a": 25.0, "b": 24.0, "exact": None}
 
 
 def test_files_of_a_report_have_names_of_their_own():

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from conftest import hears_signals
 from test_cli import environment
 from typer.testing import CliRunner
 
@@ -183,7 +184,7 @@ def test_view_ends_with_an_interrupt_and_without_a_complaint(page):
     command = [sys.executable, "-c", script, "view", str(PICTURE), "--no-browser"]
     with subprocess.Popen(
         command, env=environment(), stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
+        preexec_fn=hears_signals,
     ) as served:  # fmt: skip
         try:
             address = served.stderr.readline().split()[1]

@@ -60,13 +60,7 @@ def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
     if len(roi) > Regions.MOST:
         raise InputError(f"{len(roi)} regions are too many; give {Regions.MOST} at most")
     for box in roi:
-        whole = (
-            isinstance(box, Sized)
-            and not isinstance(box, str)
-            and len(box) == 4
-            and all(isinstance(number, Integral) for number in box)
-        )
-        if not whole:
+        if not (isinstance(box, Sized) and len(box) == 4 and all(isinstance(number, Integral) for number in box)):
             raise TypeError(f"a region is four whole numbers, x, y, width and height in pixels, not {box!r}")
         x, y, w, h = map(int, box)
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)

@@ -134,15 +134,13 @@ class Prior:
     def _check_channels(self) -> None:
         """Each layer takes what those before it give. ValueError."""
         scale, (first, second, third) = self.hyper_scale, self.hyper_synthesis
-        given = [(scale[0], 1), (scale[1], scale[0].bias.size), (first, self.profile.hyper_channels + 1)]
+        given: list[tuple[IntegerLayer, float]] = [(scale[0], 1), (scale[1], scale[0].bias.size)]
+        given += [(first, self.profile.hyper_channels + 1)]
+        given += [(second, first.bias.size / 4), (third, second.bias.size / 4)]  # after a shuffle
         for group in self.context:
             given += [(group["0"], third.bias.size + self.profile.latent_channels), (group["1"], group["0"].bias.size)]
             given += [(group[head], group["1"].bias.size) for head in ("mean", "scale")]
-        fit = [layer.weight.shape[1] == channels for layer, channels in given]
-        fit += [
-            4 * layer.weight.shape[1] == before.bias.size for before, layer in ((first, second), (second, third))
-        ]  # shuffled
-        if not all(fit):
+        if any(layer.weight.shape[1] != channels for layer, channels in given):
             raise ValueError("the channels of a layer are not those of the ones before it")
 
     def _check_exactness(self) -> None:

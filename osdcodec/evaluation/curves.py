@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from .metrics import METRICS
 
 PUBLISHED = "published, not measured here"
+SHARED = 0.25  # of the range of a curve, below which a BD-rate would rest on a sliver of it
 COLOURS = {
     "osdc": "#d62728",
     "jpeg": "#8c564b",
@@ -22,7 +23,6 @@ COLOURS = {
     "avif": "#1f77b4",
     "jxl": "#9467bd",
 }
-SHARED = 0.25  # of the range of a curve, below which a BD-rate would rest on a sliver of it
 LINES = {"half": "--", "quarter": ":", "equal": "-."}
 
 

@@ -117,13 +117,20 @@ def slug(text: str) -> str:
 def summary(records: list[dict]) -> list[dict]:
     """Means over the pictures, a row per codec and setting.
 
-    Of a metric over the pictures where it applies to what every one of them made: an exact copy has no PSNR, and without that picture
-    in its own mean only, it would seem the worse for it.
+    Of a metric over the pictures where it applies to what every one of them made: an exact copy has no PSNR, and a row that lacked
+    this picture alone would seem the worse for it. A row to which it never applies takes no picture from the others.
     """
-    lacking = {(r["picture"], key) for r in records for key in METRICS if key in r and r[key] is None}
     groups: dict[tuple, list[dict]] = {}
     for record in records:
         groups.setdefault((record["codec"], record["setting"]), []).append(record)
+    lacking = {
+        (record["picture"], key)
+        for chosen in groups.values()
+        for key in METRICS
+        if any(record.get(key) is not None for record in chosen)
+        for record in chosen
+        if record.get(key) is None
+    }
     rows = []
     for chosen in groups.values():
         row = {key: chosen[0][key] for key in ("codec", "setting", "lambda") if key in chosen[0]}
@@ -131,7 +138,7 @@ def summary(records: list[dict]) -> list[dict]:
         for key in chosen[0]:
             if key not in TOLD:
                 found = [record[key] for record in chosen if (record["picture"], key) not in lacking]
-                values = [value for value in found if value is not None]
+                values = [value for value in found if value is not None]  # times of a search are none
                 row[key] = statistics.fmean(values) if values else None
         rows.append(row)
     return rows

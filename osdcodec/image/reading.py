@@ -111,10 +111,8 @@ def _judge(image: Image.Image, name: str, max_pixels: int) -> None:
 def _several(image: Image.Image) -> bool:
     if image.format == "MPO":  # a photo of a phone: what follows it are a preview, a depth or a gain map
         return False
-    try:
-        return (
-            getattr(image, "is_animated", False) and not image.tell()
-        )  # of an image the caller may have chosen another one
+    try:  # of an image that is given, another one than the first was chosen
+        return getattr(image, "is_animated", False) and image.tell() == 0
     except Exception:  # the second is broken; the first may be good all the same
         return True
 

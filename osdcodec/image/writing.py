@@ -14,7 +14,8 @@ from .reading import to_rgb
 
 QUALITY = 95  # of the formats that lose something
 _WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
-_METADATA, _WITH_METADATA = ("icc_profile", "exif", "xmp"), ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_WITH_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_METADATA = ("icc_profile", "exif", "xmp")  # as Pillow calls them in a picture's info
 _OF_OTHER_SIZES = ("ICNS", "ICO")  # icons, which Pillow shrinks or distorts to sizes of theirs
 _SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
 

@@ -56,6 +56,7 @@ export class Prior {
     const layer = (name: string) => new Layer(tensors, name);
     this.tables = readTables(tensors, "prior.tables");
     this.tokenTables = readTables(tensors, "prior.token_tables");
+    if (tensors.has("prior.base_table") !== tensors.has("prior.base_factor")) throw new WeightsError("the base lacks its table or its grid");
     if (tensors.has("prior.base_table")) {
       const [factor] = integers(tensors, "prior.base_factor");
       if (!(factor > 0)) throw new WeightsError("the base has no grid");
