@@ -25,6 +25,7 @@ EXTRAS = {
     "pillow_heif": "heic",
     "raptorq": "packets",
     "fsspec": "urls",
+    "openvino": "fast",
     "ray": "ray",
 }
 _HAVE = {"turbo": {"gpu", "pull"}, "train": {"gpu", "pull", "turbo"}, "eval": {"gpu"}}  # extras that bring others

@@ -13,7 +13,7 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"errors", "relay"},
+    {"cache", "errors", "relay"},
     {"extras", "quality"},
     {"urls"},
     {"profile"},
@@ -63,6 +63,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "yaml": ("cod_lite.checkpoint",),
     "pillow_heif": ("formats",),
     "onnxruntime": ("runtime.onnx",),
+    "openvino": ("runtime.openvino",),
     "constriction": ("entropy",),
     "ray": ("batch.ray",),
     "raptorq": ("links",),
@@ -71,6 +72,7 @@ IN_TORCH = "runtime.torch", "runtime.refinement"  # which are opened where torch
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
     "__main__": set(),
+    "cache": set(),
     "cli": {"typer"},
     "batch": set(),
     "batch.tasks": {"PIL"},
@@ -100,6 +102,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "runtime.preview": {"numpy", "PIL"},
     "runtime.tiles": {"numpy", "PIL"},
     "runtime.onnx": {"numpy", "onnxruntime"},
+    "runtime.onnx_inputs": set(),
     "urls": set(),
     "weights": set(),
     "weights.downloads": set(),
@@ -156,7 +159,15 @@ def test_these_are_the_modules_there_are():
     assert RANK.keys() == {name.split(".")[0] for name in MODULES} - {"__init__", "__main__"}
     assert {"entropy.prior", "models.codec", "runtime.torch", "training.trainer"} <= MODULES.keys()
     own, libraries, at_once = imports("runtime", MODULES["runtime"])
-    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.refinement", "runtime.torch"}
+    assert own == {
+        "errors",
+        "extras",
+        "weights",
+        "runtime.onnx",
+        "runtime.openvino",
+        "runtime.refinement",
+        "runtime.torch",
+    }
     assert libraries == {"numpy", "torch"} and at_once == {"numpy"}
     assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}
 
@@ -176,7 +187,7 @@ def test_imports_run_one_way(name):
         if target == "training":
             assert room in ("training", "release"), f"{name} imports {other}"
     for library in libraries & LIBRARIES.keys():
-        assert {name, room if name != "runtime.onnx" else name} & set(LIBRARIES[library]), f"{name} imports {library}"
+        assert {name, room if room != "runtime" else name} & set(LIBRARIES[library]), f"{name} imports {library}"
     allowed = AT_ONCE.get(name, AT_ONCE.get(room))
     if allowed is not None and name not in IN_TORCH:
         assert at_once <= allowed, f"{name} imports {at_once - allowed} when it is imported"

@@ -43,14 +43,14 @@ class Runtime(Protocol):
 class Machine(NamedTuple):
     """What the networks run on, and how."""
 
-    device: str = "auto"  # or "cpu", "cpu-bf16", "cuda"
+    device: str = "auto"  # or another of DEVICES
     compiled: bool = False  # what torch runs is compiled first
     # Of ONNX Runtime for a picture; by default as many as OMP_NUM_THREADS says, or as there are cores.
     threads: int | None = None
 
 
-DEVICES = "auto", "cpu", "cpu-bf16", "cuda"
-HALF = "-bf16"  # ends the name of a device on which torch runs in bfloat16
+DEVICES = "auto", "cpu", "cpu-bf16", "cuda", "openvino", "openvino-bf16"
+HALF = "-bf16"  # ends the name of a device on which torch or OpenVINO runs in bfloat16
 
 
 def open_runtime(weights: Weights, machine: Machine) -> Runtime:
@@ -66,6 +66,10 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
             text = "nothing is compiled, for ONNX Runtime has the networks; --compile needs --device cuda or cpu-bf16"
             warnings.warn(text, OsdWarning, stacklevel=2)
         return OnnxRuntime(weights, machine.threads)
+    if device.startswith("openvino") and not weights.profile.bases:
+        from .openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(weights, machine.threads, "bf16" if device.endswith(HALF) else "float")
     require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
     from .torch import TorchRuntime
 
@@ -86,6 +90,9 @@ def chosen(device: str) -> str:
     one, OsdError for "cpu-bf16" without torch, ValueError for another name."""
     if device not in DEVICES:
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, not {device}")
+    if device.startswith("openvino"):
+        require("coding in OpenVINO", "openvino")
+        return device
     if device.endswith(HALF):
         require("half precision on a CPU", "torch")
         return device

@@ -50,6 +50,7 @@ class Weights:
     model_id: bytes
     path: Path
     weights_dir: Path | None = None
+    sha256: str = ""  # of the file; empty if the tensors come from none
 
     @cached_property
     def prior(self) -> Prior:
@@ -193,7 +194,7 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         profile = changed(PROFILES[model["profile"]], json.loads(metadata(data).get(_CHANGES, "{}")))
     except (ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is of a profile that is not known here ({error}): update osdc") from error
-    return Weights(profile, tensors, tensors.graphs(), identity, path, folder)
+    return Weights(profile, tensors, tensors.graphs(), identity, path, folder, model["sha256"])
 
 
 def metadata(data: bytes) -> dict[str, str]:

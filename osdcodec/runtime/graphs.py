@@ -1,0 +1,80 @@
+"""What runtimes of ONNX graphs have in common: the four verbs, and graphs that are opened in the background."""
+
+import os
+from abc import ABC, abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ..weights import Weights
+
+SEEN = "coarse", "coarse_thumb"  # further inputs of the denoiser with decoder semantics
+Opened = TypeVar("Opened")
+
+
+class GraphRuntime(ABC, Generic[Opened]):
+    """Opens a graph when it is first used or preloaded: encoding does not load the decoder's networks.
+
+    Args:
+        weights: The model, with its graphs.
+        threads: Threads for one picture; by default OMP_NUM_THREADS, by which clusters and people share the cores of a
+            machine, or all cores.
+    """
+
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+        self.weights = weights
+        told = os.environ.get("OMP_NUM_THREADS", "")
+        self.threads = threads or (int(told) if told.isdecimal() else 0)  # 0: as many as there are cores
+        self.sessions: dict[str, Future[Opened]] = {}
+        self.lock = Lock()  # held while a session is begun; sessions themselves may run in many threads
+        self.makers = ThreadPoolExecutor(2)
+
+    @abstractmethod
+    def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        """Runs a graph of the weights file by its name, and returns its outputs."""
+
+    @abstractmethod
+    def open(self, verb: str) -> Opened:
+        """Makes a graph of the weights file ready to run."""
+
+    def opened(self, verb: str) -> Opened:
+        """Returns a graph that is ready to run; waits until it is."""
+        self.foresee(verb)
+        return self.sessions[verb].result()
+
+    def foresee(self, *verbs: str) -> None:
+        """Begins to open graphs, so that one is opened while another is opened or runs."""
+        with self.lock:
+            for verb in verbs:
+                made = self.sessions.get(verb)
+                if made is None or (made.done() and made.exception()):  # short of memory then, perhaps not now
+                    self.sessions[verb] = self.makers.submit(self.open, verb)
+
+    def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(self.run("analyse", x=x, thumb=thumb))
+
+    def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z_c, condition = self.run("synthesise", y_hat=y_hat, tokens=tokens.astype(np.int64))
+        return z_c, condition
+
+    def denoise(
+        self,
+        z_c: np.ndarray,
+        condition: np.ndarray,
+        tokens: np.ndarray,
+        noise: np.ndarray,
+        level: int,
+        *seen: np.ndarray,
+    ) -> np.ndarray:
+        alpha_bar = np.full((1, 1, 1, 1), self.weights.profile.alpha_bar(level), np.float32)
+        (z_hat,) = self.run(
+            "denoise", z_c=z_c, condition=condition, tokens=tokens.astype(np.int64), noise=noise,
+            level=np.array([level], np.float32), alpha_bar=alpha_bar, **dict(zip(SEEN, seen, strict=False)),
+        )  # fmt: skip
+        return z_hat
+
+    def render(self, z: np.ndarray) -> np.ndarray:
+        (x,) = self.run("render", z=z)
+        return x

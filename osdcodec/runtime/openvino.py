@@ -1,0 +1,187 @@
+"""The four verbs through OpenVINO, in half precision where the processor has it. Never imports torch.
+
+`compile_graph` is the way in for any ONNX graph of which the tensors lie outside.
+"""
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .. import cache
+from ..weights import Weights
+from .graphs import GraphRuntime
+from .onnx_inputs import external_as_inputs
+
+
+def _import_openvino() -> Any:
+    """Imports OpenVINO without its converter of models, which takes half of the time and imports a package of telemetry."""
+    converter = "openvino.tools.ovc"
+    if "openvino" in sys.modules or converter in sys.modules:
+        import openvino
+
+        return openvino
+    sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO foresees
+    try:
+        import openvino
+    finally:
+        del sys.modules[converter]
+    return openvino
+
+
+ov = _import_openvino()
+_CORE = ov.Core()
+PRECISIONS = {"float": "f32", "bf16": "bf16"}
+
+
+class Graph:
+    """A compiled graph. It can be called from several threads; OpenVINO runs one after the other, each on all its threads."""
+
+    def __init__(self, compiled: Any, kept: Any = None) -> None:
+        self.compiled, self.kept = compiled, kept  # kept: the memory that constants may lie in
+        self.idle: list[Any] = []
+        self.lock = Lock()
+
+    def __call__(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        """Runs the graph on arrays by the names of its inputs, and returns copies of its outputs in their order.
+
+        Raises:
+            MemoryError: There is too little memory for inputs of this size.
+        """
+        with self.lock:
+            request = self.idle.pop() if self.idle else self.compiled.create_infer_request()
+        given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        try:
+            found = request.infer(given, share_inputs=True)
+        except RuntimeError as error:
+            if "bad_alloc" in str(error) or "allocate" in str(error):
+                raise MemoryError(f"the networks need more memory than there is: {error}") from error
+            raise
+        with self.lock:
+            self.idle.append(request)
+        return list(found.values())
+
+
+def compile_graph(
+    graph: bytes,
+    tensors: Mapping[str, np.ndarray],
+    precision: str = "float",
+    threads: int = 0,
+    device: str = "CPU",
+    key: str = "",
+) -> Graph:
+    """Makes an ONNX graph ready to run.
+
+    Args:
+        graph: A serialised ModelProto. Initialisers that it holds no data for are looked up by name.
+        tensors: float32 arrays by name. Nothing is taken from them if the compiled graph is in the cache.
+        precision: "float" or "bf16", in which products are computed; inputs and outputs have the types of the graph.
+        threads: Threads on a CPU; 0 takes those that the process may use.
+        device: OpenVINO's name of the device: CPU, GPU or NPU.
+        key: Tells apart tensors of the same names, such as a hash of the file they come from. If it is empty, nothing is
+            kept in the cache.
+
+    Returns:
+        The graph, to be called with arrays.
+
+    Raises:
+        ValueError: The graph cannot be read.
+        RuntimeError: OpenVINO cannot compile it.
+    """
+    config = _config(precision, threads, device)
+    name = (
+        "openvino", ov.__version__, device, precision, _processor(), hashlib.sha256(graph).hexdigest(), key,
+    )  # fmt: skip
+    blob = cache.read(*name) if key else None
+    if blob is not None:
+        try:
+            kept = ov.Tensor(np.frombuffer(blob, np.uint8), shared_memory=True)
+            return Graph(_CORE.import_model(kept, device, config), kept)
+        except RuntimeError:  # of another build with the same version
+            pass
+    compiled = _CORE.compile_model(read_graph(graph, tensors), device, config)
+    if key and cache.folder() is not None:
+        _WRITER.submit(_keep, compiled, name)
+    return Graph(compiled)
+
+
+def read_graph(graph: bytes, tensors: Mapping[str, np.ndarray]) -> Any:
+    """An ONNX graph as a model of OpenVINO, with constants in place of the tensors that it only names."""
+    completed, names = external_as_inputs(graph)
+    model = _CORE.read_model(io.BytesIO(completed))
+    wanted = set(names)
+    for parameter in model.get_parameters():
+        name = parameter.get_friendly_name()
+        if name in wanted:
+            array = np.ascontiguousarray(tensors[name])
+            parameter.output(0).replace(ov.opset13.constant(array, shared_memory=True).output(0))
+            model.remove_parameter(parameter)
+    return model
+
+
+_WRITER = ThreadPoolExecutor(1)  # writes to the cache while networks run; a process ends when it is done
+
+
+def _keep(compiled: Any, name: tuple[str, ...]) -> None:
+    try:
+        blob = io.BytesIO()
+        compiled.export_model(blob)
+    except RuntimeError:  # a device that cannot
+        return
+    cache.write(blob.getbuffer(), *name)
+
+
+def _config(precision: str, threads: int, device: str) -> dict[str, Any]:
+    if device != "CPU":
+        return {"PERFORMANCE_HINT": "LATENCY"}
+    config: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "ENABLE_CPU_PINNING": False,  # else two processes share one core while another is free
+    }
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if threads or usable < (os.cpu_count() or 1):
+        config["INFERENCE_NUM_THREADS"] = threads or usable
+    return config
+
+
+def _processor() -> str:
+    """What compiled graphs depend on beside the version."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        flags = ""
+    name = f"{_CORE.get_property('CPU', 'FULL_DEVICE_NAME')} {flags} {os.environ.get('ONEDNN_MAX_CPU_ISA', '')}"
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+class OpenVinoRuntime(GraphRuntime[Graph]):
+    """Runs the graphs of a weights file.
+
+    Args:
+        weights: The model.
+        threads: Threads for one picture, as `GraphRuntime` describes them.
+        precision: "float" or "bf16".
+        device: OpenVINO's name of the device.
+    """
+
+    def __init__(
+        self, weights: Weights, threads: int | None = None, precision: str = "float", device: str = "CPU"
+    ) -> None:
+        super().__init__(weights, threads)
+        self.precision, self.device = precision, device
+
+    def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
+        return self.opened(verb)(**inputs)
+
+    def open(self, verb: str) -> Graph:
+        graph, tensors = self.weights.graphs[verb], self.weights.tensors
+        return compile_graph(graph, tensors, self.precision, self.threads, self.device, self.weights.sha256)
