@@ -18,7 +18,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .codec import Decoder, Encoder, decode, encode, info
-    from .quality import Target
+    from .rate_control import Target
 
     __version__: str
 

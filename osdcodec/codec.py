@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 
 from . import container, image, weights
-from .container import Box, Osd, sections
-from .description import NOTE, describe
+from .container import Box, Osd
 from .errors import FormatError, OsdError, WeightsError
+from .families import PictureDecoder, open_decoder, open_encoder, open_symbol_coder
+from .file_info import NOTE, describe
 from .files import Source, bytes_of
-from .model import Viewer, open_code, open_coder, open_viewer
-from .quality import Target, lambda_of
+from .image import attachments
+from .rate_control import Target, lambda_of
 from .runtime import Machine
 from .runtime.tiles import Progress
 
@@ -40,7 +41,7 @@ class Encoder:
         compiled: bool = False,
         threads: int | None = None,
     ) -> None:
-        self.coder = open_coder(profile, Machine(device, compiled, threads), weights_dir)
+        self.coder = open_encoder(profile, Machine(device, compiled, threads), weights_dir)
 
     def encode(
         self,
@@ -108,7 +109,7 @@ class Decoder:
         threads: int | None = None,
     ) -> None:
         self.machine, self.weights_dir = Machine(device, compiled, threads), weights_dir
-        self.models: dict[bytes, Viewer] = {}
+        self.models: dict[bytes, PictureDecoder] = {}
         self.lock = Lock()  # held while a model is loaded; decoding itself may run in many threads
 
     def decode(
@@ -144,19 +145,19 @@ class Decoder:
                 f"the weights of this file were trained for {trained} step{'s' * (trained > 1)} at its lambda, not for {steps}: "
                 "leave out --steps"
             )
-        opened = sections.opened(osd.sections, (osd.width, osd.height))
+        opened = attachments.decode(osd.sections, (osd.width, osd.height))
         picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
         if osd.grey:
             picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
-        sections.give_to(picture, opened)
+        attachments.attach(picture, opened)
         picture.info["comment"] = _note(osd)
         return picture
 
-    def _model(self, model_id: bytes) -> Viewer:
+    def _model(self, model_id: bytes) -> PictureDecoder:
         with self.lock:
             if model_id not in self.models:
                 model = weights.for_model(model_id, self.weights_dir)
-                self.models[model_id] = open_viewer(model, self.machine)
+                self.models[model_id] = open_decoder(model, self.machine)
         return self.models[model_id]
 
 
@@ -219,7 +220,7 @@ def info(
     osd = container.unpack(data, max_pixels)
     facts = describe(data, osd, weights_dir)
     if parts:
-        code = open_code(weights.for_model(osd.model_id, weights_dir))
+        code = open_symbol_coder(weights.for_model(osd.model_id, weights_dir))
         facts |= code.parts(osd, code.symbols(osd))
     return facts
 

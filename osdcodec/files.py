@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import urls
-from .errors import FileError, InputError, OutputError, OutputExistsError, label
+from .console import label
+from .errors import FileError, InputError, OutputError, OutputExistsError
 
 STREAM = "-"
 Source = bytes | bytearray | memoryview | str | Path | BinaryIO

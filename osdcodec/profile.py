@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .quality import ANCHORS, quality_of
+from .rate_control import ANCHORS, quality_of
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def perceptual_weights(tmp_path_factory) -> Path:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from osdcodec.models.judges.vgg_like import PerceptualDistance
+    from osdcodec.metrics.vgg_like import PerceptualDistance
 
     torch.manual_seed(5)
     tensors, inputs = {}, 3
@@ -92,7 +92,7 @@ def perceptual_weights(tmp_path_factory) -> Path:
 def lpips_folder(tmp_path_factory) -> Path:
     """Random weights of LPIPS and DISTS in the layout of the packages that carry the real ones, whose SHA-256 are those meant while a module of tests runs."""
     torch = pytest.importorskip("torch")
-    from osdcodec.models.judges import perceptual
+    from osdcodec.metrics import perceptual
 
     folder, random = tmp_path_factory.mktemp("perceptual"), np.random.default_rng(0)
     counts = zip((2, 2, 3, 3, 3), (3, *WIDTHS["vgg16"]), WIDTHS["vgg16"], strict=False)

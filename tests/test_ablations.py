@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import CONFIG, EXAMPLES
 
+from osdcodec.maintenance.experiments import ablations
 from osdcodec.profile import SMALL
-from osdcodec.training.study import ablations
-from osdcodec.training.study.measure import METRICS
+from osdcodec.training.measure import METRICS
 
 
 def built(name: str):

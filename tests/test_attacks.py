@@ -18,7 +18,7 @@ from osdcodec.codec import Decoder
 from osdcodec.entropy.prior import Prior, Symbols
 from osdcodec.entropy.rans import TOTAL, Reader, Writer
 from osdcodec.errors import FormatError
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
 
 FOLDER = VECTORS / "conformance"
 NAMES = ("one-pixel", "anchor-2", "metadata", "alpha", "edges-0", "../progressive/whole-sections")

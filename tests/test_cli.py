@@ -294,9 +294,9 @@ def test_closed_streams(folder):
 
 def test_what_nobody_foresaw_is_one_line_that_asks_for_a_report(folder):
     script = (
-        "import sys; from osdcodec import cli, description\n"
+        "import sys; from osdcodec import cli, file_info\n"
         "def broken(*_): raise ZeroDivisionError('x' + chr(10) + 'y')\n"
-        "description.describe = broken\ncli.main()"
+        "file_info.describe = broken\ncli.main()"
     )
     for debug in ("", "1"):
         command = [sys.executable, "-c", script, "info", "unknown.osd"]

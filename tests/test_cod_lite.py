@@ -30,7 +30,7 @@ from osdcodec import (
 )
 from osdcodec.cli import app
 from osdcodec.cod_lite.bands import Bands, moments
-from osdcodec.cod_lite.coder import Code, Coder, nearest
+from osdcodec.cod_lite.coder import CodLiteModel, CodLiteSymbolCoder, nearest
 from osdcodec.cod_lite.install import install
 from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks, open_networks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
@@ -137,9 +137,9 @@ def decoder(home) -> Decoder:
 
 
 @pytest.fixture(scope="session")
-def coders(home) -> dict[str, Coder]:
+def coders(home) -> dict[str, CodLiteModel]:
     found = weights.rates("cod-lite", home)
-    return {f"{rate:.4f}": Coder(weights.for_model(found[rate], home), Machine("cpu")) for rate in found}
+    return {f"{rate:.4f}": CodLiteModel(weights.for_model(found[rate], home), Machine("cpu")) for rate in found}
 
 
 @pytest.mark.parametrize("rate", SIZES)
@@ -261,7 +261,7 @@ def test_the_quality_is_that_of_the_model(encoder, home):
     data = encoder.encode(Image.new("RGB", (20, 20)), 0.1)
     osd = container.unpack(data)
     assert osd.quality == 0
-    code = Code(weights.for_model(osd.model_id, home))
+    code = CodLiteSymbolCoder(weights.for_model(osd.model_id, home))
     with pytest.raises(FormatError, match="quality"):
         code.symbols(replace(osd, quality=1))
     with pytest.raises(FormatError, match="payload"):

@@ -18,9 +18,9 @@ from osdcodec import container, weights
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError, InputError, OsdError, WeightsError
-from osdcodec.evaluation.metrics import ms_ssim, psnr
-from osdcodec.model import decode_symbols
-from osdcodec.quality import quality_of
+from osdcodec.latent.coder import decode_symbols
+from osdcodec.metrics.meter import ms_ssim, psnr
+from osdcodec.rate_control import quality_of
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_symbols_do_not_depend_on_threads(encoder, photo, tmp_path, threads):
     (tmp_path / "photo.osd").write_bytes(data)
     script = (
         "import sys; from pathlib import Path; from osdcodec import container, weights; import hashlib\n"
-        "from osdcodec.model import decode_symbols; from osdcodec.entropy.prior import Prior\n"
+        "from osdcodec.latent.coder import decode_symbols; from osdcodec.entropy.prior import Prior\n"
         "osd = container.unpack(Path(sys.argv[1]).read_bytes()); w = weights.for_model(osd.model_id)\n"
         "print(hashlib.sha256(decode_symbols(osd, w.prior).y16.tobytes()).hexdigest())"
     )

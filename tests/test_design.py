@@ -14,31 +14,32 @@ PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
     {"cache", "errors", "relay"},
-    {"extras", "quality"},
+    {"console", "extras", "rate_control"},
     {"urls"},
     {"profile"},
     {"files", "formats"},
     {"container"},
     {"links"},
-    {"entropy", "image", "models"},
+    {"entropy", "image", "metrics", "models"},
     {"weights"},
-    {"description", "runtime"},
-    {"cod_lite"},
-    {"model"},
+    {"file_info", "runtime"},
+    {"cod_lite", "latent"},
+    {"families"},
     {"codec", "web"},
     {"batch"},
     {"integrations"},
     {"evaluation", "training"},  # neither knows the other
     {"checks"},
-    {"release"},
+    {"maintenance"},
     {"cli"},
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 KNOWN = {
-    "container": {"errors", "formats"},
-    "entropy": {"errors", "profile", "quality"},
+    "container": {"errors"},
+    "entropy": {"errors", "profile", "rate_control"},
     "links": {"errors", "extras"},
-    "models": {"errors", "extras", "profile", "quality", "relay"},
+    "metrics": {"errors"},
+    "models": {"errors", "extras", "profile", "rate_control", "relay"},
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
@@ -49,15 +50,16 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
         "cod_lite.graphs",
         "cod_lite.checkpoint",
         "cod_lite.runtime",
+        "latent.encoder_search",
+        "metrics",
         "runtime.torch",
-        "runtime.refinement",
         "runtime",
+        "weights.to_torch",
         "training",
         "evaluation",
-        "checks",
-        "release",
+        "maintenance",
     ),
-    "diffusers": ("models", "training", "checks"),
+    "diffusers": ("models", "training", "maintenance"),
     "open_clip": ("models", "training"),
     "fsspec": ("urls",),
     "yaml": ("cod_lite.checkpoint",),
@@ -68,7 +70,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "ray": ("batch.ray",),
     "raptorq": ("links",),
 }
-IN_TORCH = "runtime.torch", "runtime.refinement"  # which are opened where torch is there
+IN_TORCH = "runtime.torch", "latent.encoder_search", "weights.to_torch"  # which are opened where torch is there
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
     "__main__": set(),
@@ -85,18 +87,23 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "cod_lite.runtime": {"numpy"},
     "codec": {"numpy", "PIL"},
     "container": set(),
-    "container.ground": {"numpy", "PIL"},  # which only pixels ask for
-    "description": set(),
+    "console": set(),
     "entropy": {"numpy", "constriction"},
     "errors": set(),
+    "families": {"PIL"},
+    "file_info": set(),
     "files": set(),
     "formats": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "extras": set(),
     "links": set(),
-    "model": {"numpy", "PIL"},
+    "latent": {"numpy", "PIL"},
+    "metrics": {"numpy", "PIL"},
+    "metrics.perceptual": {"numpy", "torch"},
+    "metrics.texture": {"torch"},
+    "metrics.vgg_like": {"torch", "safetensors"},
     "profile": set(),
-    "quality": set(),
+    "rate_control": set(),
     "relay": set(),
     "runtime": {"numpy"},
     "runtime.preview": {"numpy", "PIL"},
@@ -106,7 +113,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "urls": set(),
     "weights": set(),
     "weights.downloads": set(),
-    "weights.listing": {"tomlkit"},  # which only training, releases and conversions import
+    "weights.writer": {"tomlkit"},  # which only training, releases and conversions import
     "weights.loading": {"numpy", "safetensors"},
     "weights.registry": set(),
     "weights.storage": {"numpy"},
@@ -159,15 +166,7 @@ def test_these_are_the_modules_there_are():
     assert RANK.keys() == {name.split(".")[0] for name in MODULES} - {"__init__", "__main__"}
     assert {"entropy.prior", "models.codec", "runtime.torch", "training.trainer"} <= MODULES.keys()
     own, libraries, at_once = imports("runtime", MODULES["runtime"])
-    assert own == {
-        "errors",
-        "extras",
-        "weights",
-        "runtime.onnx",
-        "runtime.openvino",
-        "runtime.refinement",
-        "runtime.torch",
-    }
+    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.openvino", "runtime.torch"}
     assert libraries == {"numpy", "torch"} and at_once == {"numpy"}
     assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}
 
@@ -182,10 +181,10 @@ def test_imports_run_one_way(name):
             assert RANK[target] < RANK[room], f"{name} imports {other}, which stands above it"
             assert target in KNOWN.get(room, {target}), f"{name} must not know {other}"
         if target == "models":
-            above = ("models", "training", "evaluation", "checks", "release")
+            above = ("models", "training", "maintenance")
             assert room in above or name in IN_TORCH, f"{name} imports {other}"
         if target == "training":
-            assert room in ("training", "release"), f"{name} imports {other}"
+            assert room in ("training", "maintenance"), f"{name} imports {other}"
     for library in libraries & LIBRARIES.keys():
         assert {name, room if room != "runtime" else name} & set(LIBRARIES[library]), f"{name} imports {library}"
     allowed = AT_ONCE.get(name, AT_ONCE.get(room))

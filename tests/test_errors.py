@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from osdcodec import errors
+from osdcodec import console, errors
 
 TREE = {
     "InputError": ("OsdError", 3),
@@ -60,18 +60,18 @@ def test_a_complaint_is_one_line_that_names_the_file():
         (errors.InputError("\udce9\x1b[0m\u200b: no"), None, r"osdc: \xe9\x1b[0m\u200b: no"),
     ]
     for error, source, line in told:
-        assert errors.complaint(error, source) == line
+        assert console.complaint(error, source) == line
 
 
 def test_json_of_any_name_is_utf_8():
-    assert errors.without_surrogates('"\udce9 é"').encode() == b'"\\udce9 \xc3\xa9"'
+    assert console.without_surrogates('"\udce9 é"').encode() == b'"\\udce9 \xc3\xa9"'
 
 
 def test_arrows_become_ascii_where_there_are_none():
     class Stream:
         encoding = "cp1252"
 
-    assert errors.legible("a → b, λ 1", Stream) == "a -> b, lambda 1" and errors.legible("é", Stream) == "é"
+    assert console.legible("a → b, λ 1", Stream) == "a -> b, lambda 1" and console.legible("é", Stream) == "é"
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_commands_of_python_m_end_in_one_line(error, code, line, capsys):
         raise error
 
     with pytest.raises(SystemExit) as left:
-        errors.run_command(main)
+        console.run_command(main)
     assert left.value.code == code and capsys.readouterr().err == line

@@ -18,8 +18,8 @@ from PIL import Image, ImageFilter
 from osdcodec.errors import InputError, WeightsError
 from osdcodec.evaluation import curves, page, rate_distortion, report, rivals
 from osdcodec.evaluation.comparison import compare_page
-from osdcodec.evaluation.metrics import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
 from osdcodec.evaluation.rate_distortion import peak_memory, stems, summary, unique_names
+from osdcodec.metrics.meter import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
 
 ROOT = Path(__file__).parents[1]
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({}, None)); from osdcodec.cli import main; main()"
@@ -45,7 +45,7 @@ def empty_cache(tmp_path_factory) -> Path:
     (folder / "hub" / "checkpoints").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(folder))
-        patch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
+        patch.setattr("osdcodec.metrics.perceptual.find_spec", lambda package: None)
         yield folder
 
 
@@ -124,7 +124,7 @@ def test_weights_that_are_not_at_hand_are_told(meter):
 
 
 def test_damaged_weights_are_told(tmp_path, monkeypatch):
-    from osdcodec.models.judges import perceptual
+    from osdcodec.metrics import perceptual
 
     (tmp_path / "alexnet.ckpt").write_bytes(b"not weights")
     monkeypatch.setattr(perceptual, "find", lambda name, folder: tmp_path / "alexnet.ckpt")
@@ -136,7 +136,7 @@ def test_damaged_weights_are_told(tmp_path, monkeypatch):
 )
 def test_lpips_and_dists_are_the_published_ones(monkeypatch):
     """Values that the forward passes had when they agreed with the packages' own code; nothing for the picture itself."""
-    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", find_spec)  # which other tests here take away
+    monkeypatch.setattr("osdcodec.metrics.perceptual.find_spec", find_spec)  # which other tests here take away
     meter = Meter()
     with Image.open(ROOT / "examples" / "coffee.png") as file:
         photo = file.convert("RGB")

@@ -24,7 +24,7 @@ from osdcodec.codec import Encoder
 from osdcodec.entropy import integer_net, rans
 from osdcodec.entropy.prior import Prior
 from osdcodec.image import open_image
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
 from osdcodec.profile import SMALL
 
 FOLDER = VECTORS / "conformance"

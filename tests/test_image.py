@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from osdcodec import image
-from osdcodec.container import sections
 from osdcodec.errors import InputError, OsdWarning, OutputError
+from osdcodec.image import attachments
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -185,7 +185,7 @@ def test_colour_profiles_are_brought_to_srgb():
         opened = image.open_image(data_of(Image.new("RGBA", (2, 2), (*RED, 9)), "PNG", icc_profile=profile), icc="keep")
         assert np.abs(np.asarray(opened, int) - [255, 229 + 17, 229 + 17]).max() <= 1  # over white, where it is
         assert opened.info == {"icc_profile": profile}
-        assert sections.taken_from(opened) == (("i", profile),)
+        assert attachments.collect(opened) == (("i", profile),)
     with pytest.warns(OsdWarning, match="colour profile is not usable"):
         opened = image.open_image(data_of(Image.new("RGB", (2, 2), RED), "PNG", icc_profile=b"nonsense"), icc="keep")
     assert opened.getpixel((0, 0)) == RED and opened.info == {}
@@ -273,13 +273,13 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
     assert image.open_image(data).info == {}
     opened = image.open_image(data, keep_metadata=True)
     assert opened.size == ((16, 32) if orientation == 6 else (32, 16))
-    kept = dict(sections.taken_from(opened))
+    kept = dict(attachments.collect(opened))
     assert kept.keys() == {"e", "x"}
     assert kept["e"][:4] in (b"II*\0", b"MM\0*")
     assert kept["x"] == XMP.replace(b" " * 999, b"\n")
 
     decoded = image.open_image(gradient(*opened.size))
-    sections.give_to(decoded, kept)
+    attachments.attach(decoded, kept)
     decoded.info["comment"] = "osdc 1: a note"
     with Image.open(io.BytesIO(image.encode_image(decoded, name))) as saved:
         saved.load()
@@ -289,7 +289,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
         assert exif.get_ifd(0x8769)[0x927C] == b"note" * 9 and exif.get_ifd(0x8825)[1] == "N"
         assert saved.info["xmp"] == kept["x"]
     again = image.open_image(image.encode_image(decoded, name), keep_metadata=True)
-    assert dict(sections.taken_from(again)).keys() == {"e", "x"}
+    assert dict(attachments.collect(again)).keys() == {"e", "x"}
     assert not recwarn
 
 
@@ -297,7 +297,7 @@ def test_metadata_travel_only_on_request(name, orientation, recwarn):
 @pytest.mark.filterwarnings("ignore:.*colour profile")
 def test_the_note_is_written_where_the_format_has_a_place(name):
     picture = gradient(8, 8)
-    sections.give_to(picture, {"i": grey_profile()})
+    attachments.attach(picture, {"i": grey_profile()})
     picture.info["comment"] = "osdc 1: a note"
     saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
     found = saved.info.get("Software") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
@@ -309,7 +309,7 @@ def test_the_note_is_written_where_the_format_has_a_place(name):
 def test_metadata_that_a_format_cannot_hold_cost_a_warning_not_the_picture(name):
     for kind, content in (("e", b"II*\0\xff\xff\xff\xff"), ("e", b"nonsense"), ("x", b"\xff\xfe"), ("x", b"<" * 70000)):
         picture = gradient(8, 8)
-        sections.give_to(picture, {kind: content})
+        attachments.attach(picture, {kind: content})
         picture.info["comment"] = "a note"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from osdcodec.entropy.indices import IndexCode, Indices, model_id, normative
+from osdcodec.entropy.indices import IndexCoder, Indices, model_id, normative
 from osdcodec.errors import FormatError, WeightsError
 
 CODEBOOK = np.arange(32, dtype=np.float32).reshape(16, 2)
 TENSORS = normative(CODEBOOK, 32, 255)
-CODE = IndexCode(TENSORS)
+CODE = IndexCoder(TENSORS)
 
 
 def test_sixteen_entries_take_half_a_byte_each():
@@ -20,7 +20,7 @@ def test_sixteen_entries_take_half_a_byte_each():
 
 @pytest.mark.parametrize(("entries", "bits"), [(2, 1), (16, 4), (256, 8)])
 def test_payloads_come_back(entries, bits):
-    code = IndexCode(normative(np.zeros((entries, 3), np.float32), 16, 196))
+    code = IndexCoder(normative(np.zeros((entries, 3), np.float32), 16, 196))
     grid = np.random.default_rng(0).integers(0, entries, (19, 33))
     payload = code.encode(grid)
     assert bits * grid.size / 8 <= len(payload) <= code.largest(19, 33) == -(-bits * grid.size // 8) + 3
@@ -33,7 +33,7 @@ def test_payloads_come_back(entries, bits):
 
 
 def test_entries_that_are_no_power_of_two():
-    code = IndexCode(normative(np.zeros((7, 1), np.float32), 16, 0))
+    code = IndexCoder(normative(np.zeros((7, 1), np.float32), 16, 0))
     assert code.table.sum() == 2**24 and set(code.table.tolist()) == {2**24 // 7, 2**24 // 7 + 1}
     grid = np.arange(21).reshape(3, 7) % 7
     assert code.decode(code.encode(grid), 3, 7) == Indices(grid)
@@ -50,7 +50,7 @@ def test_entries_that_are_no_power_of_two():
     ],
 )
 def test_the_grid_covers_whole_positions_of_sixteen_pixels(stride, size, grid):
-    assert IndexCode(normative(CODEBOOK, stride, 0)).grid(*size) == grid
+    assert IndexCoder(normative(CODEBOOK, stride, 0)).grid(*size) == grid
 
 
 def test_the_model_id_rests_on_the_code_alone():
@@ -72,7 +72,7 @@ def test_the_model_id_rests_on_the_code_alone():
 )
 def test_tensors_of_no_code_are_refused(change):
     with pytest.raises(WeightsError, match="not usable"):
-        IndexCode(TENSORS | change)
+        IndexCoder(TENSORS | change)
 
 
 def test_digest():

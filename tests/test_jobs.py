@@ -7,8 +7,8 @@ import pytest
 
 from osdcodec.batch.jobs import names, plan
 from osdcodec.container import MAGIC
-from osdcodec.description import NOTE
 from osdcodec.errors import InputError, OutputError
+from osdcodec.file_info import NOTE
 
 
 def jobs(*arguments, **options) -> list[tuple[str, str]]:

@@ -12,13 +12,13 @@ from test_cli import osdc, refused
 
 from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import run_joins
-from osdcodec.checks.packet_loss import restored
 from osdcodec.errors import FormatError, InputError, OsdError
 from osdcodec.links import airtime
 from osdcodec.links.airtime import Link, LoRa, custom, links
 from osdcodec.links.packet import Kind, Packet, bytes_of_text, candidates, crc16, from_text, to_stream, to_text
 from osdcodec.links.transfer import arrivals, split
-from osdcodec.release.packet_vectors import refused as refused_vectors
+from osdcodec.maintenance.benchmarks.packet_loss import restored
+from osdcodec.maintenance.vectors.packets import refused as refused_vectors
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference

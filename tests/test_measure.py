@@ -3,7 +3,7 @@
 import pytest
 from conftest import EXAMPLES
 
-from osdcodec.training.study.measure import METRICS, gains, main
+from osdcodec.training.measure import METRICS, gains, main
 
 
 def test_gains_are_differences_at_equal_rate():

@@ -7,9 +7,9 @@ from diffusers import DDIMScheduler
 
 from osdcodec.entropy.prior import Prior as IntegerPrior
 from osdcodec.models import CodecModel
-from osdcodec.models.prior import IntegerConv, Prior, frequencies, tables
+from osdcodec.models.prior_twin import IntegerConv, Prior, frequencies, tables
 from osdcodec.profile import SMALL
-from osdcodec.quality import ANCHORS, quality_of
+from osdcodec.rate_control import ANCHORS, quality_of
 
 
 @pytest.fixture(scope="module")

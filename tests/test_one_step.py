@@ -3,7 +3,7 @@
 import pytest
 
 from osdcodec import weights
-from osdcodec.checks.one_step import main, measure
+from osdcodec.maintenance.benchmarks.one_step import main, measure
 from osdcodec.runtime import Machine, open_runtime
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from osdcodec.codec import Encoder
-from osdcodec.evaluation import papers
-from osdcodec.evaluation.metrics import Meter
-from osdcodec.evaluation.papers import System, tables
+from osdcodec.maintenance.experiments import papers
+from osdcodec.maintenance.experiments.papers import System, tables
+from osdcodec.metrics.meter import Meter
 from osdcodec.profile import SMALL
 from osdcodec.weights import registry
 

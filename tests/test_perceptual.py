@@ -9,8 +9,8 @@ import torch
 from conftest import ALEXNET, WIDTHS
 
 from osdcodec.errors import WeightsError
-from osdcodec.models.judges import perceptual
-from osdcodec.models.judges.perceptual import ArrayUnpickler, Dists, Lpips, at_hand, content, layers_of
+from osdcodec.metrics import perceptual
+from osdcodec.metrics.perceptual import ArrayUnpickler, Dists, Lpips, at_hand, content, layers_of
 
 
 @pytest.mark.parametrize("build", [lambda f: Lpips("alexnet", f), lambda f: Lpips("vgg16", f), Dists])

@@ -6,7 +6,7 @@ from conftest import EXAMPLES, screen, without_ground
 from PIL import Image, ImageFilter
 
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.quality import ANCHORS
+from osdcodec.rate_control import ANCHORS
 
 SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
 

@@ -9,7 +9,7 @@ import tiny
 from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
 from osdcodec.errors import FormatError, WeightsError
 from osdcodec.profile import SMALL
-from osdcodec.quality import ANCHORS, quality_of
+from osdcodec.rate_control import ANCHORS, quality_of
 
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 9), (3, 3), (4, 4), (5, 2), (8, 13), (17, 4)]
 GOLDEN = (

@@ -17,8 +17,8 @@ from osdcodec.codec import Decoder, Encoder
 from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior, masks
 from osdcodec.entropy.rans import Reader
 from osdcodec.errors import FormatError
-from osdcodec.evaluation.metrics import psnr
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
+from osdcodec.metrics.meter import psnr
 
 FOLDER = VECTORS / "conformance"
 

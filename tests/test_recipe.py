@@ -119,7 +119,7 @@ def test_an_unknown_loss_is_named(tmp_path):
 
 
 def test_networks_that_are_not_at_hand_are_left_out_in_a_line_each(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
+    monkeypatch.setattr("osdcodec.metrics.perceptual.find_spec", lambda package: None)
     terms = {"mse": 1.0, "lpips_alex": 8.0, "texture": 1.0, "perceptual": 1.0, "dists": 0.0}
     made = Losses(terms, tmp_path, torch.nn.Identity())
     assert list(made.terms) == ["mse"]

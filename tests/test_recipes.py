@@ -19,12 +19,12 @@ from osdcodec.checks.fuzz import attack, mutated, run, sealed
 from osdcodec.codec import Decoder, Encoder, info
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import InputError, WeightsError
+from osdcodec.maintenance.vectors.base import main as make_vectors
 from osdcodec.models import CodecModel
-from osdcodec.models.base import Base
 from osdcodec.models.growth import grown
+from osdcodec.models.vq_base import Base
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
-from osdcodec.release.base_vectors import main as make_vectors
 from osdcodec.runtime.tiles import PROJECTOR, TiledRuntime
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training import small

@@ -16,7 +16,7 @@ from osdcodec.codec import info
 from osdcodec.container import Osd, Regions, units
 from osdcodec.entropy.prior import Prior, model_id
 from osdcodec.errors import FormatError
-from osdcodec.model import decode_symbols, qualities_of
+from osdcodec.latent.coder import decode_symbols, qualities_of
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference

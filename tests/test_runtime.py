@@ -11,7 +11,7 @@ from conftest import without_ground
 from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import OsdError, OsdWarning, WeightsError
-from osdcodec.evaluation.metrics import psnr
+from osdcodec.metrics.meter import psnr
 from osdcodec.runtime import Machine, open_runtime
 from osdcodec.runtime.onnx import OnnxRuntime
 from osdcodec.runtime.torch import TorchRuntime

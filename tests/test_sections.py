@@ -10,9 +10,11 @@ from test_image import gradient
 import osdcodec
 from osdcodec import Decoder, Encoder, container
 from osdcodec.cli.telling import _table
-from osdcodec.container import Regions, alpha_size, sections
+from osdcodec.container import Regions, alpha_size
 from osdcodec.container.sections import KINDS, Section
 from osdcodec.errors import FormatError
+from osdcodec.image import attachments
+from osdcodec.image.attachments import ATTACHMENTS, Attachment
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 20), (16383, 1), (16384, 2)])
@@ -20,13 +22,13 @@ def test_alpha_section_is_lossless(size):
     picture = gradient(*size)
     plane = Image.fromarray(np.random.default_rng(3).integers(0, 256, size[::-1], np.uint8))
     picture.putalpha(plane)
-    ((kind, content),) = sections.taken_from(picture)
+    ((kind, content),) = attachments.collect(picture)
     assert kind == "A" and alpha_size(content) == size
     assert content.startswith(b"RIFF" if max(size) <= 16383 else b"\x89PNG")
-    decoded = sections.decode_alpha(content, size)
+    decoded = attachments.decode_alpha(content, size)
     assert decoded.mode == "L" and decoded.tobytes() == plane.tobytes()
     with pytest.raises(FormatError, match=r"section A: .*size"):
-        sections.decode_alpha(content, (size[0] + 1, size[1]))
+        attachments.decode_alpha(content, (size[0] + 1, size[1]))
 
 
 def test_damaged_alpha_is_a_format_error_or_some_alpha():
@@ -34,22 +36,22 @@ def test_damaged_alpha_is_a_format_error_or_some_alpha():
     for size in ((40, 30), (16384, 1)):
         picture = gradient(*size)
         picture.putalpha(Image.fromarray(random.integers(0, 256, size[::-1], np.uint8)))
-        ((_, good),) = sections.taken_from(picture)
+        ((_, good),) = attachments.collect(picture)
         with pytest.raises(FormatError):
-            sections.decode_alpha(good[: len(good) // 2], size)
+            attachments.decode_alpha(good[: len(good) // 2], size)
         for _ in range(100):
             data = bytearray(good)
             for at in random.integers(0, min(len(data), 200), 3):
                 data[at] = random.integers(256)
             try:
-                assert sections.decode_alpha(bytes(data), size).size == size
+                assert attachments.decode_alpha(bytes(data), size).size == size
             except FormatError as error:
                 assert error.field == "section A" and "\n" not in str(error)
 
 
 @pytest.fixture
 def rating(monkeypatch) -> None:
-    """A section that readers may skip, in one entry of the table."""
+    """A section that readers may skip: one entry in the table of sections, one in that of attachments."""
 
     def read(content: bytes, quality: int, size: tuple[int, int]) -> int:
         if len(content) != 1 or content[0] > 5:
@@ -62,10 +64,11 @@ def rating(monkeypatch) -> None:
     def give(picture: Image.Image, content: bytes) -> None:
         picture.info["stars"] = content[0]
 
-    monkeypatch.setitem(KINDS, "s", Section("s", "stars", read=read, take=take, give=give))
+    monkeypatch.setitem(KINDS, "s", Section("s", "stars", read))
+    monkeypatch.setitem(ATTACHMENTS, "s", Attachment(take, give=give))
 
 
-def test_a_section_more_takes_one_entry_of_the_table(rating, photo, monkeypatch):
+def test_a_new_section_takes_one_entry_in_each_table(rating, photo, monkeypatch):
     picture = photo.resize((64, 48))
     plain = Encoder(device="cpu").coder.code(picture, 1.0)[0]
     picture.info["stars"] = 4
@@ -77,6 +80,7 @@ def test_a_section_more_takes_one_entry_of_the_table(rating, photo, monkeypatch)
     with pytest.raises(ValueError, match="stars"):
         container.pack(dataclasses.replace(osd, sections=(("s", b"\6"),)))
     monkeypatch.delitem(KINDS, "s")  # a reader of today
+    monkeypatch.delitem(ATTACHMENTS, "s")
     assert container.unpack(data).sections == osd.sections and "stars" not in Decoder("cpu").decode(data).info
 
 

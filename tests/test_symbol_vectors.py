@@ -12,8 +12,8 @@ from osdcodec.checks.conformance import main as check_main
 from osdcodec.entropy import integer_net
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError
-from osdcodec.model import decode_symbols, qualities_of
-from osdcodec.release.symbol_vectors import main
+from osdcodec.latent.coder import decode_symbols, qualities_of
+from osdcodec.maintenance.vectors.symbols import main
 
 FOLDER = VECTORS / "symbols"
 LISTED = json.loads((FOLDER / "vectors.json").read_text("utf-8"))

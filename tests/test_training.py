@@ -16,19 +16,19 @@ from pytorch_msssim import ms_ssim
 from safetensors.numpy import load as parse
 
 from osdcodec import weights
+from osdcodec.maintenance.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
+from osdcodec.metrics.vgg_like import PerceptualDistance
 from osdcodec.models import CodecModel
-from osdcodec.models.judges import efficientnet
-from osdcodec.models.judges.vgg_like import PerceptualDistance
 from osdcodec.profile import SMALL
-from osdcodec.release.embed import LOOKS, SIZES, TABLE, at_rate, sizes, table
+from osdcodec.training import efficientnet
 from osdcodec.training.__main__ import main
 from osdcodec.training.adversary import Discriminator, hinge
+from osdcodec.training.average import main as average
 from osdcodec.training.checkpoints import load
 from osdcodec.training.export.tensors import STEPS, quantise
 from osdcodec.training.losses import flatness, structure, tint, unrest, weave
+from osdcodec.training.match_rates import main as calibrate
 from osdcodec.training.rate import RateControl
-from osdcodec.training.study.average import main as average
-from osdcodec.training.study.match_rates import main as calibrate
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
@@ -228,7 +228,7 @@ def test_unpacked_weights_export_to_the_same_layers(tmp_path):
 
 
 def test_a_folder_of_photographs_is_all_that_training_needs(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("osdcodec.models.judges.perceptual.find_spec", lambda package: None)
+    monkeypatch.setattr("osdcodec.metrics.perceptual.find_spec", lambda package: None)
     (tmp_path / "photos").symlink_to(EXAMPLES)
     (tmp_path / "config.toml").write_text(CONFIG.replace("weave = 100.0", "lpips_alex = 1.0"))
     out = tmp_path / "runs"

@@ -16,11 +16,12 @@ from tiny_turbo import TINY
 from typer.testing import CliRunner
 
 from osdcodec import container, weights
-from osdcodec.checks import budgets, gpu
 from osdcodec.cli import app
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import WeightsError
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
+from osdcodec.maintenance.benchmarks import budgets, gpu
+from osdcodec.maintenance.experiments.gpu_needs import Peak
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.models.transforms import Synthesis
@@ -28,13 +29,12 @@ from osdcodec.profile import TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
 from osdcodec.training.recipe import Run, read
-from osdcodec.training.study.gpu_needs import Peak
 from osdcodec.training.turbo import STAGES
 from osdcodec.training.turbo.pixels import Pixels
 from osdcodec.training.turbo.relay import Relay
 from osdcodec.training.turbo.stages import Batch
 from osdcodec.weights import downloads
-from osdcodec.weights.listing import components_text, registry_text
+from osdcodec.weights.writer import components_text, registry_text
 
 COMMON = """
 batch = 2

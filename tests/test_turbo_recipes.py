@@ -13,7 +13,7 @@ from tiny_turbo import TINY, lay_out
 from osdcodec import profile
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import InputError
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
 from osdcodec.models import CodecModel, turbo
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.training import small

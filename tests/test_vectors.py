@@ -11,8 +11,8 @@ from osdcodec import container, weights
 from osdcodec.checks import conformance
 from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
 from osdcodec.codec import Decoder
-from osdcodec.model import LatentModel, decode_symbols, qualities_of
-from osdcodec.quality import ANCHORS, quality_of
+from osdcodec.latent.coder import LatentModel, decode_symbols, qualities_of
+from osdcodec.rate_control import ANCHORS, quality_of
 from osdcodec.runtime import Machine
 
 FOLDER = VECTORS / "conformance"

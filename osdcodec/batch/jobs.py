@@ -8,8 +8,8 @@ from pathlib import PurePath
 
 from .. import files, urls
 from ..container import MAGIC
-from ..description import NOTE
 from ..errors import InputError, OsdError, OutputError
+from ..file_info import NOTE
 from ..files import STREAM
 
 Job = tuple[str, str]  # input, output

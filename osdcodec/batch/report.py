@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .. import files
-from ..errors import OsdError, complaint, label, legible, printable, without_surrogates
+from ..console import complaint, label, legible, printable, without_surrogates
+from ..errors import OsdError
 from .jobs import Job
 
 Style = Literal["plain", "verbose", "quiet", "json"]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import files
-from ..errors import Ended, FileError, InputError, OsdError, OutputExistsError, unforeseen
+from ..console import unforeseen
+from ..errors import Ended, FileError, InputError, OsdError, OutputExistsError
 from .jobs import Job
 from .report import Outcome, Report, Style
 

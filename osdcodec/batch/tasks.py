@@ -11,10 +11,11 @@ from typing import Any
 from PIL.Image import Resampling
 
 from .. import files, image
+from ..console import label
 from ..container import MAX_PIXELS, unpack, unpack_prefix
-from ..description import describe
-from ..errors import OsdError, OsdWarning, OutputError, label
-from ..quality import ANCHORS, Target, shares
+from ..errors import OsdError, OsdWarning, OutputError
+from ..file_info import describe
+from ..rate_control import ANCHORS, Target, shares
 from .jobs import Job, may_replace
 from .run import Progress, Stop
 

@@ -22,9 +22,10 @@ from rich.table import Table
 
 from .. import container, weights
 from ..codec import Decoder, Encoder
-from ..errors import FormatError, OsdError, run_command
+from ..console import run_command
+from ..errors import FormatError, OsdError
+from ..families import open_symbol_coder
 from ..image import open_image
-from ..model import open_code
 from ..weights import registry
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
     directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
     decoder, plain = Decoder(device, directory), reference()
     model = weights.load(listed["profile"], directory)
-    code, tensors = open_code(model), plain.read_safetensors(model.path.read_bytes())
+    code, tensors = open_symbol_coder(model), plain.read_safetensors(model.path.read_bytes())
     read = container.unpack_prefix if partial else container.unpack
     results = []
     for vector in listed["vectors"]:
@@ -129,7 +130,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     partial = bool(listed.get("partial"))
     model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
-    code, read = open_code(model), container.unpack_prefix if partial else container.unpack
+    code, read = open_symbol_coder(model), container.unpack_prefix if partial else container.unpack
     for name, what, data in vectors:
         (folder / f"{name}.osd").write_bytes(data)
         decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)

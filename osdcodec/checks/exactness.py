@@ -17,10 +17,10 @@ from rich.table import Table
 
 from .. import container, weights
 from ..codec import Encoder
-from ..errors import run_command
+from ..console import run_command
 from ..image import open_image
-from ..model import decode_symbols
-from ..quality import ANCHORS
+from ..latent.coder import decode_symbols
+from ..rate_control import ANCHORS
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 AROUND, SHARE, BYTES = 18, 0.005, 4  # budget: bytes around the payload; share and bytes over the ideal length

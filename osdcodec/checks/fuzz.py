@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
+from ..console import run_command
 from ..entropy.prior import Prior
-from ..errors import FormatError, InputError, run_command
+from ..errors import FormatError, InputError
+from ..latent.coder import decode_symbols, qualities_of
 from ..links.packet import candidates, crc16, to_stream, to_text
 from ..links.transfer import arrivals, split
-from ..model import decode_symbols, qualities_of
 from .conformance import MANIFEST, VECTORS
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning

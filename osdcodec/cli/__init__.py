@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import files
-from ..errors import Ended, FileError, OsdWarning, legible, printable, unforeseen
+from ..console import legible, printable, unforeseen
+from ..errors import Ended, FileError, OsdWarning
 from . import browser, coding, links, measuring, telling, weights
 from .shared import complain, examples, reporting
 

@@ -11,7 +11,8 @@ import typer
 from .. import files
 from ..batch.jobs import Plan, may_replace, names
 from ..batch.report import Style, json_line
-from ..errors import InputError, OsdError, OsdWarning, complaint, printable
+from ..console import complaint, printable
+from ..errors import InputError, OsdError, OsdWarning
 from ..urls import check_folder, parent
 from .shared import complain, tell_of_gpu
 

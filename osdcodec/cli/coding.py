@@ -11,17 +11,7 @@ from ..container import MAX_PIXELS
 from ..errors import OutputError, TargetError, WeightsError
 from .batches import FILES, Batch, named, style_of
 from .links import link_of
-from .shared import (
-    Device,
-    MaxPixels,
-    Overwrite,
-    Profile,
-    WeightsDir,
-    byte_count,
-    examples,
-    number,
-    reporting,
-)
+from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, reporting
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -66,7 +56,7 @@ def _target(lmbda: float | None, bpp: float | None, most: str | None, ms_ssim: f
         return None
     if given > 1 or lmbda is not None:
         raise typer.BadParameter("give one of --lambda, --target-bpp, --max-bytes, --target-ms-ssim")
-    from ..quality import Target
+    from ..rate_control import Target
 
     try:
         return Target(bpp, None if most is None else byte_count(most), ms_ssim)

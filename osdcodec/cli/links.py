@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import files, urls
+from ..console import label, printable
 from ..container import MAX_PIXELS, unpack_prefix
-from ..errors import FormatError, InputError, OutputError, label, printable
+from ..errors import FormatError, InputError, OutputError
 from .shared import MaxPixels, Overwrite, examples, reporting
 
 app = typer.Typer()

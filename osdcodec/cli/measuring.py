@@ -69,7 +69,7 @@ def compare(
             )
 
         from ..evaluation.comparison import compare_page
-        from ..evaluation.metrics import Meter
+        from ..metrics.meter import Meter
 
         try:
             meter = Meter()
@@ -125,7 +125,7 @@ def evaluate(
         from ..evaluation import report
         from ..evaluation.protocols import PROTOCOLS
         from ..evaluation.rivals import FAMILIES
-        from ..quality import ANCHORS
+        from ..rate_control import ANCHORS
 
         if unknown := set(codecs or ()) - {*FAMILIES, "none"}:
             raise typer.BadParameter(f"{unknown.pop()} is no codec known here; choose of {', '.join(FAMILIES)}, none")

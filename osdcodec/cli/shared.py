@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..errors import FileError, InputError, OsdError, OsdWarning, complaint, legible
+from ..console import complaint, legible
+from ..errors import FileError, InputError, OsdError, OsdWarning
 from ..extras import unused_gpu
 
 Device = Annotated[

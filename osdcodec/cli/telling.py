@@ -56,7 +56,7 @@ def info(
                 raise InputError(f"{source}: the beginning of a file, whose parts nobody knows; leave --parts out")
             facts = describe_with_parts(data, parts=True, weights_dir=weights_dir, max_pixels=max_pixels)
         else:
-            from ..description import describe
+            from ..file_info import describe
 
             facts = describe(data, unpack_prefix(data, max_pixels), weights_dir)
         if chosen := links_of(links, bits_per_second, packet, overhead):

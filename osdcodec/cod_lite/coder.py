@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 
 from .. import container, image, weights
-from ..container import Box, Osd, sections
-from ..container.ground import with_ground
-from ..entropy.indices import IndexCode, Indices
+from ..container import Box, Osd
+from ..entropy.indices import IndexCoder, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
-from ..image import similarity
-from ..quality import Target
+from ..image import attachments
+from ..image.flat_background import with_ground
+from ..metrics import ms_ssim
+from ..rate_control import Target
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.tiles import Progress
@@ -25,11 +26,11 @@ from .sizes import Sizes, nearest_rate
 Made = tuple[Osd, Indices]
 
 
-class Code:
+class CodLiteSymbolCoder:
     """The symbols of the files of one model. WeightsError if the weights are not those of such a model."""
 
     def __init__(self, model: weights.Weights) -> None:
-        self.weights, self.code = model, IndexCode(model.tensors)
+        self.weights, self.code = model, IndexCoder(model.tensors)
 
     def symbols(self, osd: Osd) -> Indices:
         """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
@@ -46,7 +47,7 @@ class Code:
         return {"index_bits": self.code.bits(symbols)}
 
 
-class Coder(Code):
+class CodLiteModel(CodLiteSymbolCoder):
     """One model with its networks, hence one rate."""
 
     def __init__(self, model: weights.Weights, machine: Machine) -> None:
@@ -92,7 +93,7 @@ class Coder(Code):
         return with_ground(picture, osd.ground)
 
 
-class Rates:
+class CodLiteRates:
     """All models of the profile that are at hand; λ, a size or a similarity chooses among them."""
 
     def __init__(self, profile: str, machine: Machine, weights_dir: str | Path | None) -> None:
@@ -100,13 +101,13 @@ class Rates:
         self.ids = weights.rates(profile, weights_dir)
         if not self.ids:
             weights.load(profile, weights_dir)  # says what to do
-        self.coders: dict[float, Coder] = {}
+        self.coders: dict[float, CodLiteModel] = {}
         self.lock = Lock()  # held while a model is loaded
 
-    def at(self, rate: float) -> Coder:
+    def at(self, rate: float) -> CodLiteModel:
         with self.lock:
             if rate not in self.coders:
-                self.coders[rate] = Coder(weights.for_model(self.ids[rate], self.weights_dir), self.machine)
+                self.coders[rate] = CodLiteModel(weights.for_model(self.ids[rate], self.weights_dir), self.machine)
         return self.coders[rate]
 
     def code(
@@ -121,7 +122,7 @@ class Rates:
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
         self._refuse(roi, progressive, effort)
-        colours, kept = picture.convert("RGB"), sections.taken_from(picture)
+        colours, kept = picture.convert("RGB"), attachments.collect(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)
         if target.ms_ssim is not None:
@@ -149,7 +150,7 @@ class Rates:
         Every index takes the same bits, so no network is run.
         """
         self._refuse(roi, progressive)
-        kept, found = sections.taken_from(picture), []
+        kept, found = attachments.collect(picture), []
         for lmbda in lambdas:
             coder = self.at(nearest_rate(lmbda, list(self.ids)))
             payload = b"\1" * coder.code.largest(*coder.code.grid(*picture.size))
@@ -176,12 +177,12 @@ class Rates:
         self, colours: Image.Image, kept: tuple[tuple[str, bytes], ...], least: float, progress: Progress | None
     ) -> Made:
         """The smallest rate whose picture is so similar, else the largest."""
-        if min(colours.size) < similarity.SMALLEST:
-            raise InputError(f"MS-SSIM needs sides of {similarity.SMALLEST} pixels or more; give a size as the target")
+        if min(colours.size) < ms_ssim.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {ms_ssim.SMALLEST} pixels or more; give a size as the target")
         for rate in sorted(self.ids):
             coder = self.at(rate)
             made = coder.encode(colours, kept, progress)
-            if similarity.ms_ssim(colours, coder.reconstruct(*made)) >= least:
+            if ms_ssim.ms_ssim(colours, coder.reconstruct(*made)) >= least:
                 break
         return made
 
@@ -195,7 +196,7 @@ class Rates:
     def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
         return self._of(osd).parts(osd, symbols)
 
-    def _of(self, osd: Osd) -> Coder:
+    def _of(self, osd: Osd) -> CodLiteModel:
         return self.at(next(rate for rate, name in self.ids.items() if name == osd.model_id))
 
 

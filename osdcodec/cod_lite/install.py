@@ -27,7 +27,7 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
     require("converting a checkpoint", "torch", "onnx", "tomlkit")
     from safetensors.numpy import save_file
 
-    from ..weights.listing import registry_text
+    from ..weights.writer import registry_text
     from .checkpoint import convert
 
     sizes, tensors = convert(checkpoint, recipe)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..quality import LAMBDA_MAX, LAMBDA_MIN, quality_of
+from ..rate_control import LAMBDA_MAX, LAMBDA_MIN, quality_of
 
 PATCH = 16  # pixels per position of the denoiser
 GROUPS = 32  # of every group norm

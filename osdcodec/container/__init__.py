@@ -54,7 +54,7 @@ from typing import Any
 
 from ..errors import FormatError
 from . import sections
-from .colours import Colour
+from .flat_colours import Colour
 from .leb128 import leb128, read_leb128
 from .regions import Box, Regions, units
 from .sections import alpha_size

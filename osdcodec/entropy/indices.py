@@ -36,7 +36,7 @@ class Indices:
         return hashlib.sha256(self.grid.astype("<i4").tobytes()).hexdigest()
 
 
-class IndexCode:
+class IndexCoder:
     """tensors: those of the weights file, by name. WeightsError if they are not of one code."""
 
     def __init__(self, tensors: Mapping[str, Array]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import FormatError, WeightsError
 from ..profile import Profile
-from ..quality import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_of
 from . import Array
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, features
 
 from ..codec import Decoder, Encoder
-from ..errors import run_command
+from ..console import run_command
 from ..image import open_image
+from ..metrics.meter import METRICS, Meter, psnr
 from . import page
-from .metrics import METRICS, Meter, psnr
 from .rivals import Found, avif_within, best_within, jpeg2000_within
 
 PUBLISHED = {"lpips", "lpips_vgg", "dists"}  # metrics that papers tell, so that the page says why it has not got them

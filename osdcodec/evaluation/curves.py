@@ -11,7 +11,7 @@ import bjontegaard
 import matplotlib
 from matplotlib.figure import Figure
 
-from .metrics import METRICS
+from ..metrics.meter import METRICS
 
 PUBLISHED = "published, not measured here"
 SHARED = 0.25  # of the range of a curve, below which a BD-rate would rest on a sliver of it

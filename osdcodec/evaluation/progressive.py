@@ -16,10 +16,11 @@ from PIL import Image, features
 
 from .. import container
 from ..codec import Decoder, Encoder
-from ..errors import FormatError, TargetError, run_command
+from ..console import run_command
+from ..errors import FormatError, TargetError
 from ..image import open_image
-from ..quality import Target
-from .metrics import METRICS, Meter
+from ..metrics.meter import METRICS, Meter
+from ..rate_control import Target
 from .page import insert
 from .rivals import jpeg2000_within
 

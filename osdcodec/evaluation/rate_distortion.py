@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..codec import Decoder, Encoder
 from ..image import open_image
-from .metrics import METRICS, Meter
+from ..metrics.meter import METRICS, Meter
 from .rivals import SHRUNK, Coding, jpeg2000_within
 from .timing import process
 

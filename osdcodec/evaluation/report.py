@@ -19,9 +19,9 @@ from ..codec import Decoder, Encoder
 from ..errors import InputError, OutputError
 from ..files import write_output
 from ..image import SUFFIXES, open_image
+from ..metrics.meter import METRICS, Meter, PatchStatistics
 from ..urls import make_folder
 from . import curves, page
-from .metrics import METRICS, Meter, PatchStatistics
 from .protocols import opener
 from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_memory, summary
 from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings

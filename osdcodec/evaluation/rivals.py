@@ -15,8 +15,8 @@ from typing import Protocol
 from PIL import Image, features
 
 from .. import extras
-from ..errors import run_command
-from .metrics import psnr
+from ..console import run_command
+from ..metrics.meter import psnr
 
 FAMILIES = ("jpeg", "jpeg2000", "webp", "avif", "jxl", "compressai")
 SCALES = {1: "", 2: "-half", 4: "-quarter"}
@@ -186,7 +186,7 @@ def _prepare(family: str) -> str | None:
 
 
 def _learned() -> tuple[list[Coding], dict[str, str]]:
-    from .metrics import from_cache
+    from ..metrics.meter import from_cache
 
     available: list[Coding] = []
     unavailable: dict[str, str] = {}

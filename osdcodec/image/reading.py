@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from .. import formats
+from ..console import label
 from ..container import MAX_PIXELS, MAX_SIDE
-from ..errors import InputError, OsdWarning, label
+from ..errors import InputError, OsdWarning
 from ..extras import available, install
 from ..files import Source, bytes_of
 from .arrays import is_array, to_picture

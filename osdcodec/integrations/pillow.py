@@ -13,9 +13,10 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from ..container import MAGIC, sections, unpack
+from ..container import MAGIC, unpack
 from ..errors import FormatError, OsdError
-from ..quality import lambda_of
+from ..image import attachments
+from ..rate_control import lambda_of
 
 FORMAT, SUFFIX, MIME = "OSD", ".osd", "image/x-osd"
 
@@ -37,7 +38,7 @@ class OsdImageFile(ImageFile.ImageFile):
         kinds = dict(osd.sections).keys()
         self._mode = ("L" if osd.grey and "i" not in kinds else "RGB") + ("A" if "A" in kinds else "")
         metadata = tuple((kind, content) for kind, content in osd.sections if kind.islower())
-        sections.give_to(self, sections.opened(metadata, self._size))
+        attachments.attach(self, attachments.decode(metadata, self._size))
         self.info |= {"lmbda": lambda_of(osd.quality), "model_id": osd.model_id.hex()}
         self.tile = []
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
-from ..quality import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_of
 from ..relay import relay
 from .autoencoder import Autoencoder
-from .base import Base
 from .decoder_semantics import DecoderSemantics
 from .denoiser import Denoiser
-from .prior import Prior
+from .prior_twin import Prior
 from .semantics import Semantics
 from .transforms import Analysis, Gains, HyperAnalysis, Synthesis
+from .vq_base import Base
 
 
 class Compressed(NamedTuple):

@@ -7,16 +7,13 @@ render(z (1, C_z, H/f, W/f))                     -> x (1, 3, H, W)
 """
 
 import warnings
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import OsdWarning, WeightsError
 from ..extras import gpu_here, install, require
 from ..weights import Weights
-
-if TYPE_CHECKING:
-    from .refinement import Refinement
 
 
 class Runtime(Protocol):
@@ -74,15 +71,6 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
     from .torch import TorchRuntime
 
     return TorchRuntime(weights, device.removesuffix(HALF), device != "cpu", machine.compiled)
-
-
-def open_refinement(weights: Weights, device: str = "auto") -> "Refinement":
-    """What makes an encoder search (see refinement.py). OsdError without torch, WeightsError without LPIPS's weights."""
-    device = chosen(device)
-    require("refining a picture (--effort)", "torch", "diffusers", "open_clip")
-    from .refinement import Refinement
-
-    return Refinement(weights, device.removesuffix(HALF), device != "cpu")
 
 
 def chosen(device: str) -> str:

@@ -1,19 +1,12 @@
 """The four verbs through torch: on a GPU, and on the CPU as the reference for the ONNX graphs."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-from ..errors import WeightsError
-from ..image import network_inputs
 from ..models import CodecModel
-from ..models.growth import grown
-from ..profile import Profile
 from ..weights import Weights
+from ..weights.to_torch import load_model, open_tower
 from .batching import Batching
 
 # All networks run in one thread; in a batch of files the others code symbols, read and write meanwhile.
@@ -105,58 +98,8 @@ def in_bfloat16(model: nn.Module) -> None:
             module.to(torch.bfloat16)
 
 
-def analyse(model: CodecModel, picture: Image.Image) -> tuple[torch.Tensor, ...]:
-    """RGB picture, seen whole -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes; on the model's device."""
-    device = model.semantics.codebook.device
-    x, thumb = (torch.from_numpy(array).to(device) for array in network_inputs(picture, model.profile))
-    return model.analyse(x, thumb)
-
-
 def heavy(model: CodecModel) -> list[nn.Module]:
     """The networks that take the time."""
     autoencoder = model.autoencoder.vae if model.profile.bases else model.autoencoder.dc
     control = [model.denoiser.control.net] if model.profile.control else []
     return [model.denoiser.unet, *control, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
-
-
-def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
-    """An untrained model on pretrained ones. WeightsError if these are not at hand, or not what the profile is built on."""
-    try:
-        return CodecModel(profile, base)
-    except ValueError as error:
-        raise WeightsError(str(error)) from error
-
-
-def open_tower(model: CodecModel) -> None:
-    """Loads the CLIP tower, where only an encoder needs it. WeightsError if it is not at hand."""
-    try:
-        model.semantics.open()
-    except ValueError as error:
-        raise WeightsError(str(error)) from error
-
-
-def load_model(weights: Weights, profile: Profile | None = None) -> CodecModel:
-    """The torch model of a weights file, prior included: training resumes from it.
-
-    profile: another one, with more residual blocks, which are born as nothing. WeightsError if the file is not of such a model.
-    """
-    model = new_model(profile or weights.profile, weights.base)
-    elsewhere = ("prior.", "gains.", "preview.")
-    networks = {
-        n: torch.from_numpy(np.array(weights.tensors[n])) for n in weights.tensors if not n.startswith(elsewhere)
-    }
-    kept = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(elsewhere)}
-    if model.profile.bases:
-        from ..models.turbo import of_base
-
-        kept |= {name: tensor for name, tensor in model.state_dict().items() if of_base(name)}
-    try:
-        state = grown(networks | kept, model)
-    except ValueError as error:
-        raise WeightsError(f"{weights.path} does not fit profile {model.profile.name}: {error}") from error
-    model.load_state_dict({name: tensor for name, tensor in state.items() if name not in kept}, strict=False)
-    model.prior.load(weights.tensors)
-    with torch.no_grad():
-        for name in ("latent", "inverse", "hyper"):
-            getattr(model.gains, name).copy_(torch.from_numpy(np.log(weights.tensors[f"gains.{name}"])))
-    return model

@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from ..errors import OsdError, run_command
+from ..console import run_command
+from ..errors import OsdError
 from ..extras import require
 from ..profile import PROFILES
 from ..weights.registry import VARIABLE

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import WeightsError
-from ..models.judges.efficientnet import FrozenFeatures
+from .efficientnet import FrozenFeatures
 from .recipe import STRICT
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError, WeightsError
-from ..image.similarity import WEIGHTS
+from ..metrics.ms_ssim import WEIGHTS
+from ..metrics.perceptual import Distance, Dists, Lpips
+from ..metrics.texture import Texture
+from ..metrics.vgg_like import PerceptualDistance
 from ..models import CodecModel
-from ..models.judges.perceptual import Distance, Dists, Lpips
-from ..models.judges.texture import Texture
-from ..models.judges.vgg_like import PerceptualDistance
 from .recipe import STRICT, Anchored
 
 

@@ -5,7 +5,7 @@ import torch
 from accelerate.utils import gather
 from torch import Tensor, nn
 
-from ..quality import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_of
 
 
 def qualities(random: np.random.Generator, size: int) -> Tensor:

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from ..errors import InputError
 from ..profile import ON_BASES, Profile
-from ..quality import ANCHORS
+from ..rate_control import ANCHORS
 
 STRICT = ConfigDict(extra="forbid")
 UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not known

@@ -6,9 +6,9 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from ...models import CodecModel
-from ...runtime.torch import load_model
 from ...weights import entry, load, told_of
-from ...weights.listing import components_text, registry_text
+from ...weights.to_torch import load_model
+from ...weights.writer import components_text, registry_text
 from ..checkpoints import averaged, fill, newest, read
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run

@@ -11,10 +11,9 @@ from safetensors.numpy import save
 from torch.nn import functional as F
 
 from ...errors import WeightsError
-from ...image import thumbnail
+from ...image import network_inputs, thumbnail
 from ...models import CodecModel
-from ...models.prior import SYMBOL_LIMIT, TABLE_ROWS, Prior, frequencies
-from ...runtime.torch import analyse
+from ...models.prior_twin import SYMBOL_LIMIT, TABLE_ROWS, Prior, frequencies
 from ...weights import deflate
 from ..data import Photos
 from .graphs import graph, verbs
@@ -182,3 +181,10 @@ def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> tuple[np.
             rows, columns = (value[mask].round().long().cpu().numpy() for value in (row, symbols))
             np.add.at(counts, (rows, columns + SYMBOL_LIMIT), 1)
     return counts, base_counts
+
+
+def analyse(model: CodecModel, picture: Image.Image) -> tuple[torch.Tensor, ...]:
+    """RGB picture, seen whole -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes; on the model's device."""
+    device = model.semantics.codebook.device
+    x, thumb = (torch.from_numpy(array).to(device) for array in network_inputs(picture, model.profile))
+    return model.analyse(x, thumb)

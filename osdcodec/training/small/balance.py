@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ...models import CodecModel
-from ...quality import ANCHORS, quality_of
+from ...rate_control import ANCHORS, quality_of
 from ..checkpoints import fill, read
 from ..data import Photos
 from ..losses import Losses, Seen, Terms

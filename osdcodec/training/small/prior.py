@@ -70,7 +70,7 @@ class Prior(Stage):
 
 
 def train_prior(run: Run) -> CodecModel:
-    """Fits the prior of out/codec.pt, or of what `training.study.average` left as out/averaged.pt; the whole is then out/fitted.pt."""
+    """Fits the prior of out/codec.pt, or of what `training.average` left as out/averaged.pt; the whole is then out/fitted.pt."""
     state, other = read(run.out / "codec.pt"), run.out / "averaged.pt"
     model = CodecModel(run.profile)
     fill(model, read(other) if other.exists() else averaged(state), other if other.exists() else run.out / "codec.pt")

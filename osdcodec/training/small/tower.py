@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...models.semantics import Semantics, contrastive_model
-from ...runtime.torch import load_model
 from ...weights import load
+from ...weights.to_torch import load_model
 from ..data import Photos, Thumbnails
 from ..losses import full_precision
 from ..recipe import STRICT, Run, Schedule

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from ...models import CodecModel
 from ...models.turbo import of_base
-from ...runtime.torch import new_model, open_tower
 from ...weights import downloads
+from ...weights.to_torch import new_model, open_tower
 from ..checkpoints import averaged_learned, load_learned, read
 from ..data import Crops, in_range
 from ..rate import RateControl, qualities

@@ -4,8 +4,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch.nn import functional as F
 
-from ...runtime.torch import new_model, open_tower
 from ...weights import downloads
+from ...weights.to_torch import new_model, open_tower
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run
 

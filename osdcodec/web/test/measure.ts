@@ -17,12 +17,12 @@ const PYTHON = process.env.PYTHON ?? "python3";
 const REPEATS = 5;
 type Times = [number, number]; // by the clock, of the processor
 
-// Decodes the picture of `python -m osdcodec.checks.budgets`, or its symbols; prints the medians.
+// Decodes the picture of `python -m osdcodec.maintenance.benchmarks.budgets`, or its symbols; prints the medians.
 const SCRIPT = `
 import json, statistics, sys, time
 from osdcodec import container, weights
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.model import decode_symbols
+from osdcodec.latent.coder import decode_symbols
 from osdcodec.evaluation.timing import rendered
 from osdcodec.runtime.tiles import MARGINS
 folder, first = sys.argv[1], sys.argv[2] == "1"

@@ -1,0 +1,75 @@
+"""What people read of an error on a terminal: one line on stderr that says what, where and what to do, and an exit code."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .errors import Fault, FileError, OsdError
+
+
+def unforeseen(error: Exception) -> Fault:
+    """What a user is told of an exception that is none of ours; OSDC_DEBUG=1 shows where it came from."""
+    if os.environ.get("OSDC_DEBUG"):
+        traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Fault(f"a fault of osdc itself ({what}); please report it, with what OSDC_DEBUG=1 shows")
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """A command of `python -m`: an error, ours or of the system, becomes one line on stderr and an exit code, as with `osdc`."""
+    try:
+        main()
+    except OSError as error:
+        name = error.filename or "a file"
+        _leave(FileError(f"{name}: {error.strerror or error}; choose another file"))
+    except OsdError as error:
+        _leave(error)
+
+
+def _leave(error: OsdError) -> NoReturn:
+    print(legible(complaint(error), sys.stderr), file=sys.stderr, flush=True)
+    sys.exit(error.exit_code)
+
+
+def complaint(error: OsdError, source: str | None = None) -> str:
+    """The one line on stderr. It names the file that it is about, which some errors do not know: those of bytes."""
+    text, name = str(error), printable(label(source)) if source else ""
+    if source:  # a line break in a name is told as one, not what others say in several lines
+        text = text.replace(label(source), name)
+    if name and not isinstance(error, FileError) and not text.startswith(name):
+        text = f"{name}: {text}"
+    return "osdc: " + printable(re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
+
+
+def label(name: object) -> str:
+    """A file as messages name it."""
+    return "standard input" if str(name) == "-" else str(name)
+
+
+def printable(text: str) -> str:
+    """Text that any terminal takes on one line: control characters, and bytes of a name that are no UTF-8, are escaped."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # how Python keeps a byte that it cannot decode
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode("ascii")
+
+
+def legible(text: str, stream: Any) -> str:
+    """The same text in what a stream can show: an arrow and a lambda are no letters of cp1252."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace("→", "->").replace("λ", "lambda")
+    except LookupError:
+        pass
+    return text
+
+
+def without_surrogates(json: str) -> str:
+    """JSON that is valid UTF-8: what Python keeps of other bytes in names is written as JSON writes any code unit."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", json)

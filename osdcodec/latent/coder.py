@@ -1,0 +1,242 @@
+"""An open model: weights, networks and prior. From a picture to the fields and symbols of a file, and back.
+
+Each family of models has such a class: `LatentModel` here for the profiles small and turbo, `cod_lite.coder` for the other one.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from .. import container, image, weights
+from ..container import Box, Osd, Regions, units
+from ..entropy.prior import Prior, Symbols
+from ..errors import InputError, TargetError
+from ..extras import require
+from ..image import attachments
+from ..image.flat_background import with_ground
+from ..metrics import ms_ssim
+from ..profile import Profile
+from ..rate_control import Target, largest_below, quality_of, smallest_above
+from ..relay import relay
+from ..runtime import HALF, Machine, chosen, open_runtime
+from ..runtime.noise import standard_normals
+from ..runtime.preview import render as draft
+from ..runtime.tiles import Progress, TiledRuntime
+
+if TYPE_CHECKING:
+    from .encoder_search import Refinement
+
+# of a payload, and per position of y beside: a photograph has more than 20 bits a position
+PLAIN_BYTES, PLAIN_BITS = 16, 4
+REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
+Encoded = tuple[Osd, Symbols]  # the fields of a file, and the symbols that its payload holds
+
+
+def open_refinement(model: weights.Weights, device: str = "auto") -> "Refinement":
+    """What makes an encoder search (see encoder_search.py). OsdError without torch, WeightsError without LPIPS's weights."""
+    device = chosen(device)
+    require("refining a picture (--effort)", "torch", "diffusers", "open_clip")
+    from .encoder_search import Refinement
+
+    return Refinement(model, device.removesuffix(HALF), device != "cpu")
+
+
+class LatentSymbolCoder:
+    """Tokens, hyper-latent and latent of profiles small and turbo."""
+
+    def __init__(self, model: weights.Weights) -> None:
+        self.weights, self.profile, self.prior = model, model.profile, model.prior
+
+    @property
+    def model_ids(self) -> list[bytes]:
+        return [self.weights.model_id]
+
+    def symbols(self, osd: Osd) -> Symbols:
+        return decode_symbols(osd, self.prior)
+
+    def parts(self, osd: Osd, symbols: Symbols) -> dict[str, float]:
+        bits = self.prior.parts(symbols, osd.quality, qualities_of(osd, self.profile), osd.progressive)
+        return {f"{part.removesuffix('s')}_bits": count for part, count in bits.items()}
+
+
+class LatentModel(LatentSymbolCoder):
+    """And their networks."""
+
+    def __init__(self, model: weights.Weights, machine: Machine) -> None:
+        super().__init__(model)
+        self.runtime, self.device = open_runtime(model, machine), machine.device
+        self.refinement: Refinement | None = None  # opened for the first picture that asks for effort
+        self.lock = Lock()
+
+    def code(
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None = None,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+        effort: int = 0,
+    ) -> Encoded:
+        """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
+        if effort and (roi or (target and target.ms_ssim is not None)):
+            raise InputError("what is to be refined takes no region and no MS-SSIM as the target: leave --effort out")
+        if effort:  # which may be refused, and that before the networks run
+            self.open_refinement()
+        quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
+        if target is None:
+            return self.finest_as_small(self.refined(at, quality, effort, progress), quality)
+        if target.ms_ssim is None:
+            limit = target.limit(*picture.size)
+            made = largest_below(limit, at, size_of)
+            if effort:
+                with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
+                    made = largest_below(limit, self.refined(at, made[0].quality, effort, progress), size_of)
+            return made
+        if min(picture.size) < ms_ssim.SMALLEST:
+            raise InputError(f"MS-SSIM needs sides of {ms_ssim.SMALLEST} pixels or more; give a size as the target")
+        rgb = picture.convert("RGB")
+        return smallest_above(target.ms_ssim, at, lambda made: ms_ssim.ms_ssim(rgb, self.reconstruct(*made)))
+
+    def sizes(
+        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+    ) -> list[int]:
+        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
+        at = self.analyse(picture, roi, None, progressive)
+        return [size_of(at(quality_of(lmbda))) for lmbda in lambdas]
+
+    def finest_as_small(self, analysed: "Analysed", quality: int) -> Encoded:
+        """The file for a quality. Of a plain picture finer ones may be no larger: then the finest of these."""
+        made = analysed(quality)
+        osd, (rows, columns) = made[0], self.profile.grid(*analysed.rgb.size)
+        if len(osd.payload) <= PLAIN_BYTES + PLAIN_BITS * rows * columns / 8:
+            with suppress(TargetError):  # sizes of plain pictures do not always grow as lambda falls
+                finer = largest_below(size_of(made), analysed, size_of)
+                return finer if finer[0].quality < quality else made
+        return made
+
+    def refined(self, analysed: "Analysed", quality: int, effort: int, progress: Progress | None) -> "Analysed":
+        """With better latents for a quality, found in so many steps; in none the same."""
+        if not effort:
+            return analysed
+        refinement, latents = self.open_refinement(), (analysed.y, analysed.hyper, analysed.tokens)
+        with self.lock:  # one search at a time has all the memory and the cores
+            y, hyper = refinement(analysed.rgb, *latents, quality, effort, progress)
+        return replace(analysed, y=y, hyper=hyper)
+
+    def open_refinement(self) -> "Refinement":
+        with self.lock:
+            if self.refinement is None:
+                self.refinement = open_refinement(self.weights, self.device)
+            return self.refinement
+
+    def analyse(
+        self,
+        picture: Image.Image,
+        roi: Sequence[Box] = (),
+        progress: Progress | None = None,
+        progressive: bool = False,
+    ) -> "Analysed":
+        """Runs the networks on a picture, once."""
+        rgb, kept = picture.convert("RGB"), attachments.collect(picture)
+        boxes = units(roi, *picture.size)  # which may be refused, and that before the networks run
+        y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
+        return Analysed(self, rgb, kept, boxes, image.is_grey(rgb), progressive, y, hyper, tokens, codes)
+
+    def reconstruct(
+        self,
+        osd: Osd,
+        symbols: Symbols,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Image.Image:
+        """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
+        if not preview:
+            self.runtime.foresee(*(["denoise"] if detail else []), "render")
+        tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
+        gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
+        y_hat = symbols.y16.astype(np.float32) / 16
+        if self.profile.base_codes:
+            base = base_of(symbols.base, self.weights.tensors, self.profile.base_factor)
+            y_hat += base[:, : y_hat.shape[1], : y_hat.shape[2]] * gains.latent
+        y_hat = (y_hat * gains.inverse)[None]
+        z_c, condition = tiled.synthesise(y_hat, tokens)
+        if preview:
+            return with_ground(draft(z_c, self.weights.tensors, osd.width, osd.height), osd.ground)
+        z = z_c
+        if detail > 0:
+            noise = standard_normals(seed, z_c.shape)
+            coarse = tiled.render(z_c, osd.width, osd.height) if self.profile.decoder_semantics else None
+            levels = self.profile.spaced(osd.quality)
+            ratios = [np.float32((bar / (1 - bar)) ** 0.5) for bar in map(self.profile.alpha_bar, levels)]
+
+            def step(noise: np.ndarray, place: int) -> np.ndarray:
+                return tiled.denoise(z_c, condition, tokens, noise, levels[place], coarse)
+
+            z_hat = relay(step, z_c, noise, ratios)
+            z = z_c + np.float32(detail) * (z_hat - z_c)
+        return with_ground(tiled.render(z, osd.width, osd.height), osd.ground)
+
+
+def size_of(made: Encoded) -> int:
+    """Bytes of a file."""
+    return len(container.pack(made[0]))
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the networks saw of a picture; called with a quality byte it makes the file."""
+
+    model: LatentSymbolCoder
+    rgb: Image.Image
+    kept: tuple[tuple[str, bytes], ...]  # sections
+    boxes: tuple[Box, ...]  # of the regions, in units of the file
+    grey: bool
+    progressive: bool
+    y: np.ndarray  # (1, C_y, h, w)
+    hyper: np.ndarray  # (1, C_h, hh, hw)
+    tokens: np.ndarray  # (1, K)
+    codes: list[np.ndarray]  # of a base, (1, hb, wb)
+
+    def __call__(self, quality: int) -> Encoded:
+        better, prior = max(0, quality - REGION_STEP), self.model.prior
+        gained = (("G", Regions(better, self.boxes).to_bytes()),) if self.boxes and better < quality else ()
+        ordered = gained + self.kept
+        if self.progressive:
+            ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
+        osd = Osd(
+            self.model.weights.model_id, *self.rgb.size, quality, b"", ordered, grey=self.grey, progressive=self.progressive
+        )  # fmt: skip
+        qualities = qualities_of(osd, self.model.profile)
+        gains = prior.gain_maps(quality, qualities)
+        latents = self.y[0] * gains.latent, self.hyper[0] * gains.hyper, self.tokens[0]
+        base = (part[0] for part in self.codes)
+        payload, symbols = prior.encode(*latents, quality, qualities, self.progressive, *base)
+        return replace(osd, payload=payload), symbols
+
+
+def base_of(codes: np.ndarray, tensors: Mapping[str, np.ndarray], factor: int) -> np.ndarray:
+    """Structural codes (hb, wb) -> what they say of y, (C_y, factor hb, factor wb), as models/vq_base.py has it."""
+    weight, bias = tensors["base.up.0.weight"][:, :, 0, 0], tensors["base.up.0.bias"]
+    blocks = (tensors["base.codebook"] @ weight.T + bias)[codes]  # (hb, wb, C_y factor²)
+    cells = blocks.reshape(*codes.shape, -1, factor, factor).transpose(2, 0, 3, 1, 4)
+    return cells.reshape(-1, codes.shape[0] * factor, codes.shape[1] * factor)
+
+
+def decode_symbols(osd: Osd, prior: Prior) -> Symbols:
+    """The integers of a file; FormatError if its payload is damaged."""
+    grid, qualities = prior.profile.grid(osd.width, osd.height), qualities_of(osd, prior.profile)
+    return prior.decode(osd.payload, osd.quality, *grid, qualities, osd.progressive, osd.missing)
+
+
+def qualities_of(osd: Osd, profile: Profile) -> np.ndarray | None:
+    """(h, w) quality of each position of y, None where all are alike."""
+    regions, grid = osd.regions, profile.grid(osd.width, osd.height)
+    return np.array(regions.qualities(osd.quality, profile.stride, *grid)) if regions else None

@@ -1,0 +1,1 @@
+"""Generators of the conformance vectors in spec/vectors."""

@@ -1,0 +1,1 @@
+"""Measures of how near a decoded picture is to its original; each stands once."""
