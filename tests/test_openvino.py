@@ -11,7 +11,7 @@ pytest.importorskip("openvino")
 
 from osdcodec import cache, image, weights
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.evaluation.metrics import psnr
+from osdcodec.metrics.meter import psnr
 from osdcodec.runtime.onnx import OnnxRuntime
 from osdcodec.runtime.onnx_inputs import external_as_inputs
 from osdcodec.runtime.openvino import OpenVinoRuntime, compile_graph
