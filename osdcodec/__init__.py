@@ -9,12 +9,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import telemetry
 from .errors import FileError, FormatError, InputError, OsdError, OsdWarning, OutputError, TargetError, WeightsError
 
 __all__ = [
     "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OsdWarning", "OutputError", "Target", "TargetError",
     "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
+
+telemetry.switch_off()  # every entry point imports this module first
 
 if TYPE_CHECKING:
     from .codec import Decoder, Encoder, decode, encode, info

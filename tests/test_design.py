@@ -13,7 +13,7 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"cache", "errors", "relay"},
+    {"cache", "errors", "relay", "telemetry"},
     {"console", "extras", "rate_control"},
     {"urls"},
     {"profile"},
@@ -104,6 +104,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "metrics.vgg_like": {"torch", "safetensors"},
     "profile": set(),
     "rate_control": set(),
+    "telemetry": set(),
     "relay": set(),
     "runtime": {"numpy"},
     "runtime.preview": {"numpy", "PIL"},
