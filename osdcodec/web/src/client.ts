@@ -4,8 +4,9 @@
 //   const handle = await client.open(bytes, (progress) => …);
 //   context.putImageData(await handle.picture({ detail: 1, seed: 0 }), 0, 0);
 
-import type { Options, Picture } from "./decoder";
+import type { Options } from "./decoder";
 import type { Provider } from "./networks";
+import type { Picture } from "./picture";
 import type { Numbered, Progress, Reply, Request } from "./protocol";
 
 type Listener = (progress: Progress) => void;

@@ -8,12 +8,12 @@ const [SECTIONS, PROGRESSIVE, GREY] = [1, 2, 4]; // flags
 const MAX_SIDE = 65535;
 const UNIT = 32; // pixels, of the boxes of regions
 const MOST_BOXES = 255;
-const MOST_COLOURS = 8; // of plain ground
+const MOST_COLOURS = 8; // of the flat background
 
 /** Left, top, width, height, in units of 32 pixels. */
 export type Box = [number, number, number, number];
 
-/** Of plain ground: the largest difference of a ghost, then red, green, blue. */
+/** Of the flat background: the largest difference that is restored, then red, green, blue. */
 export type Colour = [number, number, number, number];
 
 export interface Osd {
@@ -28,7 +28,7 @@ export interface Osd {
   grey: boolean;
   sections: Map<string, Uint8Array>;
   regions?: { quality: number; boxes: Box[] };
-  ground?: Colour[];
+  flatColours?: Colour[];
 }
 
 /**
@@ -110,7 +110,7 @@ function readSections(cursor: Cursor, osd: Osd, kinds: RegExp): void {
     osd.sections.set(kind, content);
     if (kind === "A") checkAlpha(content, osd, start);
     if (kind === "G") osd.regions = readRegions(content, osd, start);
-    if (kind === "p") osd.ground = readGround(content, start);
+    if (kind === "p") osd.flatColours = readFlatColours(content, start);
   }
 }
 
@@ -156,7 +156,7 @@ function readRegions(content: Uint8Array, osd: Osd, offset: number): { quality: 
   return { quality, boxes };
 }
 
-function readGround(content: Uint8Array, offset: number): Colour[] {
+function readFlatColours(content: Uint8Array, offset: number): Colour[] {
   const refuse = (what: string) => new FormatError(what, "section p", offset);
   const colours = Array.from({ length: Math.ceil(content.length / 4) }, (_, i) => [...content.subarray(4 * i, 4 * i + 4)] as Colour);
   if (content.length % 4 || colours.length < 1 || colours.length > MOST_COLOURS) throw refuse(`${content.length} bytes of colours`);

@@ -3,20 +3,14 @@
 import { decodeAlpha } from "./alpha";
 import { MAX_PIXELS, qualities, unpack, type Osd } from "./container";
 import { OsdError, WeightsError } from "./errors";
-import { lay } from "./ground";
+import { restore } from "./flat-background";
 import type { Networks } from "./networks";
 import { standardNormals } from "./noise";
+import { blank, type Picture } from "./picture";
 import type { Symbols } from "./prior";
 import { grid, type Grid } from "./tiles";
 
 const SHARES = { symbols: 0.15, synthesise: 0.1, denoise: 0.2, render: 0.55 }; // of the time for a picture, roughly
-
-/** RGBA of 8 bits, as ImageData has it. */
-export interface Picture {
-  width: number;
-  height: number;
-  data: Uint8ClampedArray;
-}
 
 export interface Opening {
   progress?: (share: number) => void;
@@ -123,7 +117,7 @@ export class Decoding {
 
   /** What is known of the colours beside the symbols. */
   private finish(picture: Picture): void {
-    if (this.osd.ground) lay(picture, this.osd.ground);
+    if (this.osd.flatColours) restore(picture, this.osd.flatColours);
     if (this.osd.grey) for (let at = 0; at < picture.data.length; at += 4) grey(picture.data, at);
   }
 
@@ -153,8 +147,4 @@ export async function decode(data: Uint8Array, networks: Networks, options: Opti
 /** Luminance in place of the three colours. */
 function grey(data: Uint8ClampedArray, at: number): void {
   data.fill(0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2], at, at + 3);
-}
-
-function blank(width: number, height: number): Picture {
-  return { width, height, data: new Uint8ClampedArray(4 * width * height).fill(255) };
 }

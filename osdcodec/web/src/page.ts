@@ -100,7 +100,7 @@ function paint(image: ImageData | ImageBitmap, facts?: Info): void {
 
 function show(facts: Info, name: string): void {
   const { sections } = facts;
-  const held = Object.entries({ A: "alpha", G: "regions of interest", p: "plain ground", i: "colour profile", e: "EXIF", x: "XMP" })
+  const held = Object.entries({ A: "alpha", G: "regions of interest", p: "flat background", i: "colour profile", e: "EXIF", x: "XMP" })
     .filter(([kind]) => kind in sections)
     .map(([, what]) => what);
   const carried = [...(facts.grey ? ["grey"] : []), ...(facts.progressive ? ["progressive"] : []), ...held];

@@ -1,7 +1,7 @@
 // A picture -> PNG, with what its file holds beside the pixels. A canvas would multiply the colours with alpha, and drop a profile.
 
 import { crc32 } from "./container";
-import type { Picture } from "./decoder";
+import type { Picture } from "./picture";
 
 const SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 

@@ -1,10 +1,11 @@
 // The decoder in a worker: one file after the other, so that a page stays alive.
 
 import { unpack } from "./container";
-import { Decoding, type Picture } from "./decoder";
+import { Decoding } from "./decoder";
 import { OsdError, WeightsError } from "./errors";
 import { seesGpu } from "./gpu";
 import type { Networks } from "./networks";
+import type { Picture } from "./picture";
 import { encodePng } from "./png";
 import type { Numbered, Progress, Reply } from "./protocol";
 import { openNetworks } from "./runtime";

@@ -9,7 +9,7 @@ import * as ort from "onnxruntime-web";
 import { qualities, unpack } from "../../src/container";
 import { decode } from "../../src/decoder";
 import { FormatError } from "../../src/errors";
-import { lay } from "../../src/ground";
+import { restore } from "../../src/flat-background";
 import { Networks, alphaBar, level, type Runtime } from "../../src/networks";
 import { standardNormals } from "../../src/noise";
 import { Prior } from "../../src/prior";
@@ -40,8 +40,8 @@ test("noise has the moments of a normal distribution, tails too", () => {
   assert.ok(numbers.some((x) => Math.abs(x) > 3.6541528853610088));
 });
 
-test("ground is laid where windows are near to the last pixel", () => {
-  // The picture of tests/test_ground.py: up to four levels off 200, 210, 220, one 20 off, and a dark square.
+test("flat background is restored where windows are near to the last pixel", () => {
+  // The picture of tests/test_flat_background.py: up to four levels off 200, 210, 220, one 20 off, and a dark square.
   const picture = { width: 40, height: 28, data: new Uint8ClampedArray(4 * 40 * 28).fill(255) };
   for (let i = 0; i < 28; i++) {
     for (let j = 0; j < 40; j++) {
@@ -51,9 +51,9 @@ test("ground is laid where windows are near to the last pixel", () => {
     }
   }
   const before = picture.data.slice();
-  lay(picture, [[3, 200, 210, 220]]);
+  restore(picture, [[3, 200, 210, 220]]);
   assert.deepEqual(picture.data, before);
-  lay(picture, [[8, 200, 210, 220]]);
+  restore(picture, [[8, 200, 210, 220]]);
   for (let i = 0; i < 28; i++) {
     for (let j = 0; j < 40; j++) {
       const at = 4 * (i * 40 + j);
@@ -62,7 +62,7 @@ test("ground is laid where windows are near to the last pixel", () => {
     }
   }
   const small = { width: 2, height: 1, data: Uint8ClampedArray.of(1, 2, 3, 255, 4, 5, 6, 255) };
-  lay(small, [[4, 4, 4, 4]]);
+  restore(small, [[4, 4, 4, 4]]);
   assert.deepEqual([...small.data], [4, 4, 4, 255, 4, 4, 4, 255]);
 });
 

@@ -1,15 +1,15 @@
-// Section p: colours of plain ground, laid over what came out nearly so. After spec/osd-1.md, "Plain ground".
+// Section p: flat backgrounds get the exact colours that the file names. After spec/osd-1.md, "Plain ground".
 
 import type { Colour } from "./container";
-import type { Picture } from "./decoder";
+import type { Picture } from "./picture";
 
 const SIDE = 16; // of the windows that have to be near a colour to the last pixel
 
-/** Lays the ground over the picture, in place. */
-export function lay(picture: Picture, ground: Colour[]): void {
+/** Restores the flat background of a picture, in place. */
+export function restore(picture: Picture, colours: Colour[]): void {
   const { width, height, data } = picture;
   const side = Math.min(SIDE, width, height);
-  for (const [tolerance, red, green, blue] of ground) {
+  for (const [tolerance, red, green, blue] of colours) {
     const near = new Uint8Array(width * height).fill(1);
     for (const [channel, value] of [red, green, blue].entries()) {
       for (let p = 0, at = channel; p < near.length; p++, at += 4) {
@@ -17,8 +17,8 @@ export function lay(picture: Picture, ground: Colour[]): void {
         if (off > tolerance || off < -tolerance) near[p] = 0;
       }
     }
-    const plain = windows(windows(near, width, 1, side, true), height, width, side, true); // by their upper left pixels
-    const covered = windows(windows(plain, width, 1, side, false), height, width, side, false);
+    const flat = windows(windows(near, width, 1, side, true), height, width, side, true); // by their upper left pixels
+    const covered = windows(windows(flat, width, 1, side, false), height, width, side, false);
     for (let p = 0, at = 0; p < near.length; p++, at += 4) {
       if (!covered[p]) continue;
       data[at] = red;
