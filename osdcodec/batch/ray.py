@@ -6,6 +6,7 @@ was at goes to another one.
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -60,6 +61,8 @@ def _connected(address: str | None) -> Any:
                 f"no Ray cluster answers at {address} ({error.strerror or error}); check --ray-address"
             ) from error
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning of it
+    if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
     import ray
 
     ours = signal.getsignal(signal.SIGTERM)
