@@ -332,10 +332,11 @@ def test_files_of_a_report_have_names_of_their_own():
     assert stems(["a b.png", "a_b.png", "A_b.png", "c.png"]) == ["a_b.png.1", "a_b.png.2", "A_b.png.3", "c.png"]
 
 
-def test_vif_of_a_flat_picture_does_not_apply():
+def test_measures_of_detail_do_not_apply_to_a_flat_picture():
     pytest.importorskip("piq")
     flat = Image.new("RGB", (64, 64), (90, 120, 200))
-    assert Meter()(flat, Image.new("RGB", (64, 64), (91, 120, 200)))["vif"] is None
+    values = Meter()(flat, Image.new("RGB", (64, 64), (91, 120, 200)))
+    assert values["vif"] is None and values["detail_ratio"] is None and values["detail_correlation"] is None
 
 
 def test_pictures_of_one_name_keep_apart():

@@ -100,7 +100,8 @@ def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypa
     whole, half = (np.asarray(Decoder(device=device).decode(data), int) for device in ("cpu", "cpu-bf16"))
     assert 0 < np.abs(whole - half).max() <= 6 and np.abs(whole - half).mean() < 0.6
     coded = Encoder(device="cpu-bf16").encode(picture, 1.0)  # of other symbols, perhaps, that everybody reads alike
-    assert abs(len(without_ground(coded)) - len(data)) <= 3 and Decoder(device="cpu").decode(coded).size == picture.size
+    assert len(without_ground(coded)) == pytest.approx(len(data), rel=0.05)
+    assert Decoder(device="cpu").decode(coded).size == picture.size
     monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
     with pytest.raises(OsdError, match=r"half precision on a CPU.*torch"):
         open_runtime(loaded, Machine("cpu-bf16"))

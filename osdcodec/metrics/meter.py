@@ -65,12 +65,18 @@ def detail_correlation(original: Image.Image, decoded: Image.Image) -> float:
 
 
 def _detail(picture: Image.Image) -> np.ndarray:
-    """RGB picture -> BT.601 luma of its whole 8x8 blocks without the mean of each, (blocks, 64)."""
-    luma = np.asarray(picture, np.float64) @ np.array((0.299, 0.587, 0.114))
+    """RGB picture -> BT.601 luma of its whole 8x8 blocks without the mean of each, (blocks, 64); exactly 0 where a block is flat."""
+    luma = np.asarray(picture, np.int64) @ np.array((299, 587, 114))  # in thousandths, whole numbers
     rows, columns = (side // BLOCK for side in luma.shape)
     blocks = luma[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
     blocks = blocks.reshape(-1, BLOCK * BLOCK)
-    return blocks - blocks.mean(1, keepdims=True)
+    return (BLOCK * BLOCK * blocks - blocks.sum(1, keepdims=True)) / (1000 * BLOCK * BLOCK)
+
+
+def is_flat(picture: Image.Image) -> bool:
+    """Returns True if all pixels are equal, which whole numbers decide and no rounding error."""
+    bands = [band.getextrema() for band in picture.split()]
+    return all(low == high for low, high in bands)
 
 
 def _tensor(picture: Image.Image):
@@ -136,8 +142,8 @@ class Meter:
         self.compute["ms_ssim"] = ms_ssim
         for name, function in (("haarpsi", piq.haarpsi), ("gmsd", piq.gmsd), ("vif", piq.vif_p)):
             self.compute[name] = lambda a, b, f=function: float(f(_tensor(b), _tensor(a), data_range=255.0))
-        vif = self.compute["vif"]  # a ratio of what is told of details, and a flat picture has none
-        self.compute["vif"] = lambda a, b: vif(a, b) if _detail(a).any() else float("nan")
+        vif = self.compute["vif"]  # a ratio of information about details, of which a flat picture has none
+        self.compute["vif"] = lambda a, b: float("nan") if is_flat(a) else vif(a, b)
         self.smallest |= {"ms_ssim": 161, "haarpsi": 16, "gmsd": 8, "vif": 41}
 
     def _add_perceptual(self, path: Path | None) -> None:
