@@ -117,7 +117,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "weights.writer": {"tomlkit"},  # which only training, releases and conversions import
     "weights.loading": {"numpy", "safetensors"},
     "weights.registry": set(),
-    "weights.storage": {"numpy"},
+    "weights.storage": {"numpy", "safetensors"},
     "web": set(),
 }
 

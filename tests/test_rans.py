@@ -6,12 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from osdcodec import container, weights
 from osdcodec.entropy import rans
 from osdcodec.entropy.rans import TOTAL, Reader, Writer
 from osdcodec.errors import FormatError
+from osdcodec.families import open_symbol_coder
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 from reference import START, Stack
+
+pytestmark = pytest.mark.parametrize("coder", ["constriction", "python"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def coder(request, monkeypatch) -> str:
+    """Each test runs with both implementations."""
+    if request.param == "constriction":
+        pytest.importorskip("constriction")
+    monkeypatch.setenv(rans.VARIABLE, request.param)
+    assert isinstance(rans.new_stack(np.ones(1, np.uint32)), rans.PlainStack) == (request.param == "python")
+    return request.param
+
 
 TABLES = np.array([[1, 2**24 - 2, 1], [2**23, 2**22, 2**22], [3, 5, 2**24 - 8]], np.int32)
 COLUMNS = np.array([1, 0, 2, 1, 1, 0, 2, 2, 0, 1], np.int32)
@@ -199,3 +214,22 @@ def test_a_stack_that_runs_dry_costs_little(monkeypatch):
     with pytest.raises(FormatError, match="before its last symbol"):
         Reader(PAYLOAD).pop(TABLES, np.ones(1_000_000, np.int64))
     assert len(asked) == 1
+
+
+def test_payloads_of_real_files_have_the_same_bytes_in_both(coder):
+    """Their symbols, as the embedded weights code them, decoded and coded again."""
+    folder = Path(__file__).parents[1] / "spec" / "vectors" / "embedded"
+    for path in sorted(folder.glob("*.osd"))[:4]:
+        osd = container.unpack(path.read_bytes())
+        model = open_symbol_coder(weights.for_model(osd.model_id))
+        found = model.symbols(osd)
+        reader, writer = rans.Reader(osd.payload), rans.Writer()
+
+        def again(part, tables, rows, means, places, reader=reader, writer=writer):
+            columns = reader.pop(tables, rows)
+            writer.push(columns, tables, rows)
+            return columns
+
+        h, w = found.latent.shape[1:]
+        model.prior._walk(osd.quality, h, w, again, None, osd.progressive)
+        assert writer.to_bytes() == osd.payload

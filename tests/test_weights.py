@@ -245,3 +245,21 @@ def test_a_missing_list_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("OSDC_WEIGHTS", raising=False)
     with pytest.raises(WeightsError, match=r"none\.toml is missing"):
         weights.load("small", registry=tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<i2", "<i4", "<i8", "u1", "i1"])
+def test_tensors_are_little_endian_on_every_machine(dtype):
+    values = np.array([[1, 2, 3], [4, 5, 100]]).astype(dtype)
+    data = save({"one": values})
+    assert data.endswith(values.tobytes())
+    parsed = weights.parse(data)["one"]
+    assert parsed.tolist() == values.tolist() and parsed.dtype.isnative
+
+
+def test_a_tensor_of_a_type_that_numpy_lacks_is_refused(tmp_path):
+    entry = release(tmp_path)
+    path = tmp_path / entry["file"]
+    head = json.dumps({"a": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + b"\0\0")
+    with pytest.raises(KeyError, match="BF16"):
+        weights.parse(path.read_bytes())

@@ -3,17 +3,24 @@
 A symbol is coded as its column in a row of a table of frequencies. Rows sum to 2**24, every frequency is at least 1.
 spec/reference.py holds the same coder in twenty lines of plain Python; the bytes are equal.
 
-Asymmetric numeral systems: Duda, 2013. The coder is that of constriction (Bamler, 2022).
+Asymmetric numeral systems: Duda, 2013. The coder is that of constriction (Bamler, 2022); where constriction is not installed, which
+has no wheels for some machines, or OSDC_RANS is "python", plain Python takes its place, with the same bytes.
 """
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
-import constriction
 import numpy as np
+
+try:
+    import constriction
+except ImportError:
+    constriction = None
 
 from ..errors import FormatError
 from . import Array
+from .plain_rans import PlainStack
 
 PRECISION = 24
 TOTAL = 2**PRECISION
@@ -21,11 +28,52 @@ TOTAL = 2**PRECISION
 # early, cut short or read with wrong tables, falls to 0 and stays there. Measured on payloads of 122 bytes, end at 0 / at
 # 2**16: truncations noticed 10 % / 100 %, flipped bits 94 % / all but those that just change a flat token; size: equal.
 START = 2**16
-_AnsCoder = constriction.stream.stack.AnsCoder
-# With `counts - 1` in float64 and a sum of 2**24 this model scales by exactly 1.0: no rounding, so a format can rest on
-# it. perfect=True would be 45 times slower, and leaving the argument out prints a warning to stdout.
-_CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
+VARIABLE = "OSDC_RANS"
 _CHUNK = 2**18  # table entries handed to constriction at once: 2 MiB, which a cache still holds
+
+
+class Stack(Protocol):
+    """What both implementations do; see plain_rans.py for shapes."""
+
+    def push(self, columns: Array, tables: Array, rows: Array) -> None: ...
+    def pop(self, tables: Array, rows: Array) -> Array: ...
+    def clone(self) -> "Stack": ...
+    def position(self) -> tuple[int, int]: ...
+    def to_words(self) -> Array: ...
+
+
+class ConstrictionStack:
+    """The stack by constriction, several million symbols a second."""
+
+    def __init__(self, words: Array) -> None:
+        self._coder = constriction.stream.stack.AnsCoder(words)
+        # With `counts - 1` in float64 and a sum of 2**24 this model scales by exactly 1.0: no rounding, so a format can rest on
+        # it. perfect=True would be 45 times slower, and leaving the argument out prints a warning to stdout.
+        self._model = constriction.stream.model.Categorical(perfect=False)
+
+    def push(self, columns: Array, tables: Array, rows: Array) -> None:
+        self._coder.encode_reverse(columns, self._model, (tables - 1).astype(np.float64)[rows])
+
+    def pop(self, tables: Array, rows: Array) -> Array:
+        return np.asarray(self._coder.decode(self._model, (tables - 1).astype(np.float64)[rows]))
+
+    def clone(self) -> "ConstrictionStack":
+        copy = object.__new__(ConstrictionStack)
+        copy._coder, copy._model = self._coder.clone(), self._model
+        return copy
+
+    def position(self) -> tuple[int, int]:
+        words, state = self._coder.pos()
+        return int(words), int(state)
+
+    def to_words(self) -> Array:
+        return np.asarray(self._coder.get_compressed())
+
+
+def new_stack(words: Array) -> Stack:
+    """A stack of these words (n,) uint32, in the faster implementation that is installed."""
+    plain = constriction is None or os.environ.get(VARIABLE) == "python"
+    return PlainStack(words) if plain else ConstrictionStack(words)
 
 
 class Writer:
@@ -39,15 +87,14 @@ class Writer:
         columns, rows = np.asarray(columns).astype(np.int32), np.asarray(rows)
         if columns.size and not 0 <= columns.min() <= columns.max() < tables.shape[1]:
             raise ValueError(f"symbols must lie in 0 .. {tables.shape[1] - 1}")
-        weights = (tables - 1).astype(np.float64)
-        self._chunks += [(columns[part], weights, rows[part]) for part in _parts(len(columns), tables.shape[1])]
+        self._chunks += [(columns[part], tables, rows[part]) for part in _parts(len(columns), tables.shape[1])]
 
     def to_bytes(self) -> bytes:
         """The words of the stack, little-endian, zero bytes at the end stripped."""
-        stack = _AnsCoder(np.array([START], np.uint32))
-        for columns, weights, rows in reversed(self._chunks):
-            stack.encode_reverse(columns, _CATEGORICAL, weights[rows])
-        payload: bytes = stack.get_compressed().astype("<u4").tobytes()
+        stack = new_stack(np.array([START], np.uint32))
+        for chunk in reversed(self._chunks):
+            stack.push(*chunk)
+        payload: bytes = stack.to_words().astype("<u4").tobytes()
         return payload.rstrip(b"\0")
 
 
@@ -64,7 +111,7 @@ class Reader:
         whole = payload[-missing % 4 :]  # a word of which a byte is missing is missing
         words = np.frombuffer(whole + bytes(-len(whole) % 4), "<u4").astype(np.uint32)
         self._cut = missing > 0
-        self._stack = _AnsCoder(words)
+        self._stack = new_stack(words)
 
     def pop(self, tables: Array, rows: Array) -> Array:
         """tables (R, V) frequencies, rows (n,) -> columns (n,) int32. Garbage gives some symbols: see `finish`.
@@ -72,31 +119,31 @@ class Reader:
         Of a stack whose bottom is missing: the first columns, as far as they are sure. FormatError as soon as a whole stack
         has run dry, so that a few bytes cannot claim the work of a large picture.
         """
-        weights, columns = (tables - 1).astype(np.float64), np.empty(len(rows), np.int32)
+        columns = np.empty(len(rows), np.int32)
         for part in _parts(len(rows), tables.shape[1]):
             before = self._stack.clone() if self._cut else None
-            columns[part] = self._stack.decode(_CATEGORICAL, weights[rows[part]])
+            columns[part] = self._stack.pop(tables, rows[part])
             if before and self._wants_more(self._stack):
-                return columns[: part.start + self._sure(before, weights[rows[part]])]
-            if self._stack.pos()[1] < START:  # it never rises again
+                return columns[: part.start + self._sure(before, tables, rows[part])]
+            if self._stack.position()[1] < START:  # it never rises again
                 raise FormatError("ends before its last symbol: damaged, or made with other weights", "payload")
         return columns
 
     @staticmethod
-    def _wants_more(stack: Any) -> bool:
+    def _wants_more(stack: Stack) -> bool:
         """Whether the next word, which is not there, would have come in by now. Once true it stays true."""
-        words, state = stack.pos()
-        return bool(words == 0 and state < 2**32)
+        words, state = stack.position()
+        return words == 0 and state < 2**32
 
-    def _sure(self, stack: Any, weights: Array) -> int:
+    def _sure(self, stack: Stack, tables: Array, rows: Array) -> int:
         """How many symbols with these tables come before the first that depends on a missing word."""
         if self._wants_more(stack):
             return 0
-        first, last = 0, len(weights)  # after so many symbols a word is not wanted yet, and is wanted
+        first, last = 0, len(rows)  # after so many symbols a word is not wanted yet, and is wanted
         while last - first > 1:
             middle = (first + last) // 2
             tried = stack.clone()
-            tried.decode(_CATEGORICAL, weights[first:middle])
+            tried.pop(tables, rows[first:middle])
             if self._wants_more(tried):
                 last = middle
             else:
@@ -105,7 +152,7 @@ class Reader:
 
     def finish(self) -> None:
         """FormatError unless the stack is as it began, as it is after the last symbol of an undamaged payload."""
-        if self._stack.get_compressed().tolist() != [START]:
+        if self._stack.position() != (0, START):
             raise FormatError("does not end with its last symbol: damaged, or made with other weights", "payload")
 
 

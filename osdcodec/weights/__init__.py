@@ -21,16 +21,16 @@ if TYPE_CHECKING:
         told_of,
         verify,
     )
-    from .storage import Tensors, deflate
+    from .storage import Tensors, deflate, parse
 
 __all__ = [
     "SUFFIX", "Tensors", "Weights", "deflate", "entry", "for_model", "inventory", "listed", "load", "metadata", "model_id",
-    "rates", "told_of", "verify",
+    "parse", "rates", "told_of", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        home = "storage" if name in ("Tensors", "deflate") else "loading"
+        home = "storage" if name in ("Tensors", "deflate", "parse") else "loading"
         return getattr(import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load as parse
 
 from ..entropy import indices
 from ..entropy.prior import Prior
@@ -33,7 +32,7 @@ from ..profile import PROFILES, Profile, changed, changes
 from . import downloads
 from . import registry as catalogue
 from .registry import VARIABLE
-from .storage import Tensors
+from .storage import Tensors, parse
 
 SUFFIX = ".safetensors"
 _EMBEDDED = Path(__file__).parents[1] / "embedded"
@@ -183,6 +182,8 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         tensors = Tensors(parse(data), path)
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    except KeyError as error:
+        raise WeightsError(f"{path} holds a tensor of the unknown type {error}") from error
     try:
         identity = model_id(tensors)
     except KeyError as error:

@@ -5,11 +5,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors import deserialize
 
 from ..errors import WeightsError
 
 GRAPH = "graph."  # begins the names of what are no tensors but ONNX graphs
 _SCALE, _DEFLATED, _SHAPE = "|scale", "|deflated", "|shape"
+# Types of safetensors, which are little-endian on every machine; safetensors.numpy reads them in the byte order of this one.
+_TYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+
+
+def parse(data: bytes) -> dict[str, np.ndarray]:
+    """The bytes of a safetensors file -> its tensors by name, in the byte order of this machine.
+
+    Raises:
+        SafetensorError: The bytes are not such a file.
+        KeyError: A tensor has a type that NumPy does not know.
+    """
+    tensors = {}
+    for name, told in deserialize(data):
+        stored = np.frombuffer(told["data"], _TYPES[told["dtype"]]).reshape(told["shape"])
+        tensors[name] = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return tensors
 
 
 def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

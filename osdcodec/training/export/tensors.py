@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load as parse
 from safetensors.numpy import save
 from torch.nn import functional as F
 
@@ -14,7 +13,7 @@ from ...errors import WeightsError
 from ...image import network_inputs, thumbnail
 from ...models import CodecModel
 from ...models.prior_twin import SYMBOL_LIMIT, TABLE_ROWS, Prior, frequencies
-from ...weights import deflate
+from ...weights import deflate, parse
 from ..data import Photos
 from .graphs import graph, verbs
 
