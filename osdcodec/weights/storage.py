@@ -26,7 +26,7 @@ def parse(data: bytes) -> dict[str, np.ndarray]:
         KeyError: A tensor has a type that NumPy does not know.
     """
     tensors = {}
-    for name, told in deserialize(data):
+    for name, told in deserialize(data):  # type: ignore[no-untyped-call]
         stored = np.frombuffer(told["data"], _TYPES[told["dtype"]]).reshape(told["shape"])
         tensors[name] = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return tensors
