@@ -86,7 +86,7 @@ def open_decoder(model: weights.Weights, machine: Machine) -> PictureDecoder:
 
         return CodLiteModel(model, machine)
     viewer = LatentModel(model, machine)
-    viewer.runtime.foresee("synthesise")  # while the first symbols are decoded
+    viewer.runtime.preload("synthesise")  # while the first symbols are decoded
     return viewer
 
 

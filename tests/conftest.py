@@ -43,25 +43,25 @@ mse = [30.0, 32.0, 34.0, 36.0, 38.0]
 coarse = 4.0
 relay = 0.5
 ms_ssim = [3.0, 2.5, 2.0, 1.5, 1.0]
-detail = [3.0, 2.5, 2.0, 1.5, 1.0]
-weave = 100.0
+local_contrast = [3.0, 2.5, 2.0, 1.5, 1.0]
+grid_artefacts = 100.0
 perceptual = { weight = 1.0, share = 0.5, start = 0.3, stages = 2 }
 [prior]
-emphasis = 1.0
+residual_gain = 1.0
 pictures = 4
 batch = 1
 crop = 128
 learning_rate = 3e-4
 weight_decay = 0.0
-[balance]
+[gain_tuning]
 share = [0.0, 0.0, 0.0, 0.5, 1.0]
 crop = 192
 learning_rate = 4e-3
 weight_decay = 0.0
-[balance.losses]
+[gain_tuning.losses]
 mse = [10.0, 10.0, 10.0, 10.0, 10.0]
 ms_ssim = [1.0, 1.0, 1.0, 1.0, 1.0]
-detail = [5.0, 5.0, 5.0, 5.0, 5.0]
+local_contrast = [5.0, 5.0, 5.0, 5.0, 5.0]
 [export]
 pictures = 3
 """
@@ -187,8 +187,8 @@ def screen() -> Image.Image:
     return picture
 
 
-def without_ground(data: bytes) -> bytes:
-    """The same file, that names no plain ground and has no other section."""
+def without_flat_background(data: bytes) -> bytes:
+    """The same file, that names no flat background and has no other section."""
     return pack(replace(unpack(data), sections=()))
 
 

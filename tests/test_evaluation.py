@@ -1,4 +1,4 @@
-"""Metrics, rivals, curves, pages, and the commands `osdc evaluate` and `osdc compare`."""
+"""Metrics, baselines, curves, pages, and the commands `osdc evaluate` and `osdc compare`."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from osdcodec.errors import InputError, WeightsError
-from osdcodec.evaluation import curves, page, rate_distortion, report, rivals
+from osdcodec.evaluation import baselines, curves, page, rate_distortion, report
 from osdcodec.evaluation.comparison import compare_page
 from osdcodec.evaluation.rate_distortion import peak_memory, stems, summary, unique_names
 from osdcodec.metrics.meter import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
@@ -194,7 +194,7 @@ def test_another_file_is_no_perceptual_network(tmp_path):
 
 
 def test_rivals_write_files_of_their_format_and_give_back_the_size(photo):
-    found, unavailable = rivals.codings(("jpeg", "jpeg2000", "webp", "avif", "jxl"))
+    found, unavailable = baselines.codings(("jpeg", "jpeg2000", "webp", "avif", "jxl"))
     assert not unavailable
     odd = photo.crop((0, 0, 101, 67))
     for coding in found:
@@ -207,13 +207,13 @@ def test_rivals_write_files_of_their_format_and_give_back_the_size(photo):
 
 def test_settings_go_from_fine_to_small(photo):
     sizes: dict[str, list[int]] = {}
-    for coding in rivals.codings(("jpeg", "jpeg2000", "webp", "avif", "jxl"))[0]:
+    for coding in baselines.codings(("jpeg", "jpeg2000", "webp", "avif", "jxl"))[0]:
         sizes.setdefault(coding.codec, []).append(len(coding.encode(photo)))
     for codec, found in sizes.items():
         assert all(a > b for a, b in pairwise(found)), codec
 
 
-@pytest.mark.parametrize(("search", "near"), [(rivals.jpeg2000_within, 0.95), (rivals.avif_within, 0.7)])
+@pytest.mark.parametrize(("search", "near"), [(baselines.jpeg2000_within, 0.95), (baselines.avif_within, 0.7)])
 def test_a_search_comes_near_the_size_from_below(search, near, photo):
     found = search(photo, 8000)
     assert found.within and near * 8000 < len(found.data) <= 8000
@@ -222,15 +222,15 @@ def test_a_search_comes_near_the_size_from_below(search, near, photo):
 
 def test_a_picture_is_shrunk_until_it_fits(photo):
     picture = photo.resize((512, 384))
-    smallest = len(rivals.avif_within(picture, 1).data)
+    smallest = len(baselines.avif_within(picture, 1).data)
     for size in (smallest - 1, smallest * 3 // 4):
-        found = rivals.best_within(picture, size, rivals.avif_within)
+        found = baselines.best_within(picture, size, baselines.avif_within)
         assert found.within and found.coding.scale > 1 and len(found.data) <= size
         assert found.coding.decode(found.data, picture.size).size == picture.size
-    assert rivals.best_within(picture, 50_000, rivals.avif_within).coding.scale == 1
+    assert baselines.best_within(picture, 50_000, baselines.avif_within).coding.scale == 1
 
 
-@pytest.mark.parametrize("search", [rivals.jpeg2000_within, rivals.avif_within])
+@pytest.mark.parametrize("search", [baselines.jpeg2000_within, baselines.avif_within])
 def test_a_search_out_of_reach_gives_the_smallest(search, photo):
     found = search(photo, 20)
     assert not found.within and len(found.data) > 20
@@ -244,14 +244,14 @@ def test_compressai_is_measured_with_weights_of_the_cache_only(tmp_path, monkeyp
     from compressai.zoo.image import model_urls
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert rivals.codings(("compressai",))[0] == []
+    assert baselines.codings(("compressai",))[0] == []
     path = tmp_path / "hub" / "checkpoints" / model_urls["bmshj2018-hyperprior"]["mse"][1].rsplit("/", 1)[-1]
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)
     model = bmshj2018_hyperprior(1, "mse", pretrained=False)
     model.update()
     torch.save(model.state_dict(), path)
-    [coding], unavailable = rivals.codings(("compressai",))
+    [coding], unavailable = baselines.codings(("compressai",))
     assert (coding.codec, coding.name) == ("bmshj2018-hyperprior", "q1") and len(unavailable) == 5
     odd = photo.crop((0, 0, 101, 67))
     assert coding.decode(coding.encode(odd), odd.size).size == odd.size
@@ -259,7 +259,7 @@ def test_compressai_is_measured_with_weights_of_the_cache_only(tmp_path, monkeyp
 
 def test_without_compressai_its_models_are_said_to_be_missing(monkeypatch):
     monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
-    available, missing = rivals.codings(("compressai",))
+    available, missing = baselines.codings(("compressai",))
     assert available == [] and len(missing) == 6 and set(missing.values()) == {"CompressAI is not installed"}
 
 

@@ -1,16 +1,16 @@
-"""Plain ground: which colours a picture has of it, what a decoder lays where, and the files that carry it."""
+"""Flat background: which colours a picture has of it, what a decoder lays where, and the files that carry it."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import screen, without_ground
+from conftest import screen, without_flat_background
 from PIL import Image, ImageDraw, ImageFilter
 
 import osdcodec
 from osdcodec import Decoder, Encoder
 from osdcodec.container import pack, unpack
-from osdcodec.image import flat_background as ground
+from osdcodec.image import flat_background
 from osdcodec.integrations.pillow import register
 from osdcodec.rate_control import ANCHORS
 
@@ -32,13 +32,13 @@ def example() -> np.ndarray:
 
 
 def test_windows_that_are_near_to_the_last_pixel_get_the_colour():
-    laid = ground.lay(example(), [(8, 200, 210, 220)])
+    laid = flat_background.restore(example(), [(8, 200, 210, 220)])
     kept = np.zeros((28, 40), bool)
     kept[:6, :6] = kept[:12, 30:] = True  # wherever a window of 16 pixels would take in what is far off
     expected = np.where(kept[..., None], example(), np.array((200, 210, 220), np.uint8))
     assert np.array_equal(laid, expected)
     assert np.array_equal(
-        ground.lay(example(), [(3, 200, 210, 220)]), example()
+        flat_background.restore(example(), [(3, 200, 210, 220)]), example()
     )  # some are four levels off, everywhere
 
 
@@ -47,15 +47,15 @@ def test_grounds_meet_where_one_ends():
         (20, 1, 1), int
     )
     noise = np.random.default_rng(0).integers(-5, 6, pixels.shape)
-    laid = ground.lay((pixels + noise).astype(np.uint8), [(9, 30, 40, 50), (9, 90, 80, 70)])
+    laid = flat_background.restore((pixels + noise).astype(np.uint8), [(9, 30, 40, 50), (9, 90, 80, 70)])
     assert np.array_equal(laid, pixels)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (5, 9), (15, 17)])
 def test_of_pictures_smaller_than_a_window_all_or_a_part_is_one(size):
     pixels = np.full((*size[::-1], 3), 7, np.uint8)
-    assert (ground.lay(pixels, [(4, 9, 8, 7)]) == np.array((9, 8, 7))).all()
-    assert ground.find(pixels, 8) == []  # not worth its bytes
+    assert (flat_background.restore(pixels, [(4, 9, 8, 7)]) == np.array((9, 8, 7))).all()
+    assert flat_background.find(pixels, 8) == []  # not worth its bytes
 
 
 def test_strips_are_as_the_whole(monkeypatch):
@@ -63,29 +63,31 @@ def test_strips_are_as_the_whole(monkeypatch):
     pixels = np.asarray(Image.fromarray(random.integers(0, 2, (5, 4, 3), np.uint8) * 30).resize((101, 143), 0)) + 100
     pixels[random.random(pixels.shape[:2]) < 0.002] = 0
     colours = [(10, 104, 100, 100), (14, 130, 124, 130), (2, 100, 131, 100)]
-    whole, found = ground.lay(pixels, colours), ground.find(pixels, 8)
+    whole, found = flat_background.restore(pixels, colours), flat_background.find(pixels, 8)
     assert 0.3 < (whole == pixels).all(2).mean() < 0.9
     for strip in (1, 1616, 3232, 5000):
-        monkeypatch.setattr(ground, "STRIP", strip)
-        assert np.array_equal(ground.lay(pixels, colours), whole) and ground.find(pixels, 8) == found
+        monkeypatch.setattr(flat_background, "STRIP", strip)
+        assert (
+            np.array_equal(flat_background.restore(pixels, colours), whole) and flat_background.find(pixels, 8) == found
+        )
 
 
 def test_screens_have_ground_and_photographs_have_none(photo):
-    assert ground.find(np.asarray(screen()), 8) == [WHITE, BAR, BUTTON]
-    assert ground.find(np.asarray(screen()), 2) == [WHITE, BAR]
-    assert ground.find(np.asarray(photo), 8) == []
+    assert flat_background.find(np.asarray(screen()), 8) == [WHITE, BAR, BUTTON]
+    assert flat_background.find(np.asarray(screen()), 2) == [WHITE, BAR]
+    assert flat_background.find(np.asarray(photo), 8) == []
     sky = np.asarray(photo).copy()
     shade = np.arange(len(sky)) // 8  # blown out above, and then darker from eight rows to the next
     sky[: len(sky) // 2] = (255 - (shade - len(sky) // 32).clip(0))[: len(sky) // 2, None, None]
     assert (sky == 255).all(2).mean() > 0.2
-    assert all(colour != [255, 255, 255] for _, *colour in ground.find(sky, 8))
+    assert all(colour != [255, 255, 255] for _, *colour in flat_background.find(sky, 8))
 
 
 def test_what_the_picture_itself_would_lose_bounds_the_tolerance():
-    def found(draw_on) -> list[ground.Colour]:
+    def found(draw_on) -> list[flat_background.Colour]:
         picture = Image.new("RGB", (400, 300), (250, 250, 250))
         draw_on(ImageDraw.Draw(picture))
-        return ground.find(np.asarray(picture), 8)
+        return flat_background.find(np.asarray(picture), 8)
 
     assert found(lambda draw: None) == [(24, 250, 250, 250)]
     # A line of one pixel, which a decoder may spread over five: nearer than its own contrast.
@@ -121,8 +123,10 @@ def test_files_carry_it(coders):
     osd = unpack(data)
     assert osd.sections == (("p", bytes((*WHITE, *BAR, *BUTTON))),) and osd.contents["p"] == [WHITE, BAR, BUTTON]
     assert osdcodec.info(data)["sections"] == {"p": 14}
-    bare, shown = decoder.decode(without_ground(data)), decoder.decode(data)
-    assert np.array_equal(shown, ground.lay(np.asarray(bare), osd.contents["p"])) and not np.array_equal(shown, bare)
+    bare, shown = decoder.decode(without_flat_background(data)), decoder.decode(data)
+    assert np.array_equal(shown, flat_background.restore(np.asarray(bare), osd.contents["p"])) and not np.array_equal(
+        shown, bare
+    )
     assert encoder.coder.reconstruct(osd, encoder.coder.symbols(osd)).tobytes() == shown.tobytes()  # as targets see it
     small = decoder.decode(data, preview=True)
     assert small.size == (400, 300) and small.getpixel((390, 290)) == (255, 255, 255)

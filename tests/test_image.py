@@ -358,7 +358,7 @@ def test_alpha_lies_over_white_where_the_format_has_none(recwarn):
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
 def test_formats_that_hold_profile_and_metadata(name, recwarn):
-    saved = Image.open(io.BytesIO(image.encode_image(told_of(Image.new("RGB", (16, 16), RED)), name)))
+    saved = Image.open(io.BytesIO(image.encode_image(metadata_for(Image.new("RGB", (16, 16), RED)), name)))
     assert saved.info["icc_profile"] == SWAPPED and saved.getexif()[0x010F] == "Maker" and saved.info["xmp"]
     assert np.abs(np.asarray(saved.convert("RGB"), int) - RED).max() <= 3 and not recwarn
 
@@ -367,7 +367,7 @@ def test_formats_that_hold_profile_and_metadata(name, recwarn):
 @pytest.mark.parametrize("name", ["BMP", "GIF", "PPM", "TGA", "JPEG2000"])
 @pytest.mark.filterwarnings("ignore:.*holds no alpha")
 def test_formats_that_hold_no_profile_have_their_colours_in_srgb(name, mode):
-    picture = told_of(Image.new(mode, (16, 16), (*RED, 255)[: len(mode)]))
+    picture = metadata_for(Image.new(mode, (16, 16), (*RED, 255)[: len(mode)]))
     with (
         pytest.warns(OsdWarning, match=f"{name} holds no colour profile: the colours become sRGB"),
         pytest.warns(OsdWarning, match=f"{name} holds no EXIF and XMP: they are left out"),
@@ -377,7 +377,7 @@ def test_formats_that_hold_no_profile_have_their_colours_in_srgb(name, mode):
     assert picture.info["icc_profile"] == SWAPPED and picture.getpixel((0, 0))[:3] == RED  # the caller's stays
 
 
-def told_of(picture: Image.Image) -> Image.Image:
+def metadata_for(picture: Image.Image) -> Image.Image:
     """With a profile, EXIF and XMP, as a decoded picture has them."""
     exif = Image.Exif()
     exif[0x010F] = "Maker"

@@ -10,7 +10,7 @@ from conftest import ALEXNET, WIDTHS
 
 from osdcodec.errors import WeightsError
 from osdcodec.metrics import perceptual
-from osdcodec.metrics.perceptual import ArrayUnpickler, Dists, Lpips, at_hand, content, layers_of
+from osdcodec.metrics.perceptual import ArrayUnpickler, Dists, Lpips, available, content, layers_of
 
 
 @pytest.mark.parametrize("build", [lambda f: Lpips("alexnet", f), lambda f: Lpips("vgg16", f), Dists])
@@ -31,7 +31,7 @@ def test_another_file_and_a_missing_one_are_told(lpips_folder, tmp_path):
     (tmp_path / "alexnet.ckpt").write_bytes((lpips_folder / "alexnet.ckpt").read_bytes() + b"0")
     with pytest.raises(WeightsError, match="SHA-256 differs"):
         content("alexnet", tmp_path)
-    found, missing = at_hand(("lpips_vgg", "dists"), tmp_path)
+    found, missing = available(("lpips_vgg", "dists"), tmp_path)
     assert not found and all(perceptual.INSTALL in reason for reason in missing.values())
 
 

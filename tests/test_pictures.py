@@ -1,8 +1,8 @@
-"""What the embedded networks make of plain pictures by themselves, before any ground is laid: flat ones at every size, and grey ones."""
+"""What the embedded networks make of plain pictures by themselves, before a flat background is restored: flat ones at every size, and grey ones."""
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, screen, without_ground
+from conftest import EXAMPLES, screen, without_flat_background
 from PIL import Image, ImageFilter
 
 from osdcodec.codec import Decoder, Encoder
@@ -19,7 +19,7 @@ def coders() -> tuple[Encoder, Decoder]:
 def errors(coders: tuple[Encoder, Decoder], picture: Image.Image, lmbda: float) -> np.ndarray:
     """Largest error of a channel at each pixel, in levels (H, W)."""
     encoder, decoder = coders
-    decoded = decoder.decode(without_ground(encoder.encode(picture, lmbda))).convert("RGB")
+    decoded = decoder.decode(without_flat_background(encoder.encode(picture, lmbda))).convert("RGB")
     return np.abs(np.asarray(decoded, int) - np.asarray(picture, int)).max(2)
 
 
@@ -36,7 +36,9 @@ def test_flat_pictures_stay_flat_up_to_their_borders(coders, number):
 def test_small_plain_pictures_keep_their_level(coders, size, level):
     """They are of a few blocks, each of them beside a border, and a step of a block's mean is ten levels at lambda 1."""
     encoder, decoder = coders
-    decoded = np.asarray(decoder.decode(without_ground(encoder.encode(Image.new("L", size, level), 1.0))), float)
+    decoded = np.asarray(
+        decoder.decode(without_flat_background(encoder.encode(Image.new("L", size, level), 1.0))), float
+    )
     assert abs(decoded.mean() - level) <= 3
 
 

@@ -40,7 +40,7 @@ def test_recipes_of_one_stage_name_losses_that_there_are(name):
         ("steer = 0.005", 'steer = "fast"', ["[codec]", "steer", "number"]),
         ("mse = [30.0,", "mse = [", ["[codec]", "losses", "mse", "at least 5"]),
         ("share = 0.5", "shaer = 0.5", ["[codec]", "losses.perceptual.shaer", "did you mean share"]),
-        ("[balance]", "[balence]", ["[balence]", "did you mean balance"]),
+        ("[gain_tuning]", "[gain_tunning]", ["[gain_tunning]", "did you mean gain_tuning"]),
         ("[tower]", "[profile]\ntransform_layers = [2]\n[tower]", ["transform_layers", "2 numbers"]),
         ("[tower]", "[tower", ["is not a recipe"]),
     ],
@@ -92,7 +92,7 @@ def test_a_loss_is_weighted_for_each_lambda_and_counted_when_it_is_due(tmp_path)
     terms = check(
         small.CodecRecipe,
         tomllib.loads(CONFIG)["codec"]
-        | {"losses": {"mse": [1.0, 2.0, 3.0, 4.0, 5.0], "detail": {"weight": 2.0, "every": 2, "start": 0.5}}},
+        | {"losses": {"mse": [1.0, 2.0, 3.0, 4.0, 5.0], "local_contrast": {"weight": 2.0, "every": 2, "start": 0.5}}},
         "[codec]",
     ).losses
     made = Losses(terms, tmp_path, torch.nn.Identity())
@@ -102,8 +102,8 @@ def test_a_loss_is_weighted_for_each_lambda_and_counted_when_it_is_due(tmp_path)
     assert total == pytest.approx((errors * torch.tensor([1.0, 2.0, 3.0, 4.0])).mean().item(), rel=1e-5)
     assert list(record) == ["mse"] and list(made(s, anchors, 1, 0.6)[1]) == ["mse"]
     both, record = made(s, anchors, 2, 0.6)
-    assert both.item() == pytest.approx(total.item() + 2 * losses.flatness(s.x_hat, s.x).mean().item(), rel=1e-5)
-    assert list(record) == ["mse", "detail"]
+    assert both.item() == pytest.approx(total.item() + 2 * losses.local_contrast(s.x_hat, s.x).mean().item(), rel=1e-5)
+    assert list(record) == ["mse", "local_contrast"]
 
 
 def test_a_new_loss_is_one_function_and_one_line(tmp_path, monkeypatch):
@@ -165,12 +165,12 @@ def test_an_adversary_begins_late_rises_and_learns():
     class Alone:
         reduce = staticmethod(lambda value, how: value)
 
-    verdicts = []
+    discriminator_losss = []
     for step in range(30):
         made.loss(x, x_hat, condition, step, 1.0)
-        verdicts.append(made.learn(1)["verdict"].item())
+        discriminator_losss.append(made.learn(1)["discriminator_loss"].item())
         made.step(Alone)
-    assert verdicts[-1] < 0.5 * verdicts[0]
+    assert discriminator_losss[-1] < 0.5 * discriminator_losss[0]
 
 
 def test_crops_have_the_sizes_and_the_kinds_that_are_asked_for():
@@ -213,3 +213,14 @@ def test_decoded_photographs_fill_no_more_memory_than_they_may():
     photos = Photos(EXAMPLES, memory=800_000)
     pictures = list(photos.pictures(9))
     assert sum(picture.nbytes for picture in photos.decoded.values()) <= 800_000 < sum(p.nbytes for p in pictures)
+
+
+def test_recipes_from_before_1_0_are_read_by_a_table_of_aliases(tmp_path):
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    new.write_text(CONFIG)
+    text = (
+        CONFIG.replace("grid_artefacts", "weave").replace("residual_gain", "emphasis").replace("gain_tuning", "balance")
+    )
+    old.write_text(text.replace("local_contrast", "detail"))
+    assert old.read_text() != CONFIG
+    assert read(old, SMALL, small.STAGES) == read(new, SMALL, small.STAGES)

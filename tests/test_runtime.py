@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import without_ground
+from conftest import without_flat_background
 
 from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
@@ -95,12 +95,12 @@ def test_what_onnx_runtime_has_is_not_compiled_and_that_is_said(loaded):
 
 def test_half_precision_on_a_cpu_differs_by_a_few_levels(loaded, photo, monkeypatch):
     picture = photo.crop((200, 30, 328, 126))
-    # Its black corner is plain ground, and whether a window is near enough to that may turn on one level.
-    data = without_ground(Encoder(device="cpu").encode(picture, 1.0))
+    # Its black corner is flat background, and whether a window is near enough to that may turn on one level.
+    data = without_flat_background(Encoder(device="cpu").encode(picture, 1.0))
     whole, half = (np.asarray(Decoder(device=device).decode(data), int) for device in ("cpu", "cpu-bf16"))
     assert 0 < np.abs(whole - half).max() <= 6 and np.abs(whole - half).mean() < 0.6
     coded = Encoder(device="cpu-bf16").encode(picture, 1.0)  # of other symbols, perhaps, that everybody reads alike
-    assert len(without_ground(coded)) == pytest.approx(len(data), rel=0.05)
+    assert len(without_flat_background(coded)) == pytest.approx(len(data), rel=0.05)
     assert Decoder(device="cpu").decode(coded).size == picture.size
     monkeypatch.setattr("osdcodec.extras.find_spec", lambda name: None)
     with pytest.raises(OsdError, match=r"half precision on a CPU.*torch"):

@@ -9,7 +9,7 @@ from test_image import gradient
 
 import osdcodec
 from osdcodec import Decoder, Encoder, container
-from osdcodec.cli.telling import _table
+from osdcodec.cli.info import _table
 from osdcodec.container import Regions, alpha_size
 from osdcodec.container.sections import KINDS, Section
 from osdcodec.errors import FormatError

@@ -26,13 +26,13 @@ from osdcodec.training.adversary import Discriminator, hinge
 from osdcodec.training.average import main as average
 from osdcodec.training.checkpoints import load
 from osdcodec.training.export.tensors import STEPS, quantise
-from osdcodec.training.losses import flatness, structure, tint, unrest, weave
+from osdcodec.training.losses import flat_region_error, grey_chroma_error, grid_artefacts, local_contrast, structure
 from osdcodec.training.match_rates import main as calibrate
 from osdcodec.training.rate import RateControl
 
 
 def test_every_stage_leaves_a_checkpoint(trained):
-    for stage in ("tower", "autoencoder", "codec", "prior", "balance"):
+    for stage in ("tower", "autoencoder", "codec", "prior", "gain_tuning"):
         assert torch.load(trained / f"{stage}.pt", weights_only=True)["steps"] == 3
     assert (trained / "small.safetensors").stat().st_size <= 32 * 2**20
 
@@ -153,10 +153,10 @@ def test_structure_and_contrast_tell_what_was_lost():
     photo = Image.open(next(EXAMPLES.glob("*.png"))).convert("RGB").resize((192, 192))
     x = torch.from_numpy(np.array(photo)).permute(2, 0, 1).float()[None] / 127.5 - 1
     blurred = torch.nn.functional.avg_pool2d(x, 5, 1, 2)
-    assert structure(x, x).item() == pytest.approx(0, abs=1e-5) and flatness(x, x).item() == 0
-    assert structure(blurred, x) > 0.01 and flatness(blurred, x) > 0.01
-    assert flatness(x + 0.3, x) < 1e-4  # it is not the brightness that counts
-    assert flatness(x.flip(-1), x) > 0.01  # and contrast counts where it is
+    assert structure(x, x).item() == pytest.approx(0, abs=1e-5) and local_contrast(x, x).item() == 0
+    assert structure(blurred, x) > 0.01 and local_contrast(blurred, x) > 0.01
+    assert local_contrast(x + 0.3, x) < 1e-4  # it is not the brightness that counts
+    assert local_contrast(x.flip(-1), x) > 0.01  # and contrast counts where it is
 
 
 def test_weave_is_what_repeats_every_sixteen_pixels():
@@ -164,8 +164,8 @@ def test_weave_is_what_repeats_every_sixteen_pixels():
     x = torch.rand(1, 3, 128, 128, generator=generator)
     dots, stripes = torch.zeros_like(x), torch.zeros_like(x)
     dots[..., ::8, ::4], stripes[..., ::7] = 0.1, 0.1
-    assert weave(x, x) == 0 and weave(x + 0.1, x) < 1e-10
-    assert weave(x + dots, x) > 5 * weave(x + stripes, x)
+    assert grid_artefacts(x, x) == 0 and grid_artefacts(x + 0.1, x) < 1e-10
+    assert grid_artefacts(x + dots, x) > 5 * grid_artefacts(x + stripes, x)
 
 
 def test_unrest_is_the_largest_error_on_plain_ground():
@@ -174,15 +174,21 @@ def test_unrest_is_the_largest_error_on_plain_ground():
     x[0, :, 8:56, 8:56] = 0.5
     spot, elsewhere = torch.zeros_like(x), torch.zeros_like(x)
     spot[:, :, 30:32, 30:32], elsewhere[:, :, :12] = 0.2, 0.2
-    assert unrest(x + spot, x)[0] > 0.05 and unrest(x + spot, x)[1] < 0.02  # there is no plain ground in the second
-    assert (unrest(x + elsewhere, x) < 0.02).all()
+    assert (
+        flat_region_error(x + spot, x)[0] > 0.05 and flat_region_error(x + spot, x)[1] < 0.02
+    )  # there is no flat background in the second
+    assert (flat_region_error(x + elsewhere, x) < 0.02).all()
 
 
 def test_tint_is_colour_in_what_was_grey():
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     x[0] = x[0, :1]
     tinted = x + torch.tensor([0.0, 0.0, 0.1])[:, None, None]
-    assert tint(x + 0.1, x)[0] < 0.02 and tint(tinted, x)[0] > 0.08 and tint(tinted, x)[1] == 0
+    assert (
+        grey_chroma_error(x + 0.1, x)[0] < 0.02
+        and grey_chroma_error(tinted, x)[0] > 0.08
+        and grey_chroma_error(tinted, x)[1] == 0
+    )
 
 
 @pytest.mark.skipif(not find_spec(efficientnet.PACKAGE), reason="its weights are not installed")
@@ -230,7 +236,7 @@ def test_unpacked_weights_export_to_the_same_layers(tmp_path):
 def test_a_folder_of_photographs_is_all_that_training_needs(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("osdcodec.metrics.perceptual.find_spec", lambda package: None)
     (tmp_path / "photos").symlink_to(EXAMPLES)
-    (tmp_path / "config.toml").write_text(CONFIG.replace("weave = 100.0", "lpips_alex = 1.0"))
+    (tmp_path / "config.toml").write_text(CONFIG.replace("grid_artefacts = 100.0", "lpips_alex = 1.0"))
     out = tmp_path / "runs"
     arguments = ["--data", str(tmp_path / "photos"), "--out", str(out), "--config", str(tmp_path / "config.toml")]
     main([*arguments, "--steps", "1", "--cpu"])

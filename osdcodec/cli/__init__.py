@@ -13,7 +13,7 @@ import typer
 from .. import files
 from ..console import legible, printable, unforeseen
 from ..errors import Ended, FileError, OsdWarning
-from . import browser, coding, links, measuring, telling, weights
+from . import browser, coding, info, links, measuring, weights
 from .shared import complain, examples, reporting
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(coding.app)
-app.add_typer(telling.app)
+app.add_typer(info.app)
 app.add_typer(links.app)
 app.add_typer(measuring.app)
 app.add_typer(browser.app)

@@ -123,8 +123,8 @@ def evaluate(
     with reporting():
         require("osdc evaluate", "torch", "bjontegaard", "matplotlib", "piq", "pytorch_msssim", "pillow_jxl")
         from ..evaluation import report
+        from ..evaluation.baselines import FAMILIES
         from ..evaluation.protocols import PROTOCOLS
-        from ..evaluation.rivals import FAMILIES
         from ..rate_control import ANCHORS
 
         if unknown := set(codecs or ()) - {*FAMILIES, "none"}:

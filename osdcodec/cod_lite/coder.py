@@ -14,7 +14,7 @@ from ..container import Box, Osd
 from ..entropy.indices import IndexCoder, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import attachments
-from ..image.flat_background import with_ground
+from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..rate_control import Target
 from ..runtime import Machine
@@ -90,7 +90,7 @@ class CodLiteModel(CodLiteSymbolCoder):
         if preview:
             half = -(-osd.width // 2), -(-osd.height // 2)
             picture = picture.resize(half, Image.Resampling.BOX)
-        return with_ground(picture, osd.ground)
+        return restore_flat_background(picture, osd.flat_background)
 
 
 class CodLiteRates:

@@ -108,7 +108,7 @@ class Osd:
         return self.contents.get("G")
 
     @property
-    def ground(self) -> list[Colour]:
+    def flat_background(self) -> list[Colour]:
         return self.contents.get("p", [])
 
 

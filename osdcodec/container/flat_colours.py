@@ -1,4 +1,4 @@
-"""The content of section p: colours of plain ground. ground.py has what is done with them, for which pixels are needed."""
+"""The content of section p: the colours of a flat background. image/flat_background.py finds and restores it."""
 
 from collections.abc import Sequence
 from itertools import combinations

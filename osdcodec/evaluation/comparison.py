@@ -13,7 +13,7 @@ from ..console import run_command
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter, psnr
 from . import page
-from .rivals import Found, avif_within, best_within, jpeg2000_within
+from .baselines import Found, avif_within, best_within, jpeg2000_within
 
 PUBLISHED = {"lpips", "lpips_vgg", "dists"}  # metrics that papers tell, so that the page says why it has not got them
 LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open

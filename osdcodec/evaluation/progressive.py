@@ -21,8 +21,8 @@ from ..errors import FormatError, TargetError
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter
 from ..rate_control import Target
+from .baselines import jpeg2000_within
 from .page import insert
-from .rivals import jpeg2000_within
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 SHOWN = ("psnr", "ms_ssim", "lpips")

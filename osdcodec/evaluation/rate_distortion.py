@@ -17,7 +17,7 @@ from PIL import Image
 from ..codec import Decoder, Encoder
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter
-from .rivals import SHRUNK, Coding, jpeg2000_within
+from .baselines import SHRUNK, Coding, jpeg2000_within
 from .timing import process
 
 TOLD = ("picture", "width", "height", "codec", "setting", "lambda")  # what a record says beside numbers to be averaged
@@ -166,7 +166,7 @@ def peak_memory(
                 )
                 decoding = process("decode", coded, "-o", decoded, *options)
             else:
-                module, names = "osdcodec.evaluation.rivals", (coding.codec, coding.name)
+                module, names = "osdcodec.evaluation.baselines", (coding.codec, coding.name)
                 encoding = process("encode", *names, source, coded, module=module)
                 decoding = process("decode", *names, coded, decoded, "--size", *size, module=module)
             peaks[coding.codec] = {"encode": encoding[1], "decode": decoding[1]}

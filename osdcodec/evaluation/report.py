@@ -1,4 +1,4 @@
-"""`osdc evaluate`: measures osdc and its rivals over photographs, and writes what was found for people and for programs."""
+"""`osdc evaluate`: measures osdc and its baselines over photographs, and writes what was found for people and for programs."""
 
 import csv
 import io
@@ -22,9 +22,9 @@ from ..image import SUFFIXES, open_image
 from ..metrics.meter import METRICS, Meter, PatchStatistics
 from ..urls import make_folder
 from . import curves, page
+from .baselines import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 from .protocols import opener
 from .rate_distortion import EqualCoding, OsdcCoding, as_table, measure, peak_memory, summary
-from .rivals import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 
 ORIGINAL = "original"
 RECORDS, PAGE = "records.json", "report.html"
@@ -34,7 +34,7 @@ NOT_MEASURED = "not available: {}"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured. paths: pictures; lambdas: of osdc; families: of rivals; anchor: the codec that BD-rates refer to,
+    """What is measured. paths: pictures; lambdas: of osdc; families: of baselines; anchor: the codec that BD-rates refer to,
     None for JPEG 2000 where it is measured; perceptual: the project's own network; memory: also measure peak memory;
     page_pictures: number of pictures in the page, spread over the set; page_all: at all settings there; protocol: what is
     done to pictures before, a name of protocols.py."""
@@ -90,11 +90,11 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
 
     advance(done, total, what) is told of each picture and coding. OutputError if the folder cannot be written to.
     """
-    rivals, unavailable = codings(plan.families)
+    baselines, unavailable = codings(plan.families)
     meter, patches = Meter(plan.perceptual), PatchStatistics()
     ours = _ours(plan)
     equals = [EqualCoding(coding) for coding in ours] if "jpeg2000" in plan.families else []
-    every: list[Coding] = [*ours, *rivals]
+    every: list[Coding] = [*ours, *baselines]
     anchor = plan.anchor or ("jpeg2000" if "jpeg2000" in plan.families else "osdc")
     unavailable |= meter.unavailable
     if patches.unavailable:
@@ -148,9 +148,9 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
 
 def curve_names(families: tuple[str, ...]) -> list[str]:
     """The codecs, in the words of the tables, that an evaluation with these families has."""
-    rivals = dict.fromkeys(coding.codec for family in families for coding in PILLOW.get(family, ()))
+    baselines = dict.fromkeys(coding.codec for family in families for coding in PILLOW.get(family, ()))
     learned = ARCHITECTURES if "compressai" in families else ()
-    return ["osdc", *rivals, *learned, *(["jpeg2000-equal"] if "jpeg2000" in families else [])]
+    return ["osdc", *baselines, *learned, *(["jpeg2000-equal"] if "jpeg2000" in families else [])]
 
 
 def _ours(plan: Plan) -> list[OsdcCoding]:

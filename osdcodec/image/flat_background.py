@@ -1,7 +1,8 @@
-"""Section p: the colours of plain ground, which a decoder lays over what came out nearly so.
+"""Section p: the colours of a flat background, which the decoder restores where its output is close to them.
 
 Beside words and edges a decoder at these rates leaves ghosts: shadows of up to twenty levels on what was one colour. Three bytes name that
-colour, a fourth how far from it a ghost may be; spec/osd-1.md says what is laid where. A photograph has hardly ever plain ground, and no such section.
+colour, a fourth how far from it a ghost may be; spec/osd-1.md says what is restored where. A photograph hardly ever has a flat background,
+and so no such section.
 Imported only where pixels are.
 """
 
@@ -15,19 +16,19 @@ from ..container.flat_colours import Colour, apart
 
 SIDE = 16  # of the windows that have to be plain as a whole, in pixels
 TOLERANCES = 24, 16, 8, 4  # those that are tried
-# What of a picture is plain ground at least, counted in windows: in all colours together, and in each.
+# The least share of a picture's windows that is flat background: of all colours together, and of each.
 ALL, EACH = 1 / 16, 1 / 256
-# What a ground would take of the picture itself has to be next to nothing: pixels that are more than so many levels off, as a share of all, and
-# in any square of SIDE pixels. It is sought where a decoder may have blurred what is thin so far that it is near the ground.
+# A background must change next to nothing of the original itself: pixels that are more than so many levels off, as a share of all, and
+# in any square of SIDE pixels. The original is blurred for this test, as a decoder blurs thin lines until they are close to the background.
 LEVELS, SHARE, PLACE = 2, 1 / 1000, 32
 BLUR = 5  # pixels
 STRIP = 2**20  # pixels that are worked on at once
 
 
 def find(pixels: np.ndarray, most: int) -> list[Colour]:
-    """Of a picture (H, W, 3) uint8 -> the colours of its plain ground, at most so many.
+    """Returns the colours of the flat background of a picture (H, W, 3) uint8, at most so many.
 
-    Their tolerances are those at which nothing else of the picture would be taken for ground, nor one ground for another.
+    Each tolerance is the largest at which nothing else of the picture counts as background, and no two colours overlap.
     """
     plain: list[tuple[int, int, int]] = []
     for colour in _plain(pixels):  # the most frequent first: what is too near to it is of no use beside it
@@ -44,18 +45,18 @@ def find(pixels: np.ndarray, most: int) -> list[Colour]:
     return found
 
 
-def lay(pixels: np.ndarray, ground: Sequence[Colour]) -> np.ndarray:
-    """A decoded picture (H, W, 3) uint8 -> the same with its ground laid."""
+def restore(pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
+    """A decoded picture (H, W, 3) uint8 -> the same with its flat background restored."""
     laid = pixels.copy()
     for own, reached, inner in _strips(pixels):
-        for colour in ground:
+        for colour in colours:
             laid[own][_covered(pixels[reached], colour)[inner]] = colour[1:]
     return laid
 
 
-def with_ground(picture: Image.Image, ground: Sequence[Colour]) -> Image.Image:
-    """A decoded RGB picture with its ground laid; of a preview the windows are of as many of its own pixels."""
-    return Image.fromarray(lay(np.asarray(picture), ground)) if ground else picture
+def restore_flat_background(picture: Image.Image, colours: Sequence[Colour]) -> Image.Image:
+    """A decoded RGB picture with its flat background restored; the windows of a preview are as many of its own pixels."""
+    return Image.fromarray(restore(np.asarray(picture), colours)) if colours else picture
 
 
 def _strips(pixels: np.ndarray) -> Iterator[tuple[slice, slice, slice]]:
@@ -76,7 +77,7 @@ def _covered(pixels: np.ndarray, colour: Colour) -> np.ndarray:
 
 
 def _bears(pixels: np.ndarray, blurred: np.ndarray, colour: Colour) -> bool:
-    """Whether the picture itself loses next to nothing by this ground."""
+    """Whether the picture itself loses next to nothing by this background."""
     left = SHARE * pixels.shape[0] * pixels.shape[1]
     for own, reached, inner in _strips(pixels):
         taken = _covered(blurred[reached], colour)[inner]

@@ -18,7 +18,7 @@ from ..entropy.prior import Prior, Symbols
 from ..errors import InputError, TargetError
 from ..extras import require
 from ..image import attachments
-from ..image.flat_background import with_ground
+from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..profile import Profile
 from ..rate_control import Target, largest_below, quality_of, smallest_above
@@ -159,7 +159,7 @@ class LatentModel(LatentSymbolCoder):
     ) -> Image.Image:
         """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
         if not preview:
-            self.runtime.foresee(*(["denoise"] if detail else []), "render")
+            self.runtime.preload(*(["denoise"] if detail else []), "render")
         tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
         gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
         y_hat = symbols.y16.astype(np.float32) / 16
@@ -169,7 +169,7 @@ class LatentModel(LatentSymbolCoder):
         y_hat = (y_hat * gains.inverse)[None]
         z_c, condition = tiled.synthesise(y_hat, tokens)
         if preview:
-            return with_ground(draft(z_c, self.weights.tensors, osd.width, osd.height), osd.ground)
+            return restore_flat_background(draft(z_c, self.weights.tensors, osd.width, osd.height), osd.flat_background)
         z = z_c
         if detail > 0:
             noise = standard_normals(seed, z_c.shape)
@@ -182,7 +182,7 @@ class LatentModel(LatentSymbolCoder):
 
             z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
-        return with_ground(tiled.render(z, osd.width, osd.height), osd.ground)
+        return restore_flat_background(tiled.render(z, osd.width, osd.height), osd.flat_background)
 
 
 def size_of(made: Encoded) -> int:

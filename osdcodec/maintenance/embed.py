@@ -18,8 +18,8 @@ import numpy as np
 from ..checks.conformance import renew
 from ..console import run_command
 from ..evaluation import comparison
+from ..evaluation.baselines import SHRUNK
 from ..evaluation.curves import curve
-from ..evaluation.rivals import SHRUNK
 from ..metrics.meter import METRICS
 from ..weights import entry
 from ..weights.writer import components_text, registry_text

@@ -168,9 +168,9 @@ class Meter:
         self._add_network("perceptual", distance, 16)
 
     def _add_distances(self) -> None:
-        from .perceptual import SMALLEST, at_hand
+        from .perceptual import SMALLEST, available
 
-        found, missing = at_hand()
+        found, missing = available()
         self.unavailable |= missing
         for name, distance in found.items():
             self._add_network(name, distance, SMALLEST)

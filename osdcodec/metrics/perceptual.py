@@ -231,7 +231,7 @@ DISTANCES: dict[str, Callable[[Path | None], Distance]] = {
 }
 
 
-def at_hand(
+def available(
     names: Iterable[str] = tuple(DISTANCES), folder: Path | None = None
 ) -> tuple[dict[str, Distance], dict[str, str]]:
     """Of these distances those of which the weights are here, by name, and of the others why not."""

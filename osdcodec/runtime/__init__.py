@@ -17,7 +17,7 @@ from ..weights import Weights
 
 
 class Runtime(Protocol):
-    def foresee(self, *verbs: str) -> None:
+    def preload(self, *verbs: str) -> None:
         """That these verbs will be asked for, in this order."""
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]: ...

@@ -41,10 +41,10 @@ class GraphRuntime(ABC, Generic[Opened]):
 
     def opened(self, verb: str) -> Opened:
         """Returns a graph that is ready to run; waits until it is."""
-        self.foresee(verb)
+        self.preload(verb)
         return self.sessions[verb].result()
 
-    def foresee(self, *verbs: str) -> None:
+    def preload(self, *verbs: str) -> None:
         """Begins to open graphs, so that one is opened while another is opened or runs."""
         with self.lock:
             for verb in verbs:

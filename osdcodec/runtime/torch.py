@@ -48,7 +48,7 @@ class TorchRuntime:
             for network in heavy(self.model):
                 network.compile(mode=mode)
 
-    def foresee(self, *verbs: str) -> None:
+    def preload(self, *verbs: str) -> None:
         """One model has them all."""
 
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -122,12 +122,12 @@ class Adversary:
         self.shown = x, x_hat.detach(), condition.detach()
         for parameter in self.learning:  # here the pictures learn, not the discriminator
             parameter.requires_grad_(False)
-        realism = torch.stack([scale.mean() for scale in self.verdicts(x_hat, condition.detach())]).mean()
+        realism = torch.stack([scale.mean() for scale in self.discriminator_losss(x_hat, condition.detach())]).mean()
         for parameter in self.learning:
             parameter.requires_grad_(True)
         return -weight * realism
 
-    def verdicts(self, x: Tensor, condition: Tensor) -> list[Tensor]:
+    def discriminator_losss(self, x: Tensor, condition: Tensor) -> list[Tensor]:
         found = self.discriminator(x, condition)
         return found if isinstance(found, list) else [found]
 
@@ -136,11 +136,11 @@ class Adversary:
         if self.shown is None:
             return {}
         x, x_hat, condition = self.shown
-        scales = self.verdicts(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
-        verdict = torch.stack([hinge(*scale.chunk(2)) for scale in scales]).mean()
-        (verdict / accumulate).backward()
+        scales = self.discriminator_losss(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
+        discriminator_loss = torch.stack([hinge(*scale.chunk(2)) for scale in scales]).mean()
+        (discriminator_loss / accumulate).backward()
         self.shown = None
-        return {"verdict": verdict.detach()}
+        return {"discriminator_loss": discriminator_loss.detach()}
 
     def step(self, accelerator: Accelerator) -> None:
         if any(parameter.grad is not None for parameter in self.learning):

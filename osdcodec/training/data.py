@@ -32,7 +32,7 @@ class Variety:
     grey: float = 0.0
     ends: float = 0.0  # the end of a picture, padded by reflection
     flat: float = 0.0  # no photograph, but one colour or a slope
-    screen: float = 0.0  # no photograph, but windows and words on plain ground
+    screen: float = 0.0  # no photograph, but windows and words on flat background
 
 
 PLAIN = Variety()
@@ -158,10 +158,10 @@ def flat(random: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def screen(random: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """uint8 (height, width, 3) like a part of a screen: windows, lines and words on plain ground."""
+    """uint8 (height, width, 3) like a part of a screen: windows, lines and words on flat background."""
     light = random.random() < 0.7
-    ground = random.integers(225, 256) if light else random.integers(0, 60)
-    picture = Image.new("RGB", (width, height), (int(ground),) * 3)
+    background = random.integers(225, 256) if light else random.integers(0, 60)
+    picture = Image.new("RGB", (width, height), (int(background),) * 3)
     draw = ImageDraw.Draw(picture)
     for _ in range(random.integers(0, 4)):
         left, top = int(random.integers(-40, width)), int(random.integers(-40, height))

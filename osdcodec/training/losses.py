@@ -89,7 +89,7 @@ def contrasts(x: Tensor) -> list[Tensor]:
     return found
 
 
-def flatness(x: Tensor, y: Tensor) -> Tensor:
+def local_contrast(x: Tensor, y: Tensor) -> Tensor:
     """How much local contrast differs: mean distance of the contrasts of (B, 3, H, W) in [-1, 1], summed over bands -> (B,).
 
     Squared error is least for a picture without the texture that the bits do not tell; this asks for as much of it as
@@ -100,7 +100,7 @@ def flatness(x: Tensor, y: Tensor) -> Tensor:
     return sum((weight * (a - b).abs().mean((2, 3)).sum(1) for weight, a, b in levels), x.new_zeros(len(x)))
 
 
-def weave(x: Tensor, y: Tensor) -> Tensor:
+def grid_artefacts(x: Tensor, y: Tensor) -> Tensor:
     """Power of the pattern in the luma that repeats every 16 pixels, in x and not in y: (B, 3, H, W) twice -> (B,).
 
     The grids of pixel shuffling, 2 to 16 pixels wide; sides of 128 or more. Photographs hold next to nothing of them, and squared
@@ -126,10 +126,10 @@ def peak(x: Tensor) -> Tensor:
     return (x.flatten(1).abs().float().pow(8).mean(1) + 1e-16).pow(1 / 8)
 
 
-def unrest(x_hat: Tensor, x: Tensor) -> Tensor:
+def flat_region_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """The largest error where x is one colour for eight pixels around, as `peak` takes it: (B, 3, H, W) twice -> (B,).
 
-    A wall that is white, or the ground of a screen, shows errors that squared error does not count.
+    A wall that is white, or the background of a screen, shows errors that squared error does not count.
     """
     both = torch.cat([x, -x], 1)  # of which the largest values make the range
     highest = F.max_pool2d(F.max_pool2d(both, (17, 1), 1, (8, 0)), (1, 17), 1, (0, 8))
@@ -137,7 +137,7 @@ def unrest(x_hat: Tensor, x: Tensor) -> Tensor:
     return peak((x_hat - x) * plain)
 
 
-def tint(x_hat: Tensor, x: Tensor) -> Tensor:
+def grey_chroma_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """The largest difference of the colours of x_hat, as `peak` takes it, of each x that is grey: (B, 3, H, W) twice -> (B,)"""
     colours = x.roll(1, 1) - x, x_hat.roll(1, 1) - x_hat
     grey = colours[0].abs().flatten(1).amax(1) == 0
@@ -148,10 +148,10 @@ def tint(x_hat: Tensor, x: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "mse": lambda seen: squared(seen.x_hat, seen.x),
     "ms_ssim": lambda seen: structure(seen.x_hat, seen.x),
-    "detail": lambda seen: flatness(seen.x_hat, seen.x),
-    "weave": lambda seen: weave(seen.x_hat, seen.x),
-    "unrest": lambda seen: unrest(seen.x_hat, seen.x),
-    "tint": lambda seen: tint(seen.x_hat, seen.x),
+    "local_contrast": lambda seen: local_contrast(seen.x_hat, seen.x),
+    "grid_artefacts": lambda seen: grid_artefacts(seen.x_hat, seen.x),
+    "flat_region_error": lambda seen: flat_region_error(seen.x_hat, seen.x),
+    "grey_chroma_error": lambda seen: grey_chroma_error(seen.x_hat, seen.x),
     "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
     "relay": lambda seen: squared(seen.z_hat, seen.z),
     "start": lambda seen: squared(seen.z_c, seen.z),

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ..console import run_command
 from ..image import network_inputs, open_image
-from ..metrics.perceptual import INSTALL, at_hand
+from ..metrics.perceptual import INSTALL, available
 from ..metrics.vgg_like import PerceptualDistance
 from ..models import CodecModel
 from ..rate_control import ANCHORS, quality_of
@@ -29,7 +29,7 @@ METRICS = "bpp", "psnr", "ms_ssim", "detail", "lpips", "lpips_vgg", "dists", "pe
 
 def distances_at_hand(perceptual: Path | None = None) -> dict[str, nn.Module]:
     """LPIPS and DISTS where their weights are installed, and the network of the file `perceptual`; stderr hears what is not here."""
-    found, missing = at_hand()
+    found, missing = available()
     if missing:
         print(f"osdc: not available: {', '.join(missing)} ({INSTALL})", file=sys.stderr)
     return found | ({"perceptual": PerceptualDistance(perceptual)} if perceptual else {})

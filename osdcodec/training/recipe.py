@@ -23,6 +23,15 @@ from ..rate_control import ANCHORS
 
 STRICT = ConfigDict(extra="forbid")
 UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not known
+# Stages, keys and losses of recipes that were written before 1.0 -> what they are called now.
+ALIASES = {
+    "balance": "gain_tuning",
+    "emphasis": "residual_gain",
+    "detail": "local_contrast",
+    "weave": "grid_artefacts",
+    "unrest": "flat_region_error",
+    "tint": "grey_chroma_error",
+}
 Anchored = Annotated[list[float], Len(len(ANCHORS), len(ANCHORS))]  # a number for each anchor lambda, 2 first
 
 
@@ -115,8 +124,15 @@ def _tables(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a recipe ({error}); see osdcodec/training/README.md") from error
+    tables = _renamed(tables)
     other = tables.pop("like", None)
     return _merged(_tables(path.parent / str(other)), tables) if other else tables
+
+
+def _renamed(table: dict[str, Any]) -> dict[str, Any]:
+    """A table with the present names of all its keys, those of the tables in it included."""
+    present = {name: _renamed(value) if isinstance(value, dict) else value for name, value in table.items()}
+    return {ALIASES.get(name, name): value for name, value in present.items()}
 
 
 def _merged(before: dict, after: dict) -> dict:

@@ -16,16 +16,29 @@ if TYPE_CHECKING:
         listed,
         load,
         metadata,
+        metadata_for,
         model_id,
         rates,
-        told_of,
         verify,
     )
     from .storage import Tensors, deflate, parse
 
 __all__ = [
-    "SUFFIX", "Tensors", "Weights", "deflate", "entry", "for_model", "inventory", "listed", "load", "metadata", "model_id",
-    "parse", "rates", "told_of", "verify",
+    "SUFFIX",
+    "Tensors",
+    "Weights",
+    "deflate",
+    "entry",
+    "for_model",
+    "inventory",
+    "listed",
+    "load",
+    "metadata",
+    "metadata_for",
+    "model_id",
+    "parse",
+    "rates",
+    "verify",
 ]  # fmt: skip
 
 

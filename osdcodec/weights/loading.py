@@ -203,7 +203,7 @@ def metadata(data: bytes) -> dict[str, str]:
     return dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
 
 
-def told_of(profile: Profile) -> dict[str, str]:
+def metadata_for(profile: Profile) -> dict[str, str]:
     """The metadata by which a weights file names its profile: the name, and what it has otherwise than the one of that name."""
     other = changes(profile)
     return {"profile": profile.name} | ({_CHANGES: json.dumps(other)} if other else {})

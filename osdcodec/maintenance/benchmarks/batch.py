@@ -83,8 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     table = Table("what", "measured", "budget", "")
     for what, measured, budget, unit in measure(options.huge):
-        verdict = "ok" if measured <= budget else "over"
-        table.add_row(what, f"{measured:.2f} {unit}", f"{budget:.2f} {unit}", verdict)
+        state = "ok" if measured <= budget else "over"
+        table.add_row(what, f"{measured:.2f} {unit}", f"{budget:.2f} {unit}", state)
     Console().print(table)
 
 

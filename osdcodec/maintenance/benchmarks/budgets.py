@@ -62,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     rows = on_gpu(compiled=not options.eager) if options.device == "cuda" else measure()
     for what, measured, bound, unit in rows:
         ahead = bound is not None and (measured >= bound if unit == "times" else measured <= bound)
-        verdict = "" if bound is None else "ok" if ahead else "short" if unit == "times" else "over"
-        table.add_row(what, f"{measured:.2f} {unit}", "" if bound is None else f"{bound:g} {unit}", verdict)
+        state = "" if bound is None else "ok" if ahead else "short" if unit == "times" else "over"
+        table.add_row(what, f"{measured:.2f} {unit}", "" if bound is None else f"{bound:g} {unit}", state)
     Console().print(table)
 
 

@@ -57,7 +57,7 @@ class Peak(TorchDispatchMode):
         return result
 
 
-def hollow(model: nn.Module) -> None:
+def materialise_fake(model: nn.Module) -> None:
     """Gives a model on the meta device parameters without contents, base models in half precision."""
     for name, old in [*model.named_parameters(), *model.named_buffers()]:
         path, _, leaf = name.rpartition(".")
@@ -74,7 +74,7 @@ def cost(name: str, batch: int, crop: int, recipe: object) -> tuple[float, float
         model = CodecModel(TURBO)
         model.semantics.tower = clip_tower(None).requires_grad_(False)
     with FakeTensorMode(), mock.patch("torch.randint", lambda *_: 0):  # where the window lies costs nothing
-        hollow(model)
+        materialise_fake(model)
         stage = {"relay": Relay, "pixels": Pixels}[name](Run(TURBO, recipe, Path("none"), Path("none"), None), model)
         stage.done = 1.0
         examples = Batch(torch.zeros(batch, 3, crop, crop), torch.full((batch,), 100.0))

@@ -89,7 +89,7 @@ def integer_prior(profile: Profile) -> dict[str, np.ndarray]:
 def weights_file(folder: Path, profile: Profile, more: dict[str, np.ndarray], header: str) -> weights.Weights:
     """Writes a random model of the profile, with `more` tensors, and the weights.toml that lists it under the header."""
     path = folder / f"{profile.name}{weights.SUFFIX}"
-    save_file(integer_prior(profile) | more, path, weights.told_of(profile))
+    save_file(integer_prior(profile) | more, path, weights.metadata_for(profile))
     entry = weights.entry(path, profile.name) | {"revision": 1, "terms": "Apache-2.0", "data": "random numbers"}
     (folder / registry.NAME).write_text(registry_text([entry | {"results": []}], header), "utf-8")
     return weights.load(profile.name, folder)

@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 
 from ...models import CodecModel
-from ...weights import entry, load, told_of
+from ...weights import entry, load, metadata_for
 from ...weights.to_torch import load_model
 from ...weights.writer import components_text, registry_text
 from ..checkpoints import averaged, fill, newest, read
@@ -41,7 +41,7 @@ def export_small(run: Run) -> Path:
     else:
         fixed = normative(model, count_tokens(model, photos, pictures), *count_symbols(model, photos, pictures))
     path = run.out / f"{run.profile.name}.safetensors"
-    size = export(model, fixed, path, told_of(run.profile), preview)
+    size = export(model, fixed, path, metadata_for(run.profile), preview)
     list_alone(path, run)
     print(f"{path}: {source.name}, {size / 2**20:.2f} MiB")
     return path

@@ -5,8 +5,8 @@ from pathlib import Path
 from ..export.stage import ExportRecipe, export_small, unpack_weights
 from ..recipe import Entry, Plain
 from .autoencoder import AutoencoderRecipe, train_autoencoder
-from .balance import BalanceRecipe, train_balance
 from .codec import CodecRecipe, train_codec
+from .gain_tuning import GainTuningRecipe, train_gains
 from .prior import PriorRecipe, train_prior
 from .tower import TowerRecipe, train_tower
 
@@ -17,6 +17,6 @@ STAGES = {
     "autoencoder": Entry(train_autoencoder, AutoencoderRecipe),
     "codec": Entry(train_codec, CodecRecipe),
     "prior": Entry(train_prior, PriorRecipe),
-    "balance": Entry(train_balance, BalanceRecipe),
+    "gain_tuning": Entry(train_gains, GainTuningRecipe),
     "export": Entry(export_small, ExportRecipe),
 }

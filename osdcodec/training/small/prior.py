@@ -23,7 +23,7 @@ from ..trainer import Stage, Trainer
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PriorRecipe(Schedule):
-    emphasis: float  # of what the denoiser adds
+    residual_gain: float  # factor on what the denoiser adds
     pictures: int  # crops whose latents are made
     crop: int
     batch: int
@@ -76,7 +76,7 @@ def train_prior(run: Run) -> CodecModel:
     fill(model, read(other) if other.exists() else averaged(state), other if other.exists() else run.out / "codec.pt")
     model.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     for parameter in model.denoiser.unet.conv_out.parameters():  # which the symbols do not know of
-        parameter.mul_(run.recipe.emphasis)
+        parameter.mul_(run.recipe.residual_gain)
     model.prior.requires_grad_(True).train()
     # A bit weighs what it weighed in stage `codec`: else the prior takes from one rate to give to another.
     log_rate = state["extra"]["control.log_rate"].to(run.accelerator.device)

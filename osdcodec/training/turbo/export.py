@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ...weights import told_of
+from ...weights import metadata_for
 from ..checkpoints import learned
 from ..data import Photos
 from ..export.stage import list_alone
@@ -33,6 +33,6 @@ def export_turbo(run: Run) -> None:
     }
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in made.items()}
     path = run.out / f"{run.profile.name}.safetensors"
-    save_file(tensors, path, told_of(run.profile))
+    save_file(tensors, path, metadata_for(run.profile))
     list_alone(path, run)
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")

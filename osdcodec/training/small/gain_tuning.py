@@ -1,4 +1,4 @@
-"""Stage `balance`: along the line of fidelity and detail, towards detail at those lambdas that have too little of it.
+"""Stage `gain_tuning`: along the line of fidelity and detail, towards detail at those lambdas that have too little of it.
 
 Only the inverse gains learn, 160 numbers for each lambda, so symbols and bits stay as they are. So few numbers hardly feel the noise
 of small batches: minutes suffice, and detail costs half of what it does in stage `codec` (lab book, revision 7).
@@ -20,13 +20,13 @@ from ..trainer import Stage, Trainer
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class BalanceRecipe(Schedule):
+class GainTuningRecipe(Schedule):
     share: Anchored  # of what the gains have learned, kept at each lambda
     crop: int
     losses: Terms
 
 
-class Balance(Stage):
+class GainTuning(Stage):
     """A batch has a picture for each anchor lambda."""
 
     def __init__(self, run: Run, codec: CodecModel) -> None:
@@ -47,14 +47,14 @@ class Balance(Stage):
         return self.losses(Seen(x, x_hat), self.model.weights(self.quality), self.steps, self.done)
 
 
-def train_balance(run: Run) -> CodecModel:
+def train_gains(run: Run) -> CodecModel:
     """out/fitted.pt, with `share` of what the gains learn, is then out/model.pt."""
     model = CodecModel(run.profile)
     fill(model, read(run.out / "fitted.pt"), run.out / "fitted.pt")
     model.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
     start = model.gains.inverse.clone()
     model.gains.inverse.requires_grad_(True)
-    learned = Trainer("balance", run, Balance(run, model)).train().inverse.detach()
+    learned = Trainer("gain_tuning", run, GainTuning(run, model)).train().inverse.detach()
     share = torch.tensor(run.recipe.share, device=run.accelerator.device)[:, None]
     model.gains.inverse.requires_grad_(False).copy_(start + share * (learned - start))
     torch.save(model.state_dict(), run.out / "model.pt")

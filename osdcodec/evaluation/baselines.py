@@ -1,6 +1,6 @@
 """The codecs that osdc is measured beside, each as files: Pillow's formats, and CompressAI's models where they are at hand.
 
-`python -m osdcodec.evaluation.rivals encode|decode CODEC NAME INPUT OUTPUT` runs one in a process of its own, whose memory can
+`python -m osdcodec.evaluation.baselines encode|decode CODEC NAME INPUT OUTPUT` runs one in a process of its own, whose memory can
 be measured.
 """
 
@@ -253,7 +253,7 @@ def _largest_within(picture: Image.Image, size: int, coding: Callable[[int], Pil
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.rivals", description=__doc__)
+    parser = argparse.ArgumentParser("python -m osdcodec.evaluation.baselines", description=__doc__)
     parser.add_argument("verb", choices=("encode", "decode"))
     parser.add_argument("codec")
     parser.add_argument("name")
