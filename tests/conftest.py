@@ -2,6 +2,7 @@ import hashlib
 import pickle
 import signal
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from osdcodec import cache
 from osdcodec.container import pack, unpack
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -65,6 +67,15 @@ local_contrast = [5.0, 5.0, 5.0, 5.0, 5.0]
 [export]
 pictures = 3
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_networks(tmp_path_factory) -> Iterator[Path]:
+    """Compiled networks are shared by the tests of a session, and leave nothing behind in the user's cache."""
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(cache.VARIABLE, str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

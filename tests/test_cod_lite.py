@@ -32,10 +32,10 @@ from osdcodec.cli import app
 from osdcodec.cod_lite.bands import Bands, moments
 from osdcodec.cod_lite.coder import CodLiteModel, CodLiteSymbolCoder, nearest
 from osdcodec.cod_lite.install import install
-from osdcodec.cod_lite.runtime import OnnxNetworks, TorchNetworks, open_networks
+from osdcodec.cod_lite.runtime import GraphNetworks, TorchNetworks, open_networks
 from osdcodec.cod_lite.sizes import Sizes, nearest_rate
 from osdcodec.image import open_image
-from osdcodec.runtime import Machine
+from osdcodec.runtime import Machine, choose
 from osdcodec.weights.downloads import Component
 
 torch = pytest.importorskip("torch")
@@ -154,7 +154,7 @@ def test_indices_and_pixels_are_those_of_the_authors_code(rate):
     file = weights.Weights(None, checkpoint.weights_file(sizes, codebook, model), {}, b"", Path("here"))
     file.graphs.update({name[6:]: value.tobytes() for name, value in file.tensors.items() if name.startswith("graph.")})
     assert sum(value.numel() for value in model.state_dict().values()) > 70e6
-    for runtime in (OnnxNetworks(file, sizes), TorchNetworks(file, sizes)):
+    for runtime in (GraphNetworks(file, sizes, choose("cpu")), TorchNetworks(file, sizes)):
         features = runtime.analyse(picture(rate))
         indices = nearest(features[0], codebook.numpy())
         assert np.array_equal(indices.ravel(), unpacked @ (1 << np.arange(bits)[::-1]))

@@ -13,7 +13,7 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"cache", "errors", "relay", "telemetry"},
+    {"cache", "devices", "errors", "relay", "telemetry"},
     {"console", "extras", "rate_control"},
     {"urls"},
     {"profile"},
@@ -53,7 +53,7 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
         "latent.encoder_search",
         "metrics",
         "runtime.torch",
-        "runtime",
+        "runtime.choice",
         "weights.to_torch",
         "training",
         "evaluation",
@@ -88,6 +88,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "codec": {"numpy", "PIL"},
     "container": set(),
     "console": set(),
+    "devices": set(),
     "entropy": {"numpy", "constriction"},
     "errors": set(),
     "families": {"PIL"},
@@ -111,6 +112,8 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "runtime.tiles": {"numpy", "PIL"},
     "runtime.onnx": {"numpy", "onnxruntime"},
     "runtime.onnx_inputs": set(),
+    "runtime.choice": set(),
+    "runtime.processor": set(),
     "urls": set(),
     "weights": set(),
     "weights.downloads": set(),
@@ -167,8 +170,17 @@ def test_these_are_the_modules_there_are():
     assert RANK.keys() == {name.split(".")[0] for name in MODULES} - {"__init__", "__main__"}
     assert {"entropy.prior", "models.codec", "runtime.torch", "training.trainer"} <= MODULES.keys()
     own, libraries, at_once = imports("runtime", MODULES["runtime"])
-    assert own == {"errors", "extras", "weights", "runtime.onnx", "runtime.openvino", "runtime.torch"}
-    assert libraries == {"numpy", "torch"} and at_once == {"numpy"}
+    assert own == {
+        "errors",
+        "extras",
+        "weights",
+        "runtime.choice",
+        "runtime.graphs",
+        "runtime.onnx",
+        "runtime.openvino",
+        "runtime.torch",
+    }
+    assert libraries == {"numpy"} and at_once == {"numpy"}
     assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}
 
 

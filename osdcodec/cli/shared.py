@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from .. import devices
 from ..console import complaint, legible
 from ..errors import FileError, InputError, OsdError, OsdWarning
 from ..extras import unused_gpu
 
 Device = Annotated[
-    Literal["auto", "cpu", "cpu-bf16", "cuda"],
-    typer.Option(help="Where the networks run; cpu-bf16 is torch in half precision, for CPUs with AVX512-BF16 or AMX."),
+    devices.Device,
+    typer.Option(
+        help="What the networks run in: cpu is ONNX Runtime, cpu-bf16 and cuda torch; auto takes the fastest."
+    ),
 ]
 Overwrite = Annotated[
     bool | None,

@@ -1,4 +1,4 @@
-"""How the networks run: by bands through ONNX Runtime on the CPU, whole pictures through torch on a GPU or in half precision. Two verbs each:
+"""How the networks run: by bands through ONNX Runtime or OpenVINO on the CPU, whole pictures through torch on a GPU. Two verbs each:
 
 analyse(x (1, 3, H, W) in [0, 1], progress)                        -> features (1, D, H/d, W/d)
 synthesise(entries (1, D, h, w), [noise (1, 3, H, W)], progress)   -> x (1, 3, H, W), about in [-1, 1]
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WeightsError
-from ..runtime import HALF, Machine, chosen
+from ..runtime import Choice, Machine, choose, open_graphs
 from ..runtime.tiles import Progress
 from ..weights import Weights
 from .bands import PATCHES, Bands
@@ -27,20 +27,18 @@ class CodLiteNetworks(Protocol):
 
 def open_networks(weights: Weights, sizes: Sizes, machine: Machine) -> CodLiteNetworks:
     """WeightsError if the device is "cuda" and there is none."""
-    device = chosen(machine.device)
-    if device == "cpu":
-        return OnnxNetworks(weights, sizes, machine.threads)
+    choice = choose(machine.device)
+    if choice.runtime != "torch":
+        return GraphNetworks(weights, sizes, choice, machine.threads)
     from ..extras import require
 
     require("coding in torch", "torch")
-    return TorchNetworks(weights, sizes, device.removesuffix(HALF), True, machine.compiled)
+    return TorchNetworks(weights, sizes, choice.place, True, machine.compiled)
 
 
-class OnnxNetworks:
-    def __init__(self, weights: Weights, sizes: Sizes, threads: int | None = None) -> None:
-        from ..runtime.onnx import OnnxRuntime
-
-        self.sizes, self.weights, self.sessions = sizes, weights, OnnxRuntime(weights, threads)
+class GraphNetworks:
+    def __init__(self, weights: Weights, sizes: Sizes, choice: Choice, threads: int | None = None) -> None:
+        self.sizes, self.weights, self.sessions = sizes, weights, open_graphs(weights, choice, threads)
 
     def analyse(self, x: Array, progress: Progress | None = None) -> Array:
         if "encoder.0" not in self.weights.graphs:

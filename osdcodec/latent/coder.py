@@ -23,7 +23,7 @@ from ..metrics import ms_ssim
 from ..profile import Profile
 from ..rate_control import Target, largest_below, quality_of, smallest_above
 from ..relay import relay
-from ..runtime import HALF, Machine, chosen, open_runtime
+from ..runtime import Machine, choose, open_runtime
 from ..runtime.noise import standard_normals
 from ..runtime.preview import render as draft
 from ..runtime.tiles import Progress, TiledRuntime
@@ -39,11 +39,11 @@ Encoded = tuple[Osd, Symbols]  # the fields of a file, and the symbols that its 
 
 def open_refinement(model: weights.Weights, device: str = "auto") -> "Refinement":
     """What makes an encoder search (see encoder_search.py). OsdError without torch, WeightsError without LPIPS's weights."""
-    device = chosen(device)
+    choice = choose(device)
     require("refining a picture (--effort)", "torch", "diffusers", "open_clip")
     from .encoder_search import Refinement
 
-    return Refinement(model, device.removesuffix(HALF), device != "cpu")
+    return Refinement(model, "cuda" if choice.place == "cuda" else "cpu", choice.precision != "float")
 
 
 class LatentSymbolCoder:

@@ -3,6 +3,7 @@
 `compile_graph` is the way in for any ONNX graph of which the tensors lie outside.
 """
 
+import functools
 import hashlib
 import io
 import os
@@ -19,25 +20,36 @@ from ..weights import Weights
 from .graphs import GraphRuntime
 from .onnx_inputs import external_as_inputs
 
+PRECISIONS = {"float": "f32", "bf16": "bf16"}
+_IMPORTING = Lock()
 
-def _import_openvino() -> Any:
-    """Imports OpenVINO without its converter of models, which takes half of the time and imports a package of telemetry."""
+
+@functools.cache
+def _core() -> Any:
+    return _openvino().Core()
+
+
+def _openvino() -> Any:
+    """Imports OpenVINO when a graph is opened, in the thread that opens it.
+
+    Its converter of models is left out, which takes half of the time and imports a package of telemetry.
+    """
     converter = "openvino.tools.ovc"
-    if "openvino" in sys.modules or converter in sys.modules:
-        import openvino
-
-        return openvino
-    sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO foresees
-    try:
-        import openvino
-    finally:
-        del sys.modules[converter]
+    with _IMPORTING:
+        left_out = "openvino" not in sys.modules and converter not in sys.modules
+        if left_out:
+            sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO foresees
+        try:
+            import openvino
+        finally:
+            if left_out:
+                del sys.modules[converter]
     return openvino
 
 
-ov = _import_openvino()
-_CORE = ov.Core()
-PRECISIONS = {"float": "f32", "bf16": "bf16"}
+def devices() -> list[str]:
+    """OpenVINO's names of the devices that it sees."""
+    return list(_core().available_devices)
 
 
 class Graph:
@@ -60,8 +72,8 @@ class Graph:
         try:
             found = request.infer(given, share_inputs=True)
         except RuntimeError as error:
-            if "bad_alloc" in str(error) or "allocate" in str(error):
-                raise MemoryError(f"the networks need more memory than there is: {error}") from error
+            if "alloc" in str(error):
+                raise MemoryError("the networks need more memory than there is") from error
             raise
         with self.lock:
             self.idle.append(request)
@@ -96,16 +108,19 @@ def compile_graph(
     """
     config = _config(precision, threads, device)
     name = (
-        "openvino", ov.__version__, device, precision, _processor(), hashlib.sha256(graph).hexdigest(), key,
+        "openvino", _openvino().__version__, device, precision, _processor(), hashlib.sha256(graph).hexdigest(), key,
     )  # fmt: skip
     blob = cache.read(*name) if key else None
     if blob is not None:
         try:
-            kept = ov.Tensor(np.frombuffer(blob, np.uint8), shared_memory=True)
-            return Graph(_CORE.import_model(kept, device, config), kept)
+            kept = _openvino().Tensor(np.frombuffer(blob, np.uint8), shared_memory=True)
+            return Graph(_core().import_model(kept, device, config), kept)
         except RuntimeError:  # of another build with the same version
             pass
-    compiled = _CORE.compile_model(read_graph(graph, tensors), device, config)
+    model = read_graph(graph, tensors)
+    if precision != "float":
+        _halve(model)
+    compiled = _core().compile_model(model, device, config)
     if key and cache.folder() is not None:
         _WRITER.submit(_keep, compiled, name)
     return Graph(compiled)
@@ -114,15 +129,24 @@ def compile_graph(
 def read_graph(graph: bytes, tensors: Mapping[str, np.ndarray]) -> Any:
     """An ONNX graph as a model of OpenVINO, with constants in place of the tensors that it only names."""
     completed, names = external_as_inputs(graph)
-    model = _CORE.read_model(io.BytesIO(completed))
-    wanted = set(names)
+    model = _core().read_model(io.BytesIO(completed))
+    wanted, constant = set(names), _openvino().opset13.constant
     for parameter in model.get_parameters():
         name = parameter.get_friendly_name()
         if name in wanted:
             array = np.ascontiguousarray(tensors[name])
-            parameter.output(0).replace(ov.opset13.constant(array, shared_memory=True).output(0))
+            parameter.output(0).replace(constant(array, shared_memory=True).output(0))
             model.remove_parameter(parameter)
     return model
+
+
+def _halve(model: Any) -> None:
+    """Stores constants in float16, by which an entry of the cache needs half the bytes. bfloat16 holds less of them anyway."""
+    try:
+        from openvino._offline_transformations import compress_model_transformation
+    except ImportError:  # of a version that has it elsewhere
+        return
+    compress_model_transformation(model)
 
 
 _WRITER = ThreadPoolExecutor(1)  # writes to the cache while networks run; a process ends when it is done
@@ -159,7 +183,7 @@ def _processor() -> str:
             flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
     except OSError:
         flags = ""
-    name = f"{_CORE.get_property('CPU', 'FULL_DEVICE_NAME')} {flags} {os.environ.get('ONEDNN_MAX_CPU_ISA', '')}"
+    name = f"{_core().get_property('CPU', 'FULL_DEVICE_NAME')} {flags} {os.environ.get('ONEDNN_MAX_CPU_ISA', '')}"
     return hashlib.sha256(name.encode()).hexdigest()
 
 

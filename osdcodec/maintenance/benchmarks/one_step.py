@@ -16,7 +16,7 @@ from ... import weights
 from ...console import run_command
 from ...profile import SMALL, TURBO, Profile
 from ...rate_control import quality_of
-from ...runtime import Machine, Runtime, chosen, open_runtime
+from ...runtime import Machine, Runtime, choose, open_runtime
 
 
 def measure(
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
         from ...runtime.torch import TorchRuntime
         from .gpu import random_turbo
 
-        device = chosen(options.device)
+        device = choose(options.device).place
         profile, runtime = TURBO, TorchRuntime(None, device, model=random_turbo(device, tower=False))
     else:
         loaded = weights.load(SMALL.name, options.weights_dir)
