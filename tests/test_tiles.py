@@ -107,3 +107,23 @@ def test_a_picture_of_one_tile_is_not_cut(runtime):
     assert np.array_equal(
         y, runtime.analyse(image.to_array(picture, profile.stride), image.thumbnail(picture, profile.thumb))[0]
     )
+
+
+def test_short_of_memory_the_tiles_become_smaller(runtime, monkeypatch):
+    z = np.random.default_rng(3).standard_normal((1, runtime.profile.autoencoder_channels, 80, 96), np.float32)
+    whole, render, seen = TiledRuntime(runtime, runtime.profile), runtime.render, []
+
+    def limited(part: np.ndarray) -> np.ndarray:
+        if max(part.shape[2:]) > 80:
+            raise MemoryError
+        seen.append(part.shape)
+        return render(part)
+
+    expected = np.asarray(whole.render(z, 1530, 1280), int)
+    monkeypatch.setattr(runtime, "render", limited)
+    tiled = TiledRuntime(runtime, runtime.profile)
+    assert np.abs(np.asarray(tiled.render(z, 1530, 1280), int) - expected).max() <= 1
+    assert len(seen) > 1 and tiled.done == pytest.approx(SHARES["render"])
+    monkeypatch.setattr(runtime, "render", lambda part: limited(np.zeros((1, 1, 99, 99))))
+    with pytest.raises(MemoryError):
+        TiledRuntime(runtime, runtime.profile).render(z, 1530, 1280)

@@ -15,6 +15,7 @@ from ..console import label
 from ..container import MAX_PIXELS, unpack, unpack_prefix
 from ..errors import OsdError, OsdWarning, OutputError
 from ..file_info import describe
+from ..profile import PROFILES
 from ..rate_control import ANCHORS, Target, shares
 from .jobs import Job, may_replace
 from .run import Progress, Stop
@@ -59,6 +60,12 @@ class Task:
     def load(self) -> Any:
         raise NotImplementedError
 
+    def networks(self) -> str:
+        """What the networks run in, and why, for people. OsdError if it is not installed."""
+        from ..runtime import choose
+
+        return str(choose(self.device))
+
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """The input becomes the output -> what is to be told of it."""
         raise NotImplementedError
@@ -90,6 +97,11 @@ class Encoding(Task):
         from ..codec import Encoder
 
         return Encoder(self.profile, self.device, self.weights_dir, self.compiled, self.threads)
+
+    def networks(self) -> str:
+        from ..runtime import choose
+
+        return str(choose(self.device, bool(self.profile in PROFILES and PROFILES[self.profile].bases)))
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""

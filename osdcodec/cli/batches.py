@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,8 @@ class Batch:
             from ..batch import ray
 
             outcomes = ray.outcomes(pairs, self.work, self.skip_existing, self.ray_address, self.jobs)
+        elif self.style == "verbose":
+            sys.stderr.write(f"osdc: the networks run in {self.work.networks()}\n")
         # On a GPU pictures of one size go in batches.
         jobs = self.jobs or (8 if self.work.device != "cpu" and sees_cuda() else FILES)
         told = self.planned.left_out, self.planned.summary()

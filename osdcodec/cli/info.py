@@ -8,7 +8,9 @@ import typer
 from .. import files
 from ..container import MAX_PIXELS, unpack_prefix
 from ..container.sections import KINDS
+from ..devices import Device
 from ..errors import InputError
+from ..profile import PROFILES
 from .links import links_of
 from .shared import MaxPixels, WeightsDir, examples, number, printed, reporting, tell_of_gpu
 
@@ -23,10 +25,11 @@ app = typer.Typer()
         "osdc info photo.osd --link lora-longfast",
         "osdc info photo.osd --bits-per-second 1070 --packet 233 --overhead 16",
         "osdc info - < photo.osd",
+        "osdc info --device auto",
     )
 )
 def info(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")],
+    source: Annotated[str | None, typer.Argument(metavar="INPUT", help="An .osd file, or - for stdin.")] = None,
     parts: Annotated[bool, typer.Option("--parts", help="Entropy-decode, and add the bits of each part.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     links: Annotated[
@@ -40,11 +43,19 @@ def info(
     ] = None,
     packet: Annotated[int | None, typer.Option(min=1, help="Bytes that a packet of that link takes.")] = None,
     overhead: Annotated[int, typer.Option(min=0, help="Bytes that that link adds to each packet.")] = 0,
+    device: Annotated[
+        Device | None, typer.Option(help="Tell what the networks would run in here, and why; INPUT may be left out.")
+    ] = None,
     weights_dir: WeightsDir = None,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Tell what an .osd file, or the beginning of a progressive one, says of itself."""
     with reporting(source):
+        if source is None:
+            if device is None:
+                raise typer.BadParameter("name a file, or give --device")
+            _write({"device": networks_of(device)}, as_json)
+            return
         if overhead and packet is None:
             raise typer.BadParameter("--overhead goes with --packet and --bits-per-second")
         source = files.STREAM if files.descriptor(source) == 0 else source
@@ -69,15 +80,42 @@ def info(
                 }
                 for link in chosen
             ]
+        if device:
+            profile = PROFILES.get(facts["profile"])
+            facts["device"] = networks_of(device, bool(profile and profile.bases))
         if not as_json:
             tell_of_gpu()
-        text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
-        files.write_output(files.STREAM, text.encode("utf-8"))
+        _write(facts, as_json)
+
+
+def networks_of(device: str, torch_only: bool = False) -> dict[str, str]:
+    """What the networks run in: runtime, precision, place and why."""
+    from ..runtime import choose
+
+    return choose(device, torch_only)._asdict()
+
+
+def _write(facts: dict, as_json: bool) -> None:
+    text = json.dumps(facts, indent=2) + "\n" if as_json else _table(facts)
+    files.write_output(files.STREAM, text.encode("utf-8"))
 
 
 def _table(facts: dict) -> str:
     from rich.table import Table
 
+    rows = _rows(facts) if "version" in facts else {}
+    if "device" in facts:
+        from ..runtime import Choice
+
+        rows["networks"] = str(Choice(**facts["device"]))
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}[/bold]", value)
+    return printed(table)
+
+
+def _rows(facts: dict) -> dict[str, str]:
+    """What is shown of a file."""
     rows = {
         "version": str(facts["version"]),
         "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
@@ -102,6 +140,7 @@ def _table(facts: dict) -> str:
         "progressive",
         "note",
         "links",
+        "device",
     }
     if facts.get("progressive"):
         rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
@@ -113,7 +152,4 @@ def _table(facts: dict) -> str:
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     for link in facts.get("links", []):
         rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
-        table.add_row(f"[bold]{name}[/bold]", value)
-    return printed(table)
+    return rows

@@ -2,7 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -12,6 +14,19 @@ from ..weights import Weights
 
 SEEN = "coarse", "coarse_thumb"  # further inputs of the denoiser with decoder semantics
 Opened = TypeVar("Opened")
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """What the runtimes say in their own ways becomes a MemoryError."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if "bad_alloc" in str(error) or "allocate" in str(error):
+            raise MemoryError("the networks need more memory than there is") from error
+        raise
 
 
 class GraphRuntime(ABC, Generic[Opened]):
@@ -33,7 +48,7 @@ class GraphRuntime(ABC, Generic[Opened]):
 
     @abstractmethod
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        """Runs a graph of the weights file by its name, and returns its outputs."""
+        """Runs a graph of the weights file by its name, and returns its outputs. MemoryError if they need too much."""
 
     @abstractmethod
     def open(self, verb: str) -> Opened:
@@ -42,7 +57,8 @@ class GraphRuntime(ABC, Generic[Opened]):
     def opened(self, verb: str) -> Opened:
         """Returns a graph that is ready to run; waits until it is."""
         self.preload(verb)
-        return self.sessions[verb].result()
+        with memory_errors():
+            return self.sessions[verb].result()
 
     def preload(self, *verbs: str) -> None:
         """Begins to open graphs, so that one is opened while another is opened or runs."""

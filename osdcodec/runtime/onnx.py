@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime as ort
 
-from .graphs import GraphRuntime
+from .graphs import GraphRuntime, memory_errors
 
 # Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a tenth of the time: else every tile of a
 # large picture takes more (12000x9000 pixels were encoded in 6.4 GiB, and are in 4.2).
@@ -18,7 +18,9 @@ class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
         if sum(array.nbytes for array in inputs.values()) >= LARGE:
             options = ort.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return self.opened(verb).run(None, inputs, options)
+        session = self.opened(verb)
+        with memory_errors():
+            return session.run(None, inputs, options)
 
     def open(self, verb: str) -> ort.InferenceSession:
         options = ort.SessionOptions()

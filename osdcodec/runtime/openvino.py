@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import cache
 from ..weights import Weights
-from .graphs import GraphRuntime
+from .graphs import GraphRuntime, memory_errors
 from .onnx_inputs import external_as_inputs
 
 PRECISIONS = {"float": "f32", "bf16": "bf16"}
@@ -53,7 +53,7 @@ def devices() -> list[str]:
 
 
 class Graph:
-    """A compiled graph. It can be called from several threads; OpenVINO runs one after the other, each on all its threads."""
+    """A compiled graph. It can be called from several threads: more calls than it has streams wait for each other."""
 
     def __init__(self, compiled: Any, kept: Any = None) -> None:
         self.compiled, self.kept = compiled, kept  # kept: the memory that constants may lie in
@@ -69,12 +69,8 @@ class Graph:
         with self.lock:
             request = self.idle.pop() if self.idle else self.compiled.create_infer_request()
         given = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        try:
+        with memory_errors():
             found = request.infer(given, share_inputs=True)
-        except RuntimeError as error:
-            if "alloc" in str(error):
-                raise MemoryError("the networks need more memory than there is") from error
-            raise
         with self.lock:
             self.idle.append(request)
         return list(found.values())
@@ -87,6 +83,7 @@ def compile_graph(
     threads: int = 0,
     device: str = "CPU",
     key: str = "",
+    streams: int = 1,
 ) -> Graph:
     """Makes an ONNX graph ready to run.
 
@@ -96,6 +93,7 @@ def compile_graph(
         precision: "float" or "bf16", in which products are computed; inputs and outputs have the types of the graph.
         threads: Threads on a CPU; 0 takes those that the process may use.
         device: OpenVINO's name of the device: CPU, GPU or NPU.
+        streams: Calls that run at the same time, each on so many threads.
         key: Tells apart tensors of the same names, such as a hash of the file they come from. If it is empty, nothing is
             kept in the cache.
 
@@ -106,7 +104,7 @@ def compile_graph(
         ValueError: The graph cannot be read.
         RuntimeError: OpenVINO cannot compile it.
     """
-    config = _config(precision, threads, device)
+    config = _config(precision, threads, device, streams)
     name = (
         "openvino", _openvino().__version__, device, precision, _processor(), hashlib.sha256(graph).hexdigest(), key,
     )  # fmt: skip
@@ -161,19 +159,23 @@ def _keep(compiled: Any, name: tuple[str, ...]) -> None:
     cache.write(blob.getbuffer(), *name)
 
 
-def _config(precision: str, threads: int, device: str) -> dict[str, Any]:
+def _config(precision: str, threads: int, device: str, streams: int) -> dict[str, Any]:
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if device != "CPU":
-        return {"PERFORMANCE_HINT": "LATENCY"}
-    config: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
+        return config
+    config |= {
+        "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
         "ENABLE_CPU_PINNING": False,  # else two processes share one core while another is free
     }
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    if threads or usable < (os.cpu_count() or 1):
-        config["INFERENCE_NUM_THREADS"] = threads or usable
+    if threads or usable() < (os.cpu_count() or 1):
+        config["INFERENCE_NUM_THREADS"] = threads * streams or usable()
     return config
+
+
+def usable() -> int:
+    """Cores that the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -202,10 +204,13 @@ class OpenVinoRuntime(GraphRuntime[Graph]):
     ) -> None:
         super().__init__(weights, threads)
         self.precision, self.device = precision, device
+        # Pictures that are worked on at the same time share the cores.
+        self.streams = max(1, usable() // threads) if threads else 1
 
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return self.opened(verb)(**inputs)
 
     def open(self, verb: str) -> Graph:
         graph, tensors = self.weights.graphs[verb], self.weights.tensors
-        return compile_graph(graph, tensors, self.precision, self.threads, self.device, self.weights.sha256)
+        key, streams = self.weights.sha256, self.streams
+        return compile_graph(graph, tensors, self.precision, self.threads, self.device, key, streams)

@@ -6,9 +6,11 @@ wide as that holds the same numbers as the whole, up to the rounding of floats. 
 work is linear in the pixels.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +20,7 @@ from ..profile import Profile
 from . import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
+LEAST = 8  # and the side below which tiles do not become smaller where memory is short
 # How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 27 (of
 # which 21 for y), 16.5, 13.5 and 15.9. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
 # whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
@@ -25,6 +28,8 @@ MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 1
 PROJECTOR = 1  # position of y that the projector of decoder semantics reaches farther than the denoiser behind it
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
+Of = ParamSpec("Of")
+Made = TypeVar("Made")
 Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
 
 
@@ -72,6 +77,24 @@ def spans(length: int, margin: int, core: int = CORE, step: int = 4) -> list[Spa
     ]
 
 
+def within_memory(verb: Callable[Of, Made]) -> Callable[Of, Made]:
+    """A method of TiledRuntime that takes smaller tiles where there is too little memory, as long as the profile can be tiled."""
+
+    @functools.wraps(verb)
+    def attempt(*arguments: Of.args, **options: Of.kwargs) -> Made:
+        tiled: Any = arguments[0]
+        while True:
+            done = tiled.done
+            try:
+                return verb(*arguments, **options)
+            except MemoryError:
+                if tiled.core <= LEAST or tiled.profile.name not in MARGINS:
+                    raise
+                tiled.core, tiled.done = tiled.core // 2, done
+
+    return attempt
+
+
 class TiledRuntime:
     """The verbs of a runtime for pictures of any size; `progress` hears after each of several tiles how much is done."""
 
@@ -79,6 +102,7 @@ class TiledRuntime:
         self.runtime, self.profile, self.progress, self.core = runtime, profile, progress, core
         self.done = 0.0
 
+    @within_memory
     def analyse(self, picture: Image.Image) -> tuple[np.ndarray, ...]:
         """RGB picture -> y (1, C_y, h, w), hyper (1, C_h, hh, hw), tokens (1, K) and, with a base, its codes (1, hb, wb)"""
         stride, thumb = self.profile.stride, image.thumbnail(picture, self.profile.thumb)
@@ -100,6 +124,7 @@ class TiledRuntime:
         y, hyper, *codes = self._assemble("analyse", rows, columns, work, scales)
         return y, hyper, tokens[0], *codes
 
+    @within_memory
     def synthesise(self, y_hat: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """y_hat (1, C_y, h, w), tokens (1, K) -> z_c (1, C_z, 2h, 2w), condition (1, C_c, 2h, 2w)"""
         fine = self.profile.z_per_y
@@ -111,6 +136,7 @@ class TiledRuntime:
         z_c, condition = self._assemble("synthesise", rows, columns, work, (fine, fine))
         return z_c, condition
 
+    @within_memory
     def denoise(
         self,
         z_c: np.ndarray,
@@ -136,6 +162,7 @@ class TiledRuntime:
         (z_hat,) = self._assemble("denoise", rows, columns, work, (fine,))
         return z_hat
 
+    @within_memory
     def render(self, z: np.ndarray, width: int, height: int) -> Image.Image:
         """z (1, C_z, 2h, 2w) -> RGB picture of width x height"""
         fine, stride, picture = self.profile.z_per_y, self.profile.stride, Image.new("RGB", (width, height))
