@@ -15,6 +15,7 @@ from test_cli import environment
 
 from osdcodec import extras
 from osdcodec.errors import OsdError
+from osdcodec.maintenance.release import faults_of_wheel
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -125,6 +126,7 @@ def test_what_is_built_names_all_terms(built):
     assert {"License-File: LICENSE", "License-File: osdcodec/embedded/README.md"} <= set(metadata.splitlines())
     assert {"osdcodec/py.typed", "osdcodec/weights.toml", "osdcodec/embedded/small.safetensors"} <= set(names)
     assert not any(name.startswith(("tests/", "spec/")) for name in names)
+    assert [fault for fault in faults_of_wheel(names) if "npm" not in fault] == []
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "weights.toml", "spec/osd-1.md", "tests/test_cli.py"} <= inside
