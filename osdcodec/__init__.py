@@ -10,11 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import telemetry
-from .errors import FileError, FormatError, InputError, OsdError, OsdWarning, OutputError, TargetError, WeightsError
+from .errors import (
+    FileError,
+    FormatError,
+    InputError,
+    OsdError,
+    OsdWarning,
+    OutputError,
+    PackageError,
+    TargetError,
+    WeightsError,
+)
 
 __all__ = [
-    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OsdWarning", "OutputError", "Target", "TargetError",
-    "WeightsError", "decode", "encode", "info",
+    "Decoder", "Encoder", "FileError", "FormatError", "InputError", "OsdError", "OsdWarning", "OutputError",
+    "PackageError", "Target", "TargetError", "WeightsError", "decode", "encode", "info",
 ]  # fmt: skip
 
 telemetry.switch_off()  # every entry point imports this module first

@@ -5,6 +5,7 @@
      │   └─ FormatError              3   not a valid .osd file; names the field and its offset
      ├─ TargetError                  3   the asked-for size is out of reach
      ├─ WeightsError                 4   missing, not the ones listed, unknown model id or profile
+     ├─ PackageError                 4   a package of an extra is not installed
      ├─ FileError                    5   reading failed
      │   └─ OutputError              5   writing failed
      │       └─ OutputExistsError    5   the output exists and must stay
@@ -50,6 +51,12 @@ class TargetError(OsdError):
 
 class WeightsError(OsdError):
     """The weights are missing or not the ones that the file or the profile names."""
+
+    exit_code = 4
+
+
+class PackageError(OsdError):
+    """A package that the default install leaves out is needed, and not installed."""
 
     exit_code = 4
 

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import OsdError
+from .errors import PackageError
 
 # Module -> the extra that has it
 EXTRAS = {
@@ -43,10 +43,10 @@ def install(*modules: str) -> str:
 
 
 def require(what: str, *modules: str) -> None:
-    """OsdError that says how to install them, unless all modules are there."""
+    """PackageError that says how to install them, unless all modules are there."""
     missing = [name for name in modules if not available(name)]
     if missing:
-        raise OsdError(f"{what} needs packages that are not installed ({', '.join(missing)}): {install(*missing)}")
+        raise PackageError(f"{what} needs packages that are not installed ({', '.join(missing)}): {install(*missing)}")
 
 
 def gpu_here() -> bool:

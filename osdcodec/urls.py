@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from .errors import FileError, OsdError, OutputError
+from .errors import FileError, OsdError, OutputError, PackageError
 from .extras import install
 
 UNREAD = "cannot be read"  # begins why a folder was left out of which nobody knows what is in it
@@ -139,7 +139,7 @@ def _system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise FileError(f"{url}: URLs need the package fsspec: {install('fsspec')}") from error
+        raise PackageError(f"{url}: URLs need the package fsspec: {install('fsspec')}") from error
     try:
         return url_to_fs(url)
     except (ImportError, ValueError) as error:  # a protocol that is unknown, or needs a package of its own

@@ -372,3 +372,25 @@ def test_interrupted(folder):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+def test_help_shows_summaries_whole_and_options_in_groups():
+    text = " ".join(osdc("--help").stdout.decode().split())
+    assert "..." not in text.partition("Commands:")[2].partition("Examples:")[0]
+    for command in ("encode", "decode"):
+        lines = osdc(command, "-h").stdout.decode().splitlines()
+        groups = [line for line in lines if line and line[0] != " " and line.endswith(":")]
+        assert groups[:3] == [
+            "Arguments:",
+            "Options:",
+            "Size and quality:" if command == "encode" else "Size of the picture:",
+        ]
+        assert lines[lines.index("Options:") + 1].split()[0] == "-h,"  # every other option is in a group
+        assert lines[lines.index("Options:") + 2] == ""
+
+
+def test_comments_in_a_list_are_skipped_on_demand(folder):
+    (folder / "list.txt").write_text("# mine\nphoto.png\n")
+    assert osdc("encode", "--files-from", "list.txt", "--comments", "--dry-run", cwd=folder).returncode == 0
+    done = osdc("encode", "--files-from", "list.txt", "--dry-run", cwd=folder)
+    assert done.returncode == 3 and b"# mine" in done.stderr

@@ -224,7 +224,16 @@ def test_no_module_imports_itself_by_way_of_others():
 
 def test_public_names():
     functions = {"encode", "decode", "info", "Encoder", "Decoder", "Target"}
-    raised = {"OsdError", "InputError", "FormatError", "TargetError", "WeightsError", "FileError", "OutputError"}
+    raised = {
+        "OsdError",
+        "InputError",
+        "FormatError",
+        "TargetError",
+        "WeightsError",
+        "PackageError",
+        "FileError",
+        "OutputError",
+    }
     assert set(osdcodec.__all__) == functions | raised | {"OsdWarning"}
     assert all(getattr(osdcodec, name) for name in [*osdcodec.__all__, "__version__"])
     assert {*osdcodec.__all__, "__version__"} == set(dir(osdcodec))

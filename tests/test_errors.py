@@ -11,6 +11,7 @@ TREE = {
     "FormatError": ("InputError", 3),
     "TargetError": ("OsdError", 3),
     "WeightsError": ("OsdError", 4),
+    "PackageError": ("OsdError", 4),
     "FileError": ("OsdError", 5),
     "OutputError": ("FileError", 5),
     "OutputExistsError": ("OutputError", 5),

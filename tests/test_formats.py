@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from osdcodec import image
-from osdcodec.errors import InputError, OsdWarning
+from osdcodec.errors import InputError, OsdWarning, PackageError
 from osdcodec.formats import colour, heif, jpeg, png, tiff
 
 RANDOM = np.random.default_rng(7)
@@ -268,7 +268,7 @@ def test_heic(tmp_path, monkeypatch):
     assert ".heic" in image.suffixes()
     monkeypatch.setattr(heif, "available", lambda _: False)
     (tmp_path / "a.heic").write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.heic: HEIC needs the package pillow-heif: pip install 'osdc\[heic\]'"):
+    with pytest.raises(PackageError, match=r"a\.heic: HEIC needs the package pillow-heif: pip install 'osdc\[heic\]'"):
         image.open_image(tmp_path / "a.heic")
 
 

@@ -14,6 +14,7 @@ from .. import files
 from ..console import legible, printable, unforeseen
 from ..errors import Ended, FileError, OsdWarning
 from . import browser, coding, info, links, measuring, weights
+from .help import Summaries
 from .shared import complain, examples, reporting
 
 UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own copy of them
@@ -21,6 +22,7 @@ UsageError: Any = typer.BadParameter.__base__  # Typer has Click's, or its own c
 _ENDED: list[int] = []  # the signal that asked this process to end
 
 app = typer.Typer(
+    cls=Summaries,
     help="Photographs in 0.02 to 0.12 bits per pixel, brought back by one diffusion step.",
     epilog=examples(
         "osdc encode photo.jpg                    makes photo.osd",

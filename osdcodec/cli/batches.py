@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 FILES = 2  # in work at the same time: while one is computed another is read and written
 
 
-def named(sources: list[str] | None, files_from: str | None, nul: bool, quiet: bool) -> list[str]:
-    """What was named, and what a list names."""
+def named(
+    sources: list[str] | None, files_from: str | None, nul: bool, quiet: bool, comments: bool = False
+) -> list[str]:
+    """Returns the inputs that were named, and those that a list names; comments: but for its lines that begin with #."""
     found = list(sources or [])
     if quiet and any(re.fullmatch(r"\d+", name) and not os.path.exists(name) for name in found):
         raise typer.BadParameter("-q means --quiet and takes no number; quality is --lambda 0.1 (best) to 2 (smallest)")
     if files_from is not None:
         listed = names(files.read_input(files_from), nul)
+        if comments:
+            listed = [name for name in listed if not name.startswith("#")]
         if any("\0" in name for name in listed):
             raise InputError(
                 f"{files_from}: holds NUL bytes; for a list by `find -print0` give -0, else a list of names"

@@ -10,6 +10,7 @@ from ..batch.jobs import plan
 from ..container import MAX_PIXELS
 from ..errors import OutputError, TargetError, WeightsError
 from .batches import FILES, Batch, named, style_of
+from .help import GroupedOptions
 from .links import link_of
 from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, reporting
 
@@ -21,6 +22,7 @@ FilesFrom = Annotated[
     str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
 ]
 Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
+Comments = Annotated[bool, typer.Option("--comments", help="Lines of --files-from that begin with # are comments.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
 Jobs = Annotated[
     int | None,
@@ -84,6 +86,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
 
 
 @app.command(
+    cls=GroupedOptions,
     epilog=examples(
         "osdc encode photo.jpg",
         "osdc encode photo.jpg -o small.osd --lambda 2",
@@ -95,7 +98,7 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg logo.png pictures/ -o coded/ --skip-existing",
         "find pictures -name '*.png' -print0 | osdc encode --files-from - -0 -o coded/ --json",
         "cat photo.jpg | osdc encode - -o - > photo.osd",
-    )
+    ),
 )
 def encode(
     sources: Annotated[
@@ -109,7 +112,7 @@ def encode(
             min=0.1,
             max=2,
             callback=number,
-            help="λ: lower is better and larger. 0.1: best, 2: smallest.  [1.0]",
+            help="λ multiplies the rate: larger λ, smaller file. 0.1: best, 2: smallest.  [1.0]",
         ),
     ] = None,
     target_bpp: Annotated[
@@ -132,6 +135,7 @@ def encode(
     ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
+    comments: Comments = False,
     skip_existing: SkipExisting = False,
     jobs: Jobs = None,
     engine: Engine = "local",
@@ -180,7 +184,7 @@ def encode(
     with reporting():
         from ..profile import OFFERED
 
-        inputs = named(sources, files_from, nul, quiet)
+        inputs = named(sources, files_from, nul, quiet, comments)
         within = _largest(link, seconds)
         if within and max_bytes is not None:
             raise typer.BadParameter("give one of --max-bytes and --seconds")
@@ -233,6 +237,7 @@ def encode(
 
 
 @app.command(
+    cls=GroupedOptions,
     epilog=examples(
         "osdc decode photo.osd",
         "osdc decode photo.osd -o out.webp --detail 0.5",
@@ -242,7 +247,7 @@ def encode(
         "osdc decode photo.osd -o out.png --partial",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
-    )
+    ),
 )
 def decode(
     sources: Annotated[
@@ -270,6 +275,7 @@ def decode(
     ] = None,
     files_from: FilesFrom = None,
     nul: Nul = False,
+    comments: Comments = False,
     skip_existing: SkipExisting = False,
     jobs: Jobs = None,
     engine: Engine = "local",
@@ -286,7 +292,7 @@ def decode(
 ) -> None:
     """Decode .osd files, and all below folders, into pictures in the format of the output's suffix (else PNG)."""
     with reporting():
-        inputs = named(sources, files_from, nul, quiet)
+        inputs = named(sources, files_from, nul, quiet, comments)
         from ..batch.tasks import Decoding
 
         options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}

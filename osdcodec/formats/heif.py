@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from PIL import Image
 
-from ..errors import InputError
+from ..errors import InputError, PackageError
 from ..extras import available, install
 
 SUFFIXES = (".heic", ".heif", ".hif")
@@ -23,9 +23,9 @@ def is_heic(data: bytes) -> bool:
 
 
 def open_heic(data: bytes, name: str, judge: Callable) -> Image.Image:
-    """The picture, its info as Pillow has them; its rotation is done. InputError without the package, or damaged."""
+    """The picture, its info as Pillow has them; its rotation is done. PackageError without the package, InputError if it is damaged."""
     if not available("pillow_heif"):
-        raise InputError(f"{name}: HEIC needs the package pillow-heif: {install('pillow_heif')}, or save it as JPEG")
+        raise PackageError(f"{name}: HEIC needs the package pillow-heif: {install('pillow_heif')}, or save it as JPEG")
     import pillow_heif
 
     try:

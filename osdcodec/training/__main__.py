@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from ..console import run_command
@@ -18,12 +17,8 @@ try:
     from . import small
     from .recipe import Run, read
 except ImportError:
-    try:
-        require(
-            "training", "torch", "torchvision", "diffusers", "open_clip", "accelerate", "onnx", "pydantic", "tomlkit"
-        )
-    except OsdError as error:
-        sys.exit(f"osdc: {error}")
+    needed = "torch", "torchvision", "diffusers", "open_clip", "accelerate", "onnx", "pydantic", "tomlkit"
+    run_command(lambda: require("training", *needed))
     raise
 
 

@@ -164,7 +164,9 @@ def check(recipe: type, table: dict | None, where: str) -> Any:
             parts = [schema] if len(error["loc"]) == 1 else schema.get("$defs", {}).values()
             names = [name for part in parts for name in part.get("properties", {})]
             raise InputError(f"{where} {key}: is not known{_meant(error['loc'][-1], names)}") from found
-        raise InputError(f"{where} {key}: {'is missing' if error['type'] == 'missing' else error['msg']}") from found
+        raise InputError(
+            f"{where} {key}: {'is missing' if error['type'] == 'missing' else error['msg'].removeprefix('Value error, ')}"
+        ) from found
 
 
 def _is_type(part: str | int) -> bool:
