@@ -16,8 +16,10 @@ from .errors import FormatError, OsdError, WeightsError
 from .families import PictureDecoder, open_decoder, open_encoder, open_symbol_coder
 from .file_info import NOTE, describe
 from .files import Source, bytes_of
+from .fitting import COARSE, TIGHT, Fitting
 from .image import attachments
-from .rate_control import Target, lambda_of
+from .image.resizing import ORIGINAL, Sizing, enlarged
+from .rate_control import LAMBDA_MAX, Target, lambda_of
 from .runtime import Machine
 from .runtime.tiles import Progress
 
@@ -58,6 +60,11 @@ class Encoder:
         verify: bool = True,
         max_pixels: int = container.MAX_PIXELS,
         progress: Progress | None = None,
+        crop: Box | None = None,
+        resize: int | tuple[int, int] | None = None,
+        scale: float = 1.0,
+        show: int | None = None,
+        shrink: bool = False,
     ) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
@@ -69,6 +76,9 @@ class Encoder:
         the whole picture, for about one more byte in a hundred. effort: in so many steps, each as long as
         three times decoding, the encoder searches for symbols that the decoder makes more of; it needs torch and LPIPS.
         verify: the file is entropy-decoded before it is given out.
+        crop, resize, scale, show: what is coded, and in how many pixels; see `image.resizing.Sizing`. shrink: where a size
+        is the target, and out of reach in all pixels, fewer are coded (fitting.py). The file of a picture that was shrunk
+        says how large the original was.
         progress hears, after each tile of a large picture, which share of the work is done.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
@@ -77,18 +87,49 @@ class Encoder:
             raise TypeError(f"target is an osdcodec.Target, not {type(target).__name__}")
         if effort < 0:
             raise ValueError(f"effort must be 0 or more, not {effort}")
+        sizing = Sizing(crop, resize, scale, show)
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
-        osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive, effort)
+        limit = None if target is None or target.ms_ssim is not None else target.limit(*opened.size)
+        opened, roi = sizing.prepare(opened, roi)
+        if limit is None:
+            osd, symbols = self.coder.code(opened, lmbda, target, roi, progress, progressive, effort)
+        else:
+            osd, symbols = self._within(limit, opened, roi, shrink, progressive, progress=progress, effort=effort)
         if verify and not self._decodes(osd, symbols):
             raise OsdError(
                 "the file would not decode to what was encoded, so there is none: please report this picture"
             )
         return container.pack(osd)
 
+    def _within(
+        self,
+        limit: int,
+        picture: Image.Image,
+        roi: Sequence[Box],
+        shrink: bool,
+        progressive: bool,
+        **options: Any,
+    ) -> tuple[Osd, Any]:
+        """The best file of at most so many bytes."""
+        tight = limit < TIGHT * picture.width * picture.height / 8
+        if tight and (shrink or picture.width * picture.height > COARSE):
+            fitting = Fitting(self.coder, picture, limit, roi, progressive)
+            if shrink:
+                return fitting.made(progressive=progressive, **options)
+            fitting.refuse()
+        target = Target(max_bytes=limit)
+        return self.coder.code(picture, LAMBDA_MAX, target, roi, progressive=progressive, **options)
+
     def sizes(
-        self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
+        self,
+        picture: Image.Image,
+        lambdas: Sequence[float],
+        roi: Sequence[Box] = (),
+        progressive: bool = False,
+        sizing: Sizing | None = None,
     ) -> list[int]:
         """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas."""
+        picture, roi = (sizing or Sizing()).prepare(picture, roi)
         return self.coder.sizes(picture, lambdas, roi, progressive)
 
     def _decodes(self, osd: Osd, symbols: Any) -> bool:
@@ -122,6 +163,7 @@ class Decoder:
         progress: Progress | None = None,
         partial: bool = False,
         steps: int | None = None,
+        original_size: bool = False,
     ) -> Image.Image:
         """An .osd file (bytes, a path, a binary file) -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
@@ -130,7 +172,8 @@ class Decoder:
         seed draws the noise the diffusion starts with; detail 0 .. 1.5 moves from the coarse picture (0) through the
         denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner; partial: the beginning of a progressive
         file will do, for as much of the picture as has arrived, unverified; steps of the diffusion: those that the model was trained
-        for, which are taken anyway. FormatError if the file is damaged, WeightsError if its model is not at hand, or was trained for
+        for, which are taken anyway; original_size: a picture that was shrunk before it was coded is enlarged again, by Lanczos;
+        in any case info["original_size"] has the size that it had. FormatError if the file is damaged, WeightsError if its model is not at hand, or was trained for
         another number of steps.
         """
         if not 0 <= detail <= 1.5:
@@ -151,7 +194,7 @@ class Decoder:
             picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
         attachments.attach(picture, opened)
         picture.info["comment"] = _note(osd)
-        return picture
+        return enlarged(picture, picture.info[ORIGINAL]) if original_size and ORIGINAL in picture.info else picture
 
     def _model(self, model_id: bytes) -> PictureDecoder:
         with self.lock:
@@ -179,6 +222,11 @@ def encode(
     keep_metadata: bool = False,
     progressive: bool = False,
     effort: int = 0,
+    crop: Box | None = None,
+    resize: int | tuple[int, int] | None = None,
+    scale: float = 1.0,
+    show: int | None = None,
+    shrink: bool = False,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
     return _encoder().encode(
@@ -191,6 +239,11 @@ def encode(
         keep_metadata=keep_metadata,
         progressive=progressive,
         effort=effort,
+        crop=crop,
+        resize=resize,
+        scale=scale,
+        show=show,
+        shrink=shrink,
     )
 
 
@@ -201,9 +254,12 @@ def decode(
     preview: bool = False,
     partial: bool = False,
     steps: int | None = None,
+    original_size: bool = False,
 ) -> Image.Image:
     """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
-    return _decoder().decode(data, seed, detail, preview=preview, partial=partial, steps=steps)
+    return _decoder().decode(
+        data, seed, detail, preview=preview, partial=partial, steps=steps, original_size=original_size
+    )
 
 
 def info(

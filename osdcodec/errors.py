@@ -46,7 +46,11 @@ class FormatError(InputError):
 
 
 class TargetError(OsdError):
-    """No quality of the model reaches the asked-for size."""
+    """No quality of the model reaches the asked-for size. least: bytes of the smallest file, None where it is not known."""
+
+    def __init__(self, message: str, least: int | None = None) -> None:
+        super().__init__(message)
+        self.least = least
 
 
 class WeightsError(OsdError):

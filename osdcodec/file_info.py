@@ -14,7 +14,7 @@ def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> di
     """An .osd file, or the beginning of a progressive one, that was read as `osd` -> version, width, height, bytes, bpp, quality, lambda, model_id, profile, grey, *_bytes, sections
 
     model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
-    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is. A beginning adds missing_bytes
+    section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is; original_width and original_height, if the picture was shrunk. A beginning adds missing_bytes
     and a note.
     """
     counts = layout(data, osd)
@@ -36,6 +36,8 @@ def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> di
         "checksum_bytes": counts["checksum"],
         "sections": counts["sections"],
     }
+    if osd.original_size:
+        facts["original_width"], facts["original_height"] = osd.original_size
     if "rate" in model:
         facts["rate"] = model["rate"]
     if osd.progressive:

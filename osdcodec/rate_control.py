@@ -72,7 +72,8 @@ def largest_below(limit: int, code: Callable[[int], File], size: Callable[[File]
     if size(smallest) > limit:
         raise TargetError(
             f"{limit:,} bytes are out of reach: the smallest file, at lambda {LAMBDA_MAX:g}, takes {size(smallest):,}; "
-            "give more, or make the picture smaller"
+            "give more, or make the picture smaller",
+            size(smallest),
         )
     best = code(BEST)
     if size(best) <= limit:

@@ -73,7 +73,16 @@ def sections(body: bytes, at: int, width: int, height: int, quality: int) -> dic
         if kind == b"G":
             require(content and content[0] < quality and boxes(content, width, height), "regions")
         require(kind != b"p" or ground_is(content), "plain ground")
+        require(kind != b"o" or original_is(content, width, height), "original size")
     return found
+
+
+def original_is(content: bytes, width: int, height: int) -> bool:
+    """Whether a section o holds two numbers, a size no smaller than that of the picture, and another one."""
+    across, at = leb128(content, 0)
+    down, at = leb128(content, at)
+    larger = width <= across <= 65535 and height <= down <= 65535 and (across, down) != (width, height)
+    return at == len(content) and larger
 
 
 def ground_is(content: bytes) -> bool:

@@ -88,11 +88,11 @@ def test_a_photo_in_two_kilobytes(home):
     told = json.loads(done.stdout)
     assert done.returncode == 0 and 1900 < told["bytes"] <= 2000 and (told["width"], told["height"]) == (512, 512)
     assert (home / "small.osd").stat().st_size == told["bytes"]
-    done = osdc("encode", "phone/IMG_0001.JPG", "-o", "tiny.osd", "--max-bytes", "100", cwd=home)
+    done = osdc("encode", "phone/IMG_0001.JPG", "-o", "tiny.osd", "--max-bytes", "40", cwd=home)
     assert done.returncode == 3 and not (home / "tiny.osd").exists()
-    assert done.stderr.startswith(
-        "osdc: phone/IMG_0001.JPG: 100 bytes are out of reach: the smallest file, at lambda 2,"
-    )
+    assert done.stderr.startswith("osdc: phone/IMG_0001.JPG: 40 bytes are out of reach: of this picture the least is")
+    done = osdc("encode", "phone/IMG_0001.JPG", "-o", "tiny.osd", "--max-bytes", "200", "--json", cwd=home)
+    assert json.loads(done.stdout)["bytes"] <= 200 and json.loads(done.stdout)["original_width"] == 512
 
 
 def test_the_whole_phone_and_back(home):

@@ -114,7 +114,7 @@ def test_on_the_command_line(tmp_path, photo):
     assert json.loads(osdc("info", "photo.osd", "--json", cwd=tmp_path).stdout)["quality"] == told["quality"]
     (tmp_path / "photo.osd").unlink()
     done = osdc("encode", "photo.png", "--target-bpp", "0.00001", cwd=tmp_path)
-    assert done.returncode == 3 and b"out of reach: the smallest file" in done.stderr
+    assert done.returncode == 3 and b"0 bytes are out of reach: of this picture the least is" in done.stderr
     assert not (tmp_path / "photo.osd").exists()
 
 

@@ -15,6 +15,7 @@ from ..console import label
 from ..container import MAX_PIXELS, unpack, unpack_prefix
 from ..errors import OsdError, OsdWarning, OutputError
 from ..file_info import describe
+from ..image.resizing import Sizing
 from ..profile import PROFILES
 from ..rate_control import ANCHORS, Target, shares
 from .jobs import Job, may_replace
@@ -118,8 +119,10 @@ class Encoding(Task):
         TargetError if they are too few.
         """
         chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
+        sizes = {name: self.options[name] for name in ("crop", "resize", "scale", "show") if name in self.options}
+        chosen["sizing"] = Sizing(**sizes)
 
-        def sizes(job: Job) -> list[int] | None:
+        def measured(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
                 if files.is_stream(job[0]):
@@ -128,7 +131,7 @@ class Encoding(Task):
             return None
 
         with ThreadPoolExecutor(threads) as pool:
-            known_sizes = {job[0]: known for job, known in zip(jobs, pool.map(sizes, jobs), strict=True) if known}
+            known_sizes = {job[0]: known for job, known in zip(jobs, pool.map(measured, jobs), strict=True) if known}
         self.limits = dict(zip(known_sizes, shares(list(known_sizes.values()), total), strict=True))
 
     def read(self, source: str) -> tuple[int, Any]:
@@ -139,7 +142,10 @@ class Encoding(Task):
 
     def facts(self, data: bytes) -> dict:
         facts, aim = super().facts(data), self.options.get("target")
-        return facts | {"note": note} if aim and (note := aim.note(facts)) else facts
+        notes = [aim.note(facts)] if aim else []
+        if aim and "original_width" in facts:
+            notes.append(f"coded as {facts['width']}x{facts['height']}, which --original-size enlarges when decoding")
+        return facts | {"note": note} if (note := "; ".join(filter(None, notes))) else facts
 
     def done(self, source: str, target: str) -> dict:
         """What is to be told of a pair that was written already."""

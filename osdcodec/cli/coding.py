@@ -79,10 +79,27 @@ def _colour(value: str) -> str:
 
 def _boxes(values: list[str] | None) -> list[str] | None:
     for value in values or ():
-        numbers = value.split(",")
-        if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
-            raise typer.BadParameter(f"{value} is not x,y,width,height in pixels")
+        _box(value)
     return values
+
+
+def _box(value: str | None) -> tuple[int, int, int, int] | None:
+    if value is None:
+        return None
+    numbers = value.split(",")
+    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+        raise typer.BadParameter(f"{value} is not x,y,width,height in pixels")
+    x, y, width, height = map(int, numbers)
+    return x, y, width, height
+
+
+def _scale(value: str | None) -> float:
+    """50% or 0.5 -> 0.5"""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", value or "1")
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"{value} is no share of the size; give one such as 50% or 0.5")
+    return share
 
 
 @app.command(
@@ -91,6 +108,8 @@ def _boxes(values: list[str] | None) -> list[str] | None:
         "osdc encode photo.jpg",
         "osdc encode photo.jpg -o small.osd --lambda 2",
         "osdc encode photo.jpg --max-bytes 100000",
+        "osdc encode photo.jpg --max-bytes 340 --show 1024",
+        "osdc encode photo.jpg --resize 1600 --crop 10,10,200,150",
         "osdc encode photo.jpg --target-ms-ssim 0.6",
         "osdc encode pictures/ -o coded2/ --total-bytes 20k",
         "osdc encode photo.jpg -o thin.osd --progressive --link lora-longfast --seconds 30",
@@ -168,6 +187,19 @@ def encode(
     seconds: Annotated[
         float | None, typer.Option(min=0, callback=number, help="Time on air that the file may take on --link.")
     ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option("--resize", "--max-side", metavar="N|WxH", help="Shrink to this longest side, or into this box."),
+    ] = None,
+    scale: Annotated[str | None, typer.Option(metavar="SHARE", help="Shrink each side to this: 50% or 0.5.")] = None,
+    crop: Annotated[str | None, typer.Option(metavar="X,Y,W,H", help="Code these pixels only.")] = None,
+    show: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Longest side at which the picture will be shown: more is not coded."),
+    ] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink/--no-shrink", help="Code fewer pixels where a size is out of reach.")
+    ] = True,
     progressive: Annotated[
         bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
     ] = False,
@@ -197,7 +229,7 @@ def encode(
         from .. import image
         from ..batch.tasks import Encoding
 
-        boxes = [tuple(map(int, box.split(","))) for box in roi or ()]
+        boxes = [_box(box) for box in roi or ()]
         options = {
             "lmbda": lmbda or 1.0,
             "target": aim,
@@ -205,6 +237,11 @@ def encode(
             "verify": verify,
             "progressive": progressive,
             "effort": effort,
+            "crop": _box(crop),
+            "resize": _within(resize),
+            "scale": _scale(scale),
+            "show": show,
+            "shrink": shrink,
         }
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
         work = Encoding(options | reading, device, weights_dir, max_pixels, compiled=compiled, profile=profile)
@@ -242,6 +279,7 @@ def encode(
         "osdc decode photo.osd",
         "osdc decode photo.osd -o out.webp --detail 0.5",
         "osdc decode photo.osd -o other.png --seed 7",
+        "osdc decode photo.osd -o large.jpg --original-size",
         "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
         "osdc decode photo.osd -o out.png --partial",
@@ -264,6 +302,9 @@ def decode(
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Half the size, coarse, and much sooner; of cod-lite's files no sooner.")
+    ] = False,
+    original_size: Annotated[
+        bool, typer.Option("--original-size", help="Enlarge a picture that was shrunk for its file to what it was.")
     ] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
     form: Annotated[
@@ -296,6 +337,7 @@ def decode(
         from ..batch.tasks import Decoding
 
         options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}
+        options["original_size"] = original_size
         within = _within(resize)
         work = Decoding(
             options, device, weights_dir, max_pixels, compiled=compiled, format=form and f".{form}", within=within

@@ -100,6 +100,13 @@ def _write(facts: dict, as_json: bool) -> None:
     files.write_output(files.STREAM, text.encode("utf-8"))
 
 
+def _size(facts: dict) -> str:
+    size = f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}"
+    if "original_width" not in facts:
+        return size
+    return f"{size}, shrunk from {facts['original_width']} x {facts['original_height']}"
+
+
 def _table(facts: dict) -> str:
     from rich.table import Table
 
@@ -118,7 +125,7 @@ def _rows(facts: dict) -> dict[str, str]:
     """What is shown of a file."""
     rows = {
         "version": str(facts["version"]),
-        "size": f"{facts['width']} x {facts['height']} pixels{', grey' if facts['grey'] else ''}",
+        "size": _size(facts),
         "bytes": f"{facts['bytes']:,}",
         "rate": f"{facts['bpp']:.4f} bits per pixel",
         "λ": f"{facts['lambda']:.3f} (0.1: best, largest file; 2: smallest)",
@@ -128,6 +135,8 @@ def _rows(facts: dict) -> dict[str, str]:
         "version",
         "width",
         "height",
+        "original_width",
+        "original_height",
         "bytes",
         "bpp",
         "quality",

@@ -139,7 +139,8 @@ class CodLiteRates:
         least = least or round(self._least(min(self.ids), *picture.size))
         raise TargetError(
             f"{limit:,} bytes are out of reach: the smallest rate that is here, {min(self.ids):.4f} bits per pixel, takes "
-            f"{least:,} and more"
+            f"{least:,} and more",
+            least,
         )
 
     def sizes(

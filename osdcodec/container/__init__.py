@@ -68,7 +68,7 @@ VERSION = 1
 SECTIONS = 0x01  # flag: sections follow the payload
 PROGRESSIVE = 0x02  # flag: the payload stands in decoding order, behind what must be understood and a checksum of that
 GREY = 0x04  # flag: red, green and blue of every pixel are equal
-MAX_SIDE = 65535
+MAX_SIDE = sections.MAX_SIDE
 MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
 _CHECKSUM = 4
 _HEAD_CHECKSUM = 2  # CRC-16/IBM-3740: polynomial 0x1021, begins with 0xFFFF
@@ -106,6 +106,11 @@ class Osd:
     @property
     def regions(self) -> Regions | None:
         return self.contents.get("G")
+
+    @property
+    def original_size(self) -> tuple[int, int] | None:
+        """Of the picture before it was shrunk to be coded; None if it was not."""
+        return self.contents.get("o")
 
     @property
     def flat_background(self) -> list[Colour]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import flat_colours
+from .leb128 import leb128, read_leb128
 from .regions import Regions
 
 Size = tuple[int, int]  # width and height of the picture
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
+MAX_SIDE = 65535
 _GREY = b"\x08\0\0\0\0"  # eight bits, one channel, not interlaced
 
 
@@ -50,12 +52,30 @@ def _read_alpha(content: bytes, quality: int, size: Size) -> bytes:
     return content
 
 
+def original_size(width: int, height: int) -> bytes:
+    """The bytes of a section `o`: the size of the picture before it was shrunk, in pixels."""
+    return leb128(width) + leb128(height)
+
+
+def _read_original_size(content: bytes, quality: int, size: Size) -> Size:
+    """Width and height, at most 65535; on no side less than the picture that is coded, and on one more."""
+    width, after = read_leb128(content, 0, len(content), "section o")
+    height, end = read_leb128(content, after, len(content), "section o")
+    original = width, height
+    if end != len(content):
+        raise ValueError(f"{len(content) - end} bytes behind the height")
+    if original == size or min(width - size[0], height - size[1]) < 0 or max(original) > MAX_SIDE:
+        raise ValueError(f"an original of {width}x{height} for a picture that was shrunk to {size[0]}x{size[1]}")
+    return original
+
+
 KINDS = {
     section.letter: section
     for section in (  # in the order in which files have them
         Section("G", "regions", Regions.from_bytes),
         Section("A", "alpha", _read_alpha),
         Section("p", "flat background", flat_colours.read),
+        Section("o", "original size", _read_original_size),
         Section("i", "ICC"),
         Section("e", "EXIF"),
         Section("x", "XMP"),

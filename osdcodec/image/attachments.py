@@ -1,4 +1,4 @@
-"""What an .osd file holds of a picture beside its colours: alpha, flat background, ICC profile, EXIF and XMP.
+"""What an .osd file holds of a picture beside its colours: alpha, flat background, original size, ICC profile, EXIF and XMP.
 
 Each is one section of the file; container/sections.py has their letters and how their bytes are read.
 """
@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..container import flat_colours
-from ..container.sections import KINDS, Size, alpha_size
+from ..container.sections import KINDS, Size, alpha_size, original_size
 from ..errors import FormatError
 from ..formats import DEFECTS, open_lazily
 from . import flat_background
+from .resizing import ORIGINAL
 
 _EXIF_HEADER = b"Exif\0\0"
 _WEBP_SIDE = 16383  # the largest of WebP
@@ -70,6 +71,15 @@ def _take_flat_background(picture: Image.Image) -> bytes:
     return bytes(value for colour in found for value in colour)
 
 
+def _take_original_size(picture: Image.Image) -> bytes | None:
+    size = picture.info.get(ORIGINAL)
+    return original_size(*size) if size else None
+
+
+def _give_original_size(picture: Image.Image, size: Size) -> None:
+    picture.info[ORIGINAL] = size
+
+
 def _in_info(key: str, header: bytes = b"") -> Attachment:
     """What Pillow keeps as bytes in a picture's info, there behind a header."""
 
@@ -82,6 +92,9 @@ def _in_info(key: str, header: bytes = b"") -> Attachment:
 ATTACHMENTS = {
     "A": Attachment(_take_alpha, decode_alpha, _give_alpha),
     "p": Attachment(_take_flat_background),  # the decoder restores it when it makes the pixels
+    "o": Attachment(
+        _take_original_size, lambda content, size: KINDS["o"].read(content, 0, size), give=_give_original_size
+    ),
     "i": _in_info("icc_profile"),
     "e": _in_info("exif", _EXIF_HEADER),
     "x": _in_info("xmp"),

@@ -188,6 +188,12 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
         "section p, two colours 24 levels apart, of tolerances 8 and 16",
         sectioned((b"p", bytes((8, 9, 9, 9, 16, 9, 33, 9)))),
     )
+    original = (leb128(plain.width), leb128(plain.height))
+    yield "original-cut-short", "section o, a width only", sectioned((b"o", leb128(4000)))
+    yield "original-too-long", "section o, three numbers", sectioned((b"o", leb128(4000) * 3))
+    yield "original-not-larger", "section o, the size of the picture itself", sectioned((b"o", b"".join(original)))
+    yield "original-smaller", "section o, one column less", sectioned((b"o", leb128(plain.width - 1) + leb128(4000)))
+    yield "original-too-large", "section o, a side of 65536", sectioned((b"o", leb128(65536) + leb128(4000)))
     yield "regions-no-better", "section G, of the picture's own quality", region(boxed.quality, 1, 1, 1, 1)
     yield "regions-without-boxes", "section G, a quality only", region(0)
     yield "regions-cut-short", "section G, three numbers of a box", region(0, 1, 1, 1)

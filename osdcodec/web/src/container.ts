@@ -27,6 +27,7 @@ export interface Osd {
   progressive: boolean;
   grey: boolean;
   sections: Map<string, Uint8Array>;
+  original?: [number, number]; // width and height before the picture was shrunk
   regions?: { quality: number; boxes: Box[] };
   flatColours?: Colour[];
 }
@@ -111,7 +112,19 @@ function readSections(cursor: Cursor, osd: Osd, kinds: RegExp): void {
     if (kind === "A") checkAlpha(content, osd, start);
     if (kind === "G") osd.regions = readRegions(content, osd, start);
     if (kind === "p") osd.flatColours = readFlatColours(content, start);
+    if (kind === "o") osd.original = readOriginalSize(content, osd, start);
   }
+}
+
+/** Section o: the size of the picture before it was shrunk, no smaller on either side and larger on one. */
+function readOriginalSize(content: Uint8Array, osd: Osd, offset: number): [number, number] {
+  const cursor = new Cursor(content, 0, content.length);
+  const [width, height] = [cursor.leb128("section o"), cursor.leb128("section o")];
+  const larger = width >= osd.width && height >= osd.height && (width > osd.width || height > osd.height);
+  if (cursor.left > 0 || !larger || Math.max(width, height) > MAX_SIDE) {
+    throw new FormatError(`not the size of an original of a picture of ${osd.width}x${osd.height}`, "section o", offset);
+  }
+  return [width, height];
 }
 
 /** Section A must say by its own header that it is as large as the picture, before any pixel of it is decoded. */
