@@ -22,16 +22,18 @@ export interface Handle {
 }
 
 export class Client {
+  /** Why nothing can be asked for any more: the worker did not start, or was ended. */
+  failed?: Error;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, { resolve(value: any): void; reject(error: Error): void; progress?: Listener }>();
   private count = 0;
 
   /**
    * base: where worker.js, models.json and the weights lie (default: beside this script). provider: what runs the networks; left
-   * out, WebAssembly does, and WebGPU instead as soon as it has proved to be faster here.
+   * out, WebAssembly does, and WebGPU instead as soon as it has proved to be faster here. worker: one that runs already.
    */
-  constructor({ base = import.meta.url, provider }: { base?: string | URL; provider?: Provider } = {}) {
-    this.worker = new Worker(new URL(`worker.js${provider ? `?provider=${provider}` : ""}`, base), { type: "module" });
+  constructor({ base = import.meta.url, provider, worker }: { base?: string | URL; provider?: Provider; worker?: Worker } = {}) {
+    this.worker = worker ?? startWorker(new URL(`worker.js${provider ? `?provider=${provider}` : ""}`, base));
     this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.hear(data);
     this.worker.onerror = (event) => this.fail(new Error(event.message || "the decoder could not be started"));
   }
@@ -48,7 +50,7 @@ export class Client {
       },
       picture: async (options = {}, listener) => image(await this.ask<Picture>({ call: "picture", id, options }, listener)),
       png: (options = {}) => this.ask<Blob>({ call: "png", id, options }),
-      close: () => void this.ask({ call: "close", id }),
+      close: () => void this.ask({ call: "close", id }).catch(() => undefined), // a worker that has ended holds nothing
     };
   }
 
@@ -60,6 +62,7 @@ export class Client {
 
   private ask<Value>(request: Request, progress?: Listener): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
+      if (this.failed) return reject(this.failed);
       const number = ++this.count;
       this.waiting.set(number, { resolve, reject, progress });
       this.worker.postMessage({ ...request, number } satisfies Numbered);
@@ -75,7 +78,18 @@ export class Client {
   }
 
   private fail(error: Error): void {
+    this.failed = error;
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
   }
+}
+
+/** A worker from any origin: those of others are imported by a blob, for browsers start workers of the page's own origin only. */
+function startWorker(url: URL): Worker {
+  const origin = new URL(location.href).origin;
+  if (url.origin === origin) return new Worker(url, { type: "module" });
+  const blob = URL.createObjectURL(new Blob([`import ${JSON.stringify(url.href)};`], { type: "text/javascript" }));
+  const worker = new Worker(blob, { type: "module" });
+  setTimeout(() => URL.revokeObjectURL(blob), 60_000); // it has been read by then
+  return worker;
 }

@@ -1,65 +1,16 @@
-// The decoder in a worker: one file after the other, so that a page stays alive.
+// The decoder in a worker of the site: models.json, weights and runtime lie beside this script.
 
-import { unpack } from "./container";
-import { Decoding } from "./decoder";
-import { OsdError, WeightsError } from "./errors";
+import type { Decoding } from "./decoder";
+import { WeightsError } from "./errors";
 import { seesGpu } from "./gpu";
 import type { Networks } from "./networks";
 import type { Picture } from "./picture";
-import { encodePng } from "./png";
-import type { Numbered, Progress, Reply } from "./protocol";
+import type { Numbered } from "./protocol";
 import { openNetworks } from "./runtime";
+import { Service } from "./service";
 import { loadWeights, type Listed } from "./weights";
 
-const decodings = new Map<number, Decoding>();
-const models = new Map<string, Promise<Networks>>();
-const provider = new URL(self.location.href).searchParams.get("provider");
-let queue: Promise<unknown> = Promise.resolve();
-let pictures = 0;
-
-self.onmessage = ({ data: request }: MessageEvent<Numbered>) => {
-  queue = queue.then(() => answer(request));
-};
-
-async function answer(request: Numbered): Promise<void> {
-  const { number } = request;
-  try {
-    const value = await serve(request, (progress) => say({ number, progress }));
-    say({ number, value }, value instanceof Object && "data" in value ? [(value as Picture).data.buffer as ArrayBuffer] : []);
-  } catch (error) {
-    say({ number, error: explain(error) });
-  }
-}
-
-function say(reply: Reply, transfer: Transferable[] = []): void {
-  self.postMessage(reply, { transfer });
-}
-
-async function serve(request: Numbered, tell: (progress: Progress) => void): Promise<unknown> {
-  const progress = (share: number) => tell({ stage: "picture", share });
-  if (request.call === "open") {
-    const { modelId } = unpack(request.data, request.maxPixels, request.partial);
-    const networks = await networksOf(modelId, (share) => tell({ stage: "weights", share }));
-    const { maxPixels, partial } = request;
-    decodings.set(request.id, await Decoding.open(request.data, networks, { progress, maxPixels, partial }));
-    return undefined;
-  }
-  if (request.call === "close") return void decodings.delete(request.id);
-  const decoding = decodings.get(request.id);
-  if (!decoding) throw new OsdError("this picture was closed");
-  if (request.call === "preview") return decoding.preview(request.options);
-  const picture = await decoding.picture(request.options, progress);
-  if (++pictures === 2 && provider === null) queue = queue.then(() => race(decoding)); // someone plays with the dials
-  return request.call === "png" ? encodePng(picture, decoding.osd.sections) : picture;
-}
-
-/** Loaded once; what failed is tried again at the next file. */
-function networksOf(modelId: string, progress: (share: number) => void): Promise<Networks> {
-  const found = models.get(modelId) ?? load(modelId, progress);
-  models.set(modelId, found);
-  found.catch(() => models.delete(modelId));
-  return found;
-}
+const provider = new URL(import.meta.url).searchParams.get("provider");
 
 async function load(modelId: string, progress: (share: number) => void): Promise<Networks> {
   const listed: Listed[] = await (await fetched("models.json", "no-cache")).json();
@@ -85,11 +36,11 @@ async function fetched(name: string, cache: RequestCache = "default"): Promise<R
   return response;
 }
 
-/** WebGPU takes over if it is there, gives the same picture and is faster. */
-async function race(decoding: Decoding): Promise<void> {
+/** WebGPU's networks, if it is there, gives the same picture and is faster. */
+async function quicker(decoding: Decoding): Promise<Networks | undefined> {
   const before = decoding.networks;
   try {
-    if (!(await seesGpu())) return;
+    if (!(await seesGpu())) return undefined;
     const timed = async (): Promise<[number, Picture]> => {
       const start = performance.now();
       const picture = await decoding.picture();
@@ -99,11 +50,11 @@ async function race(decoding: Decoding): Promise<void> {
     decoding.networks = await openNetworks(before.model, "webgpu");
     await timed(); // compiles the shaders
     const [quick, found] = await timed();
-    if (quick > slow || !alike(expected, found)) throw new Error("no gain");
-    models.set(before.model.modelId, Promise.resolve(decoding.networks));
-    for (const other of decodings.values()) if (other.networks === before) other.networks = decoding.networks;
+    return quick <= slow && alike(expected, found) ? decoding.networks : undefined;
   } catch {
-    decoding.networks = before; // as it was
+    return undefined;
+  } finally {
+    decoding.networks = before;
   }
 }
 
@@ -114,8 +65,5 @@ function alike(a: Picture, b: Picture): boolean {
   return sum <= 0.25 * 0.75 * a.data.length;
 }
 
-function explain(error: unknown): { name: string; message: string } {
-  const { name = "Error", message = String(error) } = (error ?? {}) as Error;
-  const memory = error instanceof RangeError || /memory|alloc/i.test(message);
-  return memory && !(error instanceof OsdError) ? { name, message: "the picture is too large for this browser's memory" } : { name, message };
-}
+const service = new Service(load, provider === null ? quicker : undefined);
+self.onmessage = ({ data }: MessageEvent<Numbered>) => service.hear(data);

@@ -12,11 +12,15 @@ import { ROOT } from "../vectors";
 export const PYTHON = process.env.PYTHON ?? "python3";
 const TYPES: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
 
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+const OPEN = { "Access-Control-Allow-Origin": "*" };
+
 export interface Stage {
   browser: Browser;
   site: string; // folder
   url: string; // of a server that isolates the page, so that there are threads
-  plain: string; // of one that sends no such headers
+  plain: string; // of one that sends no such headers, and lets pages of other origins read its files
+  strict: string; // of one that sends the Content-Security-Policy of README.md with everything
   close(): Promise<void>;
 }
 
@@ -32,16 +36,18 @@ export async function openStage(flags: string[] = ["--disable-gpu"]): Promise<St
     format: "esm",
     logLevel: "warning",
   });
-  const [isolated, plain] = await Promise.all([serve(site, true), serve(site, false)]);
+  const servers = await Promise.all([serve(site, ISOLATED), serve(site, OPEN), serve(site, { ...ISOLATED, "Content-Security-Policy": policy() })]);
+  const [isolated, plain, strict] = servers;
   const browser = await launch(flags);
   return {
     browser,
     site,
     url: address(isolated),
     plain: address(plain),
+    strict: address(strict),
     close: async () => {
       await browser.close();
-      for (const server of [isolated, plain]) {
+      for (const server of servers) {
         server.closeAllConnections();
         server.close();
       }
@@ -65,15 +71,21 @@ function addConformance(site: string): void {
   writeFileSync(list, JSON.stringify([...JSON.parse(readFileSync(list, "utf8")), model]));
 }
 
-/** Files of the site, and below /spec/ and /osdcodec/embedded/ those of the tree. */
-async function serve(site: string, isolated: boolean): Promise<Server> {
-  const server = createServer((request, response) => {
-    const path = decodeURIComponent(new URL(request.url!, "http://x").pathname);
+/** The policy that README.md says a page with <osd-image> needs. */
+function policy(): string {
+  return readFileSync(join(ROOT, "osdcodec/web/README.md"), "utf8").match(/^Content-Security-Policy: (.*)$/m)![1];
+}
+
+/** Files of the site, and below /spec/ and /osdcodec/embedded/ those of the tree; ?delay=500 answers half a second later. */
+async function serve(site: string, headers: Record<string, string>): Promise<Server> {
+  const server = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url!, "http://x");
+    await new Promise((done) => setTimeout(done, Number(searchParams.get("delay") ?? 0)));
+    const path = decodeURIComponent(pathname);
     const file = /^\/(spec|osdcodec\/embedded)\//.test(path) ? join(ROOT, path) : join(site, path === "/" ? "index.html" : path);
     if (!existsSync(file)) return void response.writeHead(404).end();
-    const headers: Record<string, string> = { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream" };
-    if (isolated) Object.assign(headers, { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" });
-    response.writeHead(200, headers).end(readFileSync(file));
+    const type = TYPES[extname(file)] ?? "application/octet-stream";
+    response.writeHead(200, { "Content-Type": type, ...headers }).end(readFileSync(file));
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return server;
