@@ -85,22 +85,27 @@ def to_srgb(samples: np.ndarray, curve: Curve | None, matrix: np.ndarray | None)
     """
     most = np.iinfo(samples.dtype).max
     if curve is None:
-        return Image.fromarray(_rounded(samples * np.float32(255 / most)))
+        return Image.fromarray(rounded(samples * np.float32(255 / most)))
     bands = samples.shape[2] if samples.ndim == 3 else 1
     colours = samples[..., : bands - (bands % 2 == 0)] if samples.ndim == 3 else samples
     table = curve(np.arange(most + 1) / most).astype(np.float32)
     light = table[colours]
     if matrix is not None and light.ndim == 3 and light.shape[2] == 3:
         light = light @ matrix.T.astype(np.float32)
-    light = light.clip(0, 1)
-    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
-    made = _rounded(shown * 255)
+    made = shown(light)
     if bands % 2 == 0:
-        made = np.concatenate([made, _rounded(samples[..., -1:] * np.float32(255 / most))], 2)
+        made = np.concatenate([made, rounded(samples[..., -1:] * np.float32(255 / most))], 2)
     return Image.fromarray(made)
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
+def shown(light: np.ndarray) -> np.ndarray:
+    """Light in sRGB's primaries, 1 the most -> 8 bits."""
+    light = light.clip(0, 1)
+    curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+    return rounded(curved * 255)
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
     return values.round().clip(0, 255).astype(np.uint8)
 
 

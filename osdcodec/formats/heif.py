@@ -1,7 +1,9 @@
-"""HEIC and AVIF: the package that reads the one, and what both say of their colours."""
+"""HEIC and AVIF: the package that reads the one, and what both say of their colours and of what is to be shown."""
 
 import io
+import struct
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from types import SimpleNamespace
 
 from PIL import Image
@@ -45,18 +47,47 @@ def colour_code(data: bytes) -> bytes | None:
         return None
 
 
+def clean_aperture(data: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The part of an AVIF's main picture that is to be shown (left, top, right, bottom); None for all of it.
+
+    libavif, by which Pillow reads AVIF, leaves it to its callers.
+    """
+    try:
+        body = next(body for kind, body in _properties(data) if kind == b"clap")
+        parts = struct.unpack(">IIIIiIiI", body[:32])
+        width, height, right, down = (Fraction(parts[i], parts[i + 1]) for i in range(0, 8, 2))
+    except (IndexError, KeyError, StopIteration, ZeroDivisionError, struct.error):
+        return None
+    left = round(right + (size[0] - width) / 2)
+    top = round(down + (size[1] - height) / 2)
+    box = left, top, left + round(width), top + round(height)
+    inside = 0 <= box[0] < box[2] <= size[0] and 0 <= box[1] < box[3] <= size[1]
+    return box if inside and box != (0, 0, *size) else None
+
+
+def has_gain_map(data: bytes) -> bool:
+    """Whether a derived picture of a high dynamic range (tmap), or Apple's gain map, lies in the file."""
+    return b"tmap" in data[8 : min(int.from_bytes(data[:4], "big"), 256)] or b"hdrgainmap" in data
+
+
 def _colour_code(data: bytes) -> bytes | None:
-    meta = next(body for kind, body in _boxes(data) if kind == b"meta")[4:]
+    for kind, body in _properties(data):
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
+            return bytes([body[5], body[7], body[9]])
+    return None
+
+
+def _properties(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Those of the main picture, (kind, content)."""
+    meta = dict(_boxes(data))[b"meta"][4:]
     inside = dict(_boxes(meta))
     version, rest = inside[b"pitm"][0], inside[b"pitm"][4:]
     main = int.from_bytes(rest[: 4 if version else 2], "big")
     properties = dict(_boxes(inside.get(b"iprp", b"")))
     listed = [(kind, body) for kind, body in _boxes(properties.get(b"ipco", b""))]
     for index in _associated(properties.get(b"ipma", b""), main):
-        kind, body = listed[index - 1] if 0 < index <= len(listed) else (b"", b"")
-        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= 10:
-            return bytes([body[5], body[7], body[9]])
-    return None
+        if 0 < index <= len(listed):
+            yield listed[index - 1]
 
 
 def _associated(body: bytes, item: int) -> Iterator[int]:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import TiffImagePlugin
 
-# Orientation -> whether rows and columns are exchanged, and the steps of columns and rows then.
-_TURNS = {
-    2: (False, -1, 1), 3: (False, -1, -1), 4: (False, 1, -1),
-    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
-}  # fmt: skip
-_WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
-_COMPRESSION, _STRIPS, _STRIP_BYTES, _PLANAR, _SAMPLE_FORMAT = 259, 273, 279, 284, 339
-_BITS, _PHOTOMETRIC, _MAKE, _SUB_IFDS, _MAX_SAMPLE, _DNG = 258, 262, 271, 330, 281, 50706
+PLANAR, BITS, _SAMPLE_FORMAT = 284, 258, 339
+_PHOTOMETRIC, _MAKE, _SUB_IFDS, _MAX_SAMPLE, _DNG = 262, 271, 330, 281, 50706
 _RAW_PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw
 _MAGICS = {
     b"FUJIFILMCCD-RAW": "Fujifilm RAF",
@@ -57,10 +50,10 @@ def raw_maker(data: bytes) -> str | None:
     return (maker or "unknown camera") if raw else None
 
 
-def white(image: TiffImagePlugin.TiffImageFile, samples: np.ndarray) -> int:
+def white(tags: TiffImagePlugin.ImageFileDirectory_v2, samples: np.ndarray) -> int:
     """The number that means the most light: that of the bits, or of MaxSampleValue if no sample is above it."""
-    bits = image.tag_v2.get(_BITS, (16,))[0]
-    said = image.tag_v2.get(_MAX_SAMPLE)
+    bits = tags.get(BITS, (16,))[0]
+    said = tags.get(_MAX_SAMPLE)
     said = said[0] if isinstance(said, tuple) else said
     most = 2**bits - 1 if bits <= 16 else 65535
     if isinstance(said, int) and 255 <= said < most and samples.size and samples.max() <= said:
@@ -68,35 +61,21 @@ def white(image: TiffImagePlugin.TiffImageFile, samples: np.ndarray) -> int:
     return most
 
 
-def deep_planes(image: TiffImagePlugin.TiffImageFile, data: bytes) -> np.ndarray | None:
-    """(H, W, C) samples, upright, of a file that has 16-bit colours one plane behind the other, uncompressed; None for any other.
-
-    Pillow reads such planes as if their samples had 8 bits. ValueError if they do not lie in strips, or are not of RGB.
-    """
-    tags = image.tag_v2
-    if tags.get(_PLANAR, 1) != 2 or tags.get(_COMPRESSION, 1) != 1 or set(tags.get(_BITS, ())) != {16}:
-        return None
-    starts, counts = tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ())
-    if image.mode not in ("RGB", "RGBA"):
-        raise ValueError("planes of such colours")
-    shape = len(tags[_BITS]), tags[_LENGTH], tags[_WIDTH]
-    content = b"".join(data[start : start + count] for start, count in zip(starts, counts, strict=True))
-    if len(content) != 2 * math.prod(shape):
-        raise ValueError("planes that do not lie in whole strips")
-    planes = np.frombuffer(content, "<u2" if data[:2] == b"II" else ">u2").reshape(shape).transpose(1, 2, 0)
-    # Pillow turns a TIFF upright when it loads it: by its columns and rows exchanged, then by either of them reversed.
-    exchanged, columns, rows = _TURNS.get(tags.get(_ORIENTATION, 1), (False, 1, 1))
-    return (planes.swapaxes(0, 1) if exchanged else planes)[::rows, ::columns]
-
-
 def counts_from_white(image: TiffImagePlugin.TiffImageFile) -> bool:
     """Whether 0 is white in more than 8 bits of grey, which Pillow leaves as they are."""
     return image.mode.startswith("I") and image.tag_v2.get(_PHOTOMETRIC) == 0
 
 
-def refuse_signed(image: TiffImagePlugin.TiffImageFile) -> None:
-    """ValueError if samples of up to 16 bits are signed, of which nobody knows which is white. In 32 bits Pillow writes unsigned ones so."""
-    kinds, bits = image.tag_v2.get(_SAMPLE_FORMAT, 1), image.tag_v2.get(_BITS, (1,))
+def refuse_unreadable(image: TiffImagePlugin.TiffImageFile) -> None:
+    """ValueError for floating-point and Lab pixels, and for signed samples of up to 16 bits, of which nobody knows which is white.
+
+    In 32 bits Pillow writes unsigned samples as signed ones.
+    """
+    kinds, bits = image.tag_v2.get(_SAMPLE_FORMAT, 1), image.tag_v2.get(BITS, (1,))
+    if image.mode == "F":
+        raise ValueError(f"floating-point pixels of {max(bits)} bits")
+    if image.mode == "LAB":
+        raise ValueError(f"Lab colours of {max(bits)} bits")
     if 2 in (kinds if isinstance(kinds, tuple) else (kinds,)) and max(bits) <= 16:
         raise ValueError("signed samples")
 
@@ -108,7 +87,7 @@ def counted_from_black(data: bytes) -> bytes | None:
     """
     order, at = "<" if data[:2] == b"II" else ">", int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
     tags = next(_directories(data), {})
-    if _number(tags.get(_PHOTOMETRIC)) != 0 or _number(tags.get(_BITS)) not in (12, 16):
+    if _number(tags.get(_PHOTOMETRIC)) != 0 or _number(tags.get(BITS)) not in (12, 16):
         return None
     for entry in range(at + 2, len(data) - 12, 12):
         tag, kind = struct.unpack_from(order + "HH", data, entry)

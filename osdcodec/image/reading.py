@@ -1,13 +1,13 @@
 """Picture files, PIL images and arrays as upright pictures of 8 bits in sRGB, with the alpha and the metadata that are asked for."""
 
-import io
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, UnidentifiedImageError
 
 from .. import formats
 from ..console import label
@@ -15,13 +15,15 @@ from ..container import MAX_PIXELS, MAX_SIDE
 from ..errors import InputError, OsdWarning
 from ..extras import available, install
 from ..files import Source, bytes_of
+from ..formats import orientation
 from .arrays import is_array, to_picture
 
 SUFFIXES = (  # taken in a folder
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
     ".pnm",
 )  # fmt: skip
-_ORIENTATION, _XMP = 0x0112, 0x02BC
+_XMP = 0x02BC
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 # Tags of a TIFF file that say how its pixels lie there, what has a section of its own, and padding.
 _STRUCTURE = (
     *range(0x00FE, 0x0108), 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x012D, 0x013D,
@@ -36,13 +38,15 @@ def open_image(
     icc: str = "srgb",
     keep_metadata: bool = False,
     name: str | None = None,
+    strict: bool = False,
 ) -> Image.Image:
     """Path, bytes, binary file, image, array or tensor -> picture of 8 bits, upright, the first of several: RGB or RGBA.
 
     alpha: "keep" gives RGBA unless all is opaque; "drop" the colours as they lie under it; a colour by name or #hex, the
     picture laid over it. icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours and puts
-    it into info["icc_profile"]. keep_metadata: EXIF and XMP, if any, go to info["exif"] and info["xmp"], else nowhere.
-    name: what messages call the picture.
+    it into info["icc_profile"]. keep_metadata: EXIF, with the resolution, and XMP, if any, go to info["exif"] and
+    info["xmp"], else nowhere. name: what messages call the picture. strict: refuse a file that ends early, of which else
+    as much is taken as is there, with a warning.
     Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
 
     InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
@@ -63,17 +67,19 @@ def open_image(
         raise InputError(f"{name}: empty; give a JPEG, PNG, WebP, AVIF, TIFF or BMP picture")
     try:
         if isinstance(given, bytes):
-            image = formats.read(given, name, lambda opened: _judge(opened, name, max_pixels))
+            judge = partial(_judge, name=name, max_pixels=max_pixels)
+            image = formats.read(given, formats.Request(name, judge, icc == "keep", strict))
         else:
             _judge(image := given, name, max_pixels)
-            image.load()
-        upright = _upright(image)
-        colours, plane = _split(_to_8_bits(upright))
-        profile = upright.info.get("icc_profile")
+            orientation.load(image)
+        upright = orientation.upright(image) if image.format != "HEIF" else image  # libheif has turned it
+        shown = _to_8_bits(upright, icc == "keep")
+        colours, plane = _split(shown)
+        profile = shown.info.get("icc_profile")
         picture, kept = to_rgb(colours, profile, icc, name) if profile else (colours.convert("RGB"), None)
         info: dict[Any, Any] = {"icc_profile": kept} if kept else {}
         if keep_metadata:
-            info |= _metadata(image, upright, name)
+            info |= _metadata(image, name)
     except UnidentifiedImageError as error:
         raise InputError(f"{name}: not a picture that osdc reads; give a JPEG, PNG, WebP, AVIF, TIFF or BMP") from error
     except formats.DEFECTS as error:
@@ -118,14 +124,7 @@ def _several(image: Image.Image) -> bool:
         return True
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block raises almost anything; the pixels are good all the same
-        return image
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image, keep_profile: bool) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels")
     if not image.mode.startswith("I"):
@@ -133,11 +132,10 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image)  # 16 bits, in integers of 16 or 32
     if pixels.size and not 0 <= pixels.min() <= pixels.max() <= 65535:
         raise ValueError("integer pixels of more than 16 bits")
-    scaled = Image.fromarray((pixels / 257).round().astype(np.uint8))
+    samples = pixels.astype(np.uint16)
     if "transparency" in image.info:  # one value that is meant to be clear
-        clear = pixels == image.info["transparency"]
-        scaled = Image.merge("LA", (scaled, Image.fromarray(np.where(clear, 0, 255).astype(np.uint8))))
-    return scaled
+        samples = np.stack([samples, np.where(pixels == image.info["transparency"], 0, 65535).astype(np.uint16)], 2)
+    return formats.to_8_bits(image.copy(), samples, keep_profile)
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -186,35 +184,44 @@ def _halved(array: np.ndarray) -> np.ndarray:
 
 def to_rgb(colours: Image.Image, profile: bytes, icc: str, name: str) -> tuple[Image.Image, bytes | None]:
     """RGB in sRGB and None, or in the colours of a profile and that. A useless profile counts as sRGB."""
-    from PIL import ImageCms
-
     try:
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if embedded.profile.xcolor_space.strip() == "RGB":
+        embedded = formats.icc.Profile(profile)
+        if embedded.of_rgb:
             colours = colours.convert("RGB")  # grey pictures may have profiles of either kind
             if icc == "keep":
                 return colours, profile
-        srgb = ImageCms.createProfile("sRGB")
-        return cast(Image.Image, ImageCms.profileToProfile(colours, embedded, srgb, outputMode="RGB")), None
-    except (ImageCms.PyCMSError, OSError, KeyError, ValueError) as error:
+        return embedded.to_srgb(colours), None
+    except ValueError as error:
         warnings.warn(f"{name}: its colour profile is not usable ({error}); taken as sRGB", OsdWarning, stacklevel=3)
         return colours.convert("RGB"), None
 
 
-def _metadata(image: Image.Image, upright: Image.Image, name: str) -> dict[str, bytes]:
-    """EXIF without what concerns pixels in a file, its orientation reset, and XMP without its padding."""
+def _metadata(image: Image.Image, name: str) -> dict[str, bytes]:
+    """EXIF without what concerns pixels in a file, with the resolution, its orientation reset; XMP without orientation and padding."""
     kept = {}
     try:
         exif = image.getexif()
-        for tag in _STRUCTURE:
+        for tag in (*_STRUCTURE, orientation.TAG):
             if tag in exif:
                 del exif[tag]
+        if resolution := _resolution(image):
+            exif[_X_RESOLUTION], exif[_Y_RESOLUTION] = resolution
+            exif[_RESOLUTION_UNIT] = 2  # dots per inch
         if exif:
-            exif[_ORIENTATION] = 1
+            exif[orientation.TAG] = 1
             kept["exif"] = exif.tobytes()
     except Exception:  # a broken EXIF block raises almost anything
         warnings.warn(f"{name}: its EXIF data are damaged and left out", OsdWarning, stacklevel=3)
-    xmp = upright.info.get("xmp")
-    if xmp:
-        kept["xmp"] = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", xmp.encode() if isinstance(xmp, str) else xmp)
+    if xmp := image.info.get("xmp"):
+        whole = orientation.without_orientation(xmp.encode() if isinstance(xmp, str) else xmp)
+        kept["xmp"] = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", whole)
     return kept
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Dots per inch that the file itself tells: JFIF, pHYs, TIFF; None without, and if they make no sense."""
+    try:
+        across, down = (float(value) for value in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
