@@ -65,6 +65,7 @@ class Encoder:
         scale: float = 1.0,
         show: int | None = None,
         shrink: bool = False,
+        strict: bool = False,
     ) -> bytes:
         """A picture and lambda 0.1 (largest file) .. 2 (smallest) -> the bytes of an .osd file.
 
@@ -79,7 +80,8 @@ class Encoder:
         crop, resize, scale, show: what is coded, and in how many pixels; see `image.resizing.Sizing`. shrink: where a size
         is the target, and out of reach in all pixels, fewer are coded (fitting.py). The file of a picture that was shrunk
         says how large the original was.
-        progress hears, after each tile of a large picture, which share of the work is done.
+        progress hears, after each tile of a large picture, which share of the work is done. strict: a picture file that ends
+        early is refused; else as much of it is taken as is there, with an OsdWarning.
         InputError if the picture cannot be used, TargetError if the target is out of reach, ValueError if lambda or an
         option is out of range.
         """
@@ -88,7 +90,7 @@ class Encoder:
         if effort < 0:
             raise ValueError(f"effort must be 0 or more, not {effort}")
         sizing = Sizing(crop, resize, scale, show)
-        opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata)
+        opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata, strict=strict)
         limit = None if target is None or target.ms_ssim is not None else target.limit(*opened.size)
         opened, roi = sizing.prepare(opened, roi)
         if limit is None:
@@ -227,6 +229,7 @@ def encode(
     scale: float = 1.0,
     show: int | None = None,
     shrink: bool = False,
+    strict: bool = False,
 ) -> bytes:
     """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
     return _encoder().encode(
@@ -244,6 +247,7 @@ def encode(
         scale=scale,
         show=show,
         shrink=shrink,
+        strict=strict,
     )
 
 

@@ -347,6 +347,8 @@ def test_a_progressive_jpeg_that_ends_early_is_coarser():
     with pytest.warns(OsdWarning, match=r"all of the picture is there, \d+ of 128 rows in less detail"):
         found = opened(cut)
     assert np.abs(found - vips(cut)).max() <= 2 and np.abs(found - opened(data)).mean() < 12
+    with pytest.raises(InputError, match="in less detail"):
+        osdcodec.encode(io.BytesIO(cut), strict=True)
 
 
 @pytest.mark.parametrize(("kind", "depth"), [(0, 1), (0, 8), (0, 16), (2, 8), (2, 16), (3, 4), (6, 8)])

@@ -137,7 +137,9 @@ class Encoding(Task):
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""
         data = self.held[source] if source in self.held else files.read_input(source)
-        reading = {name: self.options[name] for name in ("alpha", "icc", "keep_metadata") if name in self.options}
+        reading = {
+            name: self.options[name] for name in ("alpha", "icc", "keep_metadata", "strict") if name in self.options
+        }
         return len(data), image.open_image(data, self.max_pixels, **reading, name=label(source))
 
     def facts(self, data: bytes) -> dict:

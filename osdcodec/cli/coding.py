@@ -209,6 +209,7 @@ def encode(
             min=0, max=1000, help="Steps of a search for better symbols: 3 take ten seconds, 10 half a minute."
         ),
     ] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse pictures whose files end early.")] = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = None,
 ) -> None:
@@ -243,7 +244,7 @@ def encode(
             "show": show,
             "shrink": shrink,
         }
-        reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata}
+        reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata, "strict": strict}
         work = Encoding(options | reading, device, weights_dir, max_pixels, compiled=compiled, profile=profile)
         many, suffixes = files_from is not None, image.suffixes()
         planned = plan(inputs, output, suffixes, ".osd", many, overwrite, image.why_left_out())
