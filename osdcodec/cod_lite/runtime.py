@@ -13,7 +13,7 @@ from ..errors import WeightsError
 from ..runtime import Choice, Machine, choose, open_graphs
 from ..runtime.tiles import Progress
 from ..weights import Weights
-from .bands import PATCHES, Bands
+from .bands import PATCHES, WHOLE, Bands
 from .sizes import PATCH, Sizes
 
 Array = np.ndarray[Any, Any]
@@ -49,7 +49,9 @@ class GraphNetworks:
         return self._bands(progress, Bands.layers(self.sizes)[1]).synthesise(entries, *noise)
 
     def _bands(self, progress: Progress | None, layers: int) -> Bands:
-        return Bands(self.sizes, self.sessions.run, self.weights.tensors, counted(progress, layers))
+        # Files of the first days, such as that of the conformance vectors, have no graphs of many layers.
+        whole = WHOLE if "trunk" in self.weights.graphs else 0
+        return Bands(self.sizes, self.sessions.run, self.weights.tensors, counted(progress, layers), whole=whole)
 
 
 class TorchNetworks:
