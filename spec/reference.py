@@ -12,6 +12,7 @@ import re
 import struct
 import sys
 import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import crc_hqx
 from itertools import combinations, pairwise
 from operator import mul, sub
@@ -221,10 +222,11 @@ KNOWN = re.compile(rf"prior\.(tables|token_tables|stride|base_table|base_factor|
 
 def model_id(tensors: dict) -> bytes:
     """First 4 bytes of a SHA-256 over the tensors that fix the symbols."""
-    normative = {name: tensor for name, tensor in tensors.items() if name.startswith(("prior.", "gains.", "code."))}
+    prefixes = ("code.",) if "code.table" in tensors else ("prior.", "gains.")
+    normative = {name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)}
     if "code.table" not in tensors:
         normative["codebook"] = tensors["semantics.codebook"]
-    if "base.codebook" in tensors:
+    if "base.codebook" in tensors and "code.table" not in tensors:
         normative["base.codebook"] = tensors["base.codebook"]
     digest = hashlib.sha256()
     for name, (kind, shape, data) in sorted(normative.items()):
@@ -344,6 +346,7 @@ def symbols(
 def indices(tensors: dict, payload: bytes, width: int, height: int) -> list:
     """A payload of a code of indices -> [h][w]"""
     (stride,), table, stack = integers(tensors, "code.stride"), integers(tensors, "code.table"), Stack(payload)
+    require(stride > 16 or 16 % max(stride, 1) == 0, "a stride that does not divide 16")
     whole = max(stride, 16)
     h, w = (-(-side // whole) * whole // stride for side in (height, width))
     grid = [[stack.pop(table) for _ in range(w)] for _ in range(h)]
@@ -354,6 +357,7 @@ def indices(tensors: dict, payload: bytes, width: int, height: int) -> list:
 def decode(tensors: dict, file: bytes, partial: bool = False) -> tuple[list, ...]:
     """The bytes of an .osd file -> tokens, base, hyper, latent, y16 as `symbols` gives them, or indices; partial: as for `unpack`."""
     name, width, height, quality, payload, gains, progressive, missing = unpack(file, partial)
+    require("code.table" not in tensors or not any(name.startswith("prior.") for name in tensors), "two codes")
     require(name == model_id(tensors), f"the file is of model {name.hex()}, not that of the weights")
     if "code.table" in tensors:
         require([quality] == integers(tensors, "code.quality") and not gains and not progressive, "not of its model")
@@ -388,13 +392,10 @@ def read_packet(data: bytes) -> tuple[int, int, int, int, bytes]:
     kind, (name, low, high, index) = data[0] & 15, struct.unpack("<HHBH", data[1:8])
     length, content = high << 16 | low, data[8:-2]
     require(1 <= length < 2**23, "length of the file")
+    size = piece_size(kind, length, index, len(content))
     if kind == 1:
-        before = length - len(content)
-        size = before // index if index else -(-length // 8) * 8
-        require(before == index * size if index else before == 0, "last piece")
+        require(length == index * size + len(content) if index else length == len(content), "last piece")
         require(size >= len(content), "last piece")
-    else:
-        size = len(content)
     count = -(-length // size)
     if kind == 0:
         require(index < count - 1 < 2**16, "piece")
@@ -403,18 +404,78 @@ def read_packet(data: bytes) -> tuple[int, int, int, int, bytes]:
     return kind, name, length, index, content
 
 
+def piece_size(kind: int, length: int, index: int, data: int) -> int:
+    """T, from a packet of a file of `length` bytes with so many bytes of data."""
+    if kind != 1:
+        return data
+    return (length - data) // index if index else -(-length // 8) * 8
+
+
 def join(packets: list[bytes]) -> bytes:
     """Packets of one file in any order -> the file, or what has arrived of its beginning. Repair symbols are left out."""
-    fields = [read_packet(packet) for packet in packets]
-    files = {(name, length) for _, name, length, _, _ in fields}
-    require(len(files) == 1, "packets of one file")
-    ((name, length),) = files
-    pieces = {index: content for kind, _, _, index, content in fields if kind < 2}
+    (((name, length, _), members), *others) = gather(packets).items()
+    require(not others, "packets of one file")
+    return put_together(name, length, members)
+
+
+def files(packets: list[bytes]) -> list[bytes]:
+    """Packets of any files in any order -> the files of which all pieces are there."""
+    found = [(length, put_together(name, length, members)) for (name, length, _), members in gather(packets).items()]
+    return [data for length, data in found if len(data) == length]
+
+
+def put_together(name: int, length: int, members: list[tuple[int, int, bytes]]) -> bytes:
+    pieces: dict[int, bytes] = {}
+    for kind, index, content in members:
+        if kind < 2:
+            require(pieces.setdefault(index, content) == content, "other data under one index")
     found, index = b"", 0
     while index in pieces:
         found, index = found + pieces[index], index + 1
     require(len(found) < length or crc_hqx(found, 0xFFFF) == name, "file id")
     return found
+
+
+def gather(packets: list[bytes]) -> dict[tuple[int, int, int], list[tuple[int, int, bytes]]]:
+    """Packets of any files -> for each file id, F and T the kind, index and data of its packets."""
+    found: dict[tuple[int, int, int], list[tuple[int, int, bytes]]] = {}
+    for packet in packets:
+        kind, name, length, index, content = read_packet(packet)
+        size = piece_size(kind, length, index, len(content))
+        found.setdefault((name, length, size), []).append((kind, index, content))
+    return found
+
+
+TEXT = re.compile(rb"[A-Za-z0-9_-]+")
+
+
+def read_packets(content: bytes) -> list[bytes]:
+    """The content of a file or pipe -> what may be packets: it is one, has them as lines of text, or is a stream of them."""
+    try:
+        read_packet(content)
+    except ValueError:
+        pass
+    else:
+        return [content]
+    if content.isascii():
+        return [from_text(line) for line in content.split() if is_text(line)]
+    found, at = [], 0
+    while at + 2 < len(content):
+        length = int.from_bytes(content[at : at + 2], "little")
+        found.append(content[at + 2 : at + 2 + length])
+        at += 2 + length
+    return found
+
+
+def from_text(line: bytes) -> bytes:
+    return urlsafe_b64decode(line + b"=" * (-len(line) % 4))
+
+
+def is_text(line: bytes) -> bool:
+    """Whether a line is base64url without padding, of whole bytes, whose last character has no bit too many."""
+    if not TEXT.fullmatch(line) or len(line) % 4 == 1:
+        return False
+    return urlsafe_b64encode(from_text(line)).rstrip(b"=") == line
 
 
 def main(weights: str, file: str, option: str = "") -> None:

@@ -1,5 +1,6 @@
 """Flat background: which colours a picture has of it, what a decoder lays where, and the files that carry it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 import osdcodec
 from osdcodec import Decoder, Encoder
+from osdcodec.checks.conformance import VECTORS, distance
 from osdcodec.container import pack, unpack
 from osdcodec.image import flat_background
 from osdcodec.integrations.pillow import register
@@ -29,6 +31,17 @@ def example() -> np.ndarray:
     pixels[5, 5] += 20
     pixels[10:12, 30:32] = 20
     return pixels.astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [1, 8, 15, 16])
+def test_a_vector_tells_windows_of_sixteen_pixels_from_others(side, monkeypatch):
+    folder = VECTORS / "flat-background"
+    listed, data = json.loads((folder / "vectors.json").read_text("utf-8")), (folder / "windows.osd").read_bytes()
+    plain = Decoder("cpu", VECTORS / "conformance").decode(pack(replace(unpack(data), sections=())))
+    monkeypatch.setattr(ground, "SIDE", side)
+    restored = Image.fromarray(ground.lay(np.asarray(plain), unpack(data).ground))
+    rmse, peak = distance(restored, Image.open(folder / "windows.png"))
+    assert (rmse <= listed["rmse"] and peak <= listed["peak"]) == (side == 16)
 
 
 def test_windows_that_are_near_to_the_last_pixel_get_the_colour():

@@ -64,6 +64,26 @@ def test_vectors():
         assert Packet(Kind(kind), name, length, index, data) == Packet.from_bytes(packet)
 
 
+def test_sets_and_texts_of_the_vectors():
+    for told in LISTED["sets"]:
+        packets = [vector(name) for name in told["packets"]]
+        if told.get("refused"):
+            with pytest.raises(FormatError):
+                arrivals(packets).only().whole()
+        else:
+            found = [transfer.whole() for transfer in arrivals(packets).transfers.values()]
+            assert sorted(filter(None, found)) == sorted((VECTORS / name).read_bytes() for name in told["files"])
+    assert arrivals([vector("single-repair-1")]).only().whole() == arrivals([vector("single-0")]).only().whole()
+    for told in LISTED["texts"]:
+        found = arrivals(candidates((FOLDER / told["file"]).read_bytes()))
+        if "joined" in told:
+            assert found.only().whole() == (VECTORS / told["joined"]).read_bytes()
+        else:
+            assert sum(len(transfer.pieces) for transfer in found.transfers.values()) == len(told["packets"])
+    for told in LISTED["taken"]:
+        assert arrivals([vector(told["name"])]).only().whole() is None
+
+
 def test_what_must_be_refused_is_refused():
     assert {entry["name"] for entry in LISTED["refused"]} == {name for name, *_ in refused_vectors(FILE)}
     for name, _, packet in refused_vectors(FILE):

@@ -1,6 +1,7 @@
 """The conformance vectors: files that stay decodable for ever, to these symbols and, within tolerances, to these pixels."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from osdcodec.checks import conformance
 from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
 from osdcodec.codec import Decoder
 from osdcodec.latent.coder import LatentModel, decode_symbols, qualities_of
+from osdcodec.maintenance.vectors import edges
 from osdcodec.rate_control import ANCHORS, quality_of
 from osdcodec.runtime import Machine
 
@@ -29,6 +31,41 @@ def test_every_vector_decodes_to_its_symbols_and_pixels(model):
     assert [r.name for r in results if not r.good] == []
     assert {r.name for r in results} == FILES.keys() and len(FILES) >= 24
     assert model.path.stat().st_size <= 2**20
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "cod-lite",
+        "container",
+        "beginnings",
+        "base",
+        "indices",
+        "arithmetic",
+        "unknown-tensor",
+        "two-codes",
+        "flat-background",
+    ],
+)
+def test_other_vectors_decode_or_are_refused_as_listed(folder):
+    results = check(VECTORS / folder)
+    assert [r.name for r in results if not r.good] == []
+    assert {r.name for r in results} == {path.stem for path in (VECTORS / folder).glob("*.osd")}
+    shown = [r.name for r in results if r.rmse is not None]
+    assert shown == (
+        [r.name for r in results if r.size != "refused"] if folder in ("cod-lite", "flat-background") else []
+    )
+
+
+def test_the_vectors_of_edges_are_made_by_one_call(tmp_path):
+    own = "symbols", "conformance"
+    for name in own:
+        shutil.copytree(VECTORS / name, tmp_path / name)
+    edges.main([str(tmp_path)])
+    for folder in sorted(path for path in tmp_path.iterdir() if path.name not in own):
+        for path in sorted(folder.iterdir()):
+            assert path.name in {each.name for each in (VECTORS / folder.name).iterdir()}, f"{folder.name}/{path.name}"
+        assert all(result.good for result in check(folder))
 
 
 def test_vectors_of_the_embedded_weights():

@@ -23,7 +23,7 @@ from rich.table import Table
 from .. import container, weights
 from ..codec import Decoder, Encoder
 from ..console import run_command
-from ..errors import FormatError, OsdError
+from ..errors import FormatError, OsdError, WeightsError
 from ..families import open_symbol_coder
 from ..image import open_image
 from ..weights import registry
@@ -68,6 +68,8 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
     """Every vector of a folder through the package, through spec/reference.py, and to pixels."""
     listed = json.loads((folder / MANIFEST).read_text("utf-8"))
     directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
+    if listed.get("unusable"):
+        return _unusable(folder, listed, directory)
     decoder, plain = Decoder(device, directory), reference()
     model = weights.load(listed["profile"], directory)
     code, tensors = open_symbol_coder(model), plain.read_safetensors(model.path.read_bytes())
@@ -102,6 +104,18 @@ def check(folder: Path, device: str = "cpu") -> list[Result]:
     return results
 
 
+def _unusable(folder: Path, listed: dict, directory: Path | None) -> list[Result]:
+    """Files whose weights no reader may use."""
+    plain, results = reference(), []
+    tensors = plain.read_safetensors((directory / f"{listed['profile']}{weights.SUFFIX}").read_bytes())
+    for vector in listed["refused"]:
+        data = (folder / f"{vector['name']}.osd").read_bytes()
+        ours = _refuses(WeightsError, lambda: open_symbol_coder(weights.load(listed["profile"], directory)))
+        theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data))
+        results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
+    return results
+
+
 def _refuses(error: type[Exception], decode: Callable[[], object]) -> bool:
     try:
         decode()
@@ -124,24 +138,39 @@ def write(
     vectors: list[Vector],
     weights_dir: str | Path | None = None,
     refused: Sequence[Vector] = (),
+    pictures: bool = True,
     **listed: object,
 ) -> None:
-    """Writes the files, what they decode to, and the list of them; listed: what else vectors.json is to say."""
+    """Writes the files, what they decode to, and the list of them.
+
+    Args:
+        folder: Where to.
+        profile: Whose weights decode the files.
+        vectors: Those that decode.
+        weights_dir: Folder of these weights; None for those of the package.
+        refused: Those that a reader refuses.
+        pictures: Whether the model has networks, hence pictures.
+        listed: What else vectors.json is to say.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     partial = bool(listed.get("partial"))
     model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
     code, read = open_symbol_coder(model), container.unpack_prefix if partial else container.unpack
     for name, what, data in vectors:
         (folder / f"{name}.osd").write_bytes(data)
-        decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)
-        symbols = code.symbols(read(data))
-        entries.append({"name": name, "what": what, "symbols": symbols.digest()})
+        if pictures:
+            decoder.decode(data, partial=partial).convert("RGB").save(folder / f"{name}.png", optimize=True)
+        entries.append({"name": name, "what": what, "symbols": code.symbols(read(data)).digest()})
     for name, _, data in refused:
         (folder / f"{name}.osd").write_bytes(data)
-    manifest = {"profile": profile} | listed | TOLERANCE | {"vectors": entries}
+    write_list(folder, {"profile": profile} | listed | (TOLERANCE if pictures else {}) | {"vectors": entries}, refused)
+
+
+def write_list(folder: Path, told: dict, refused: Sequence[Vector]) -> None:
+    """Writes vectors.json."""
     if refused:
-        manifest["refused"] = [{"name": name, "what": what} for name, what, _ in refused]
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        told = told | {"refused": [{"name": name, "what": what} for name, what, _ in refused]}
+    (folder / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def renew(folder: Path = VECTORS / "embedded") -> None:

@@ -72,7 +72,8 @@ MAX_SIDE = sections.MAX_SIDE
 MAX_PIXELS = 2**28  # default limit of a reader: a file of 30 bytes can ask for a picture of 12 GB
 _CHECKSUM = 4
 _HEAD_CHECKSUM = 2  # CRC-16/IBM-3740: polynomial 0x1021, begins with 0xFFFF
-_SMALLEST = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM
+_FRAME = 4 + 1 + 4 + 1 + 1 + 1 + _CHECKSUM  # the least around a payload
+_SMALLEST = _FRAME + 3  # no symbols are in fewer bytes than those of the state 2**16
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int
     """Flags, width and height, offset of the quality."""
     if data[:4] != MAGIC:
         raise FormatError("empty file" if not data else "not an .osd file", "magic", 0)
-    if len(data) < _SMALLEST:
+    if len(data) < _FRAME:
         raise FormatError(f"cut short: {len(data)} bytes, the smallest file has {_SMALLEST}", "file", len(data))
     version, flags = data[4] >> 4, data[4] & 0x0F
     if version != VERSION:

@@ -51,6 +51,7 @@ class IndexCoder:
             or self.table.min() < 1
             or self.table.sum(dtype=np.int64) != TOTAL
             or not (1 <= self.stride <= 2**12 and 0 <= self.quality <= 255)
+            or (self.stride < LARGEST_PATCH and LARGEST_PATCH % self.stride)
         ):
             raise WeightsError("the code in the weights is not usable: its table, stride or quality is out of range")
 

@@ -119,7 +119,10 @@ def from_text(line: bytes) -> bytes:
     line = line.strip()
     if not _TEXT.fullmatch(line) or len(line) % 4 == 1:
         return line
-    return base64.urlsafe_b64decode(line + b"=" * (-len(line) % 4))
+    packet = base64.urlsafe_b64decode(line + b"=" * (-len(line) % 4))
+    return (
+        packet if to_text(packet).encode() == line else line
+    )  # bits of its last character that stand for nothing are 0
 
 
 def bytes_of_text(characters: int) -> int:

@@ -188,6 +188,8 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         identity = model_id(tensors)
     except KeyError as error:
         raise WeightsError(f"{path} lacks the tensor or the type {error}") from error
+    if "code.table" in tensors and any(name.startswith("prior.") for name in tensors):
+        raise WeightsError(f"{path} has two codes, code.* and prior.*, so its symbols are not known here: update osdc")
     if identity.hex() != model["model_id"]:
         raise WeightsError(f"{path} holds model {identity.hex()}, not {model['model_id']} as listed: fetch it again")
     folder = Path(weights_dir) if weights_dir else None

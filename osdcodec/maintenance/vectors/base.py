@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from ... import weights
+from ...checks.conformance import write
 from ...checks.fuzz import sealed
 from ...console import run_command
 from ...container import Osd, Regions, leb128, pack, unpack
 from ...latent.coder import qualities_of
 from ...profile import SYMBOLS
-from .symbols import SEED, Named, asked, tables, weights_file, write
+from .symbols import SEED, Named, asked, coded, tables, weights_file
 
 PROFILE = replace(SYMBOLS, base_codes=11, base_channels=3, base_factor=3)
 
@@ -51,9 +52,11 @@ def valid(model: weights.Weights) -> Iterator[Named]:
     yield vector("cut-cells", "base of 2 rows and 3 columns, which the latent ends in", (500, 260), 60)
     yield vector("progressive", "a progressive file", (300, 200), 100, progressive=True)
     yield vector("regions", "section G", (400, 300), 200, boxes=[(0, 1, 2, 2), (9, 2, 3, 2)])
+    _, _, whole = vector("cut-in-latent", "", (300, 200), 100, progressive=True)
+    yield "cut-in-latent", "the first half of a progressive file", whole[: len(whole) // 2]
 
 
-def refused(files: dict[str, bytes]) -> Iterator[Named]:
+def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
     """Files that every reader refuses."""
     body, osd = files["cut-cells"][:-4], unpack(files["cut-cells"])
     yield (
@@ -61,6 +64,10 @@ def refused(files: dict[str, bytes]) -> Iterator[Named]:
         "a payload that ends within the base",
         sealed(body[: len(body) - len(osd.payload)] + b"\1\2\3\4\5"),
     )
+    large = Osd(model.model_id, 600, 600, 100, b"", progressive=True)
+    random = np.random.default_rng(SEED)
+    whole = pack(coded(model, large, lambda tables, rows: random.integers(0, tables.shape[1], len(rows))))
+    yield "cut-in-base", "the beginning of a progressive file that ends within the base", whole[:29]
     yield "another-size", "a row of codes less than the picture has", sealed(body[:11] + leb128(190) + body[13:])
 
 
@@ -69,7 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     header = "# The model of the vectors with a base: an integer prior, no networks.\n"
     model = weights_file(folder, PROFILE, base(), header)
     good = list(valid(model))
-    write(folder, model, good, list(refused({name: data for name, _, data in good})))
+    bad = list(refused(model, {name: data for name, _, data in good}))
+    write(folder, PROFILE.name, good, folder, bad, pictures=False, partial=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ files stay decodable. It is kept to say how they came about; another torch would
 
 import argparse
 import io
+from binascii import crc_hqx
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,17 +226,21 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
     ]
     flipped = bytearray(plain)
     flipped[12] ^= 1
+    other = bytearray(plain)
+    other[13] ^= 1
+    longer = plain[:12] + bytes([plain[12] + 1])  # than the payload is
+    shorter = longer + crc_hqx(longer, 0xFFFF).to_bytes(2, "little") + plain[15:-4]
     broken = bytearray(plain[:-4])
     broken[-1] ^= 1
     refused = [
-        ("bad-no-payload", "the head alone", plain[:17]),
+        ("bad-no-payload", "the head alone", wide[:17]),
         ("bad-too-little", "not all of the hyper-latent", wide[:28]),
         ("bad-head", "a bit of the head differs from its CRC-16", bytes(flipped[:-30])),
-        ("bad-head-whole", "the same in a whole file whose CRC-32 is right", sealed(bytes(flipped[:-4]))),
+        ("bad-head-whole", "a bit of the CRC-16 in a whole file whose CRC-32 is right", sealed(bytes(other[:-4]))),
         ("bad-end", "a whole payload whose stack does not end as it must", bytes(broken)),
-        ("bad-short-head", "cut before the CRC-16 ends", plain[:16]),
+        ("bad-short-head", "cut before the CRC-16 ends", wide[:16]),
         ("bad-longer", "a byte between payload and CRC-32, which is right", sealed(plain[:-4] + b"\1")),
-        ("bad-shorter", "a payload shorter than its length, CRC-32 right", sealed(plain[:-9])),
+        ("bad-shorter", "a payload a byte shorter than its length, CRC-16 and CRC-32 right", sealed(shorter)),
     ]
     return taken, refused
 

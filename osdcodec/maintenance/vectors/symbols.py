@@ -7,16 +7,17 @@ ever. Needs NumPy only.
 """
 
 import argparse
-import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from ... import weights
-from ...checks.conformance import MANIFEST
+from ...checks.conformance import write
+from ...checks.fuzz import sealed
 from ...console import run_command
 from ...container import Osd, Regions, leb128, pack, unpack
 from ...entropy.integer_net import EXACT
@@ -29,6 +30,7 @@ from ...weights.writer import registry_text
 SEED = 23
 ROWS, LIMIT = 24, 20  # of the tables
 Named = tuple[str, str, bytes]  # name, what it is for, the file
+Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # tables (R, V), rows (n,) -> columns (n,)
 
 
 def tables(rows: int, columns: int, centred: bool) -> np.ndarray:
@@ -41,8 +43,11 @@ def tables(rows: int, columns: int, centred: bool) -> np.ndarray:
     return counts.astype("<i4")
 
 
-def integer_prior(profile: Profile) -> dict[str, np.ndarray]:
-    """Random weights of 16 bits, activations of up to 15: sums pass 2^32, and their products with m come near 2^53."""
+def integer_prior(profile: Profile, mean: int = 0) -> dict[str, np.ndarray]:
+    """Random weights of 16 bits, activations of up to 15: sums pass 2^32, and their products with m come near 2^53.
+
+    mean: the largest of the means, in sixteenths; 0: a few symbols.
+    """
     random, made = np.random.default_rng(SEED), {}
 
     def layer(name: str, outputs: int, inputs: list[int], size: int, low: int, high: int, spread: float = 1.0) -> None:
@@ -70,9 +75,9 @@ def integer_prior(profile: Profile) -> dict[str, np.ndarray]:
     layer("hyper_synthesis.1", 4 * features, [wide] * features, 3, 0, wide)
     layer("hyper_synthesis.2", features, [wide] * features, 3, 0, wide)
     for t in range(4):
-        layer(f"context.{t}.0", width, [wide] * features + [16 * LIMIT] * latent, 3, 0, wide)
+        layer(f"context.{t}.0", width, [wide] * features + [16 * LIMIT + mean] * latent, 3, 0, wide)
         layer(f"context.{t}.1", width, [wide] * width, 1, 0, wide)
-        layer(f"context.{t}.mean", latent, [wide] * width, 1, -70, 61)
+        layer(f"context.{t}.mean", latent, [wide] * width, 1, -mean or -70, mean or 61, 0.2 if mean else 1.0)
         layer(f"context.{t}.scale", latent, [wide] * width, 1, 0, ROWS - 1)
     gains = np.exp(random.uniform(-1, 1, (2, 5, latent)))
     return made | {
@@ -122,23 +127,51 @@ def valid(model: weights.Weights) -> Iterator[Named]:
     yield vector("one-region", "section G: its first box alone matters", (300, 600), 90, [(1, 1, 1, 1)], 0)
 
 
+def likeliest(tables: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The symbols of which most fit into a byte."""
+    return tables[rows].argmax(1)
+
+
+def coded(model: weights.Weights, osd: Osd, choose: Choose = likeliest) -> Osd:
+    """The fields of a file, with the payload of these symbols."""
+    writer = Writer()
+
+    def code(part, tables, rows, means, places):
+        columns = choose(tables, rows)
+        writer.push(columns, tables, rows)
+        return columns
+
+    grid = model.profile.grid(osd.width, osd.height)
+    model.prior._walk(osd.quality, *grid, code, qualities_of(osd, model.profile), osd.progressive)
+    return replace(osd, payload=writer.to_bytes())
+
+
+def with_sections(osd: Osd, *sections: tuple[bytes, bytes], length: bytes | None = None) -> bytes:
+    """A file, not progressive, with sections of any kind and content behind its payload."""
+    head = pack(replace(osd, payload=b"", sections=()))[:-4]
+    body = head[:4] + bytes([head[4] | 1]) + head[5:] + (leb128(len(osd.payload)) if length is None else length)
+    return sealed(body + osd.payload + b"".join(kind + leb128(len(content)) + content for kind, content in sections))
+
+
 def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
-    """Files that every reader refuses. All have a right checksum but the one that is there for it."""
-    good, boxed = files["rows-and-columns"], unpack(files["one-region"])
+    """Files that every reader refuses. Each breaks one thing only; tests/test_wrong_readers.py holds them to it."""
+    good, profile = files["rows-and-columns"], model.profile
     plain = unpack(good)
     body, payload = good[:-4], plain.payload
     start = good[: len(good) - 4 - len(payload)]  # up to the quality
+    cell = Osd(model.model_id, 64, 64, 200, b"")  # one position, which is 2x2 units of the boxes
+    tokens = Writer()  # nothing else is in a picture without pixels
+    tokens.push(np.array([5, 6, 7]), model.prior.token_tables, np.arange(profile.tokens))
+    nothing, wide = pack(replace(cell, payload=tokens.to_bytes())), Osd(model.model_id, 65535, 1, 200, b"")
 
-    def sealed(body: bytes) -> bytes:
-        return body + zlib.crc32(body).to_bytes(4, "little")
+    def sectioned(*sections: tuple[bytes, bytes], length: bytes | None = None) -> bytes:
+        return with_sections(plain, *sections, length=length)
 
-    def sectioned(*sections: tuple[bytes, bytes], of: Osd = plain, length: bytes | None = None) -> bytes:
-        head = pack(Osd(of.model_id, of.width, of.height, of.quality, b""))[:-4]
-        body = head[:4] + b"\x11" + head[5:] + (length or leb128(len(of.payload))) + of.payload
-        return sealed(body + b"".join(kind + leb128(len(content)) + content for kind, content in sections))
-
-    def region(*numbers: int) -> bytes:
-        return sectioned((b"G", b"".join(leb128(number) for number in numbers)), of=boxed)
+    def region(better: int, *numbers: int, of: Osd = cell, covered: bool = False) -> bytes:
+        """A section G; covered: the symbols are those of a picture all in a box."""
+        whole = Regions(better, ((0, 0, -(-of.width // 32), -(-of.height // 32)),)).to_bytes()
+        osd = coded(model, replace(of, sections=(("G", whole),) if covered else ()))
+        return with_sections(osd, (b"G", bytes([better]) + b"".join(map(leb128, numbers))))
 
     def alpha(width: int, height: int) -> bytes:
         head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\0\0\0\0"
@@ -148,22 +181,24 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
             for kind, content in chunks
         )
 
-    many = [n for left in range(9) for top in range(15) for width in (1, 2) for n in (left, top, width, 1)][: 4 * 256]
+    strip, columns = Osd(model.model_id, 736, 1, 200, b""), range(23)
+    many = [n for left in columns for width in range(1, 24 - left) for n in (left, 0, width, 1)][: 4 * 256]
 
     yield "checksum", "one bit of the checksum", good[:-1] + bytes([good[-1] ^ 1])
-    yield "checksum-of-nothing", "cut after the payload's third byte", good[: len(start) + 3]
+    cut = with_sections(coded(model, cell), (b"x", b"1"), (b"e", b"2345"))
+    yield "cut-in-section", "cut after the first four bytes of the second section", cut[:-6]
     yield "magic", "ASCII in the first byte", sealed(b"\x0f" + body[1:])
     yield "version", "version 2", sealed(body[:4] + b"\x20" + body[5:])
     yield "flag-bit-3", "a reserved flag", sealed(body[:4] + b"\x18" + body[5:])
     yield "no-section", "flag bit 0 without a section", sectioned()
-    yield "width-0", "width 0", sealed(body[:9] + b"\0" + body[11:])
-    yield "width-65536", "width 65536", sealed(body[:9] + leb128(65536) + body[11:])
+    yield "width-0", "width 0, and the symbols that such a picture has", sealed(nothing[:9] + b"\0" + nothing[10:-4])
+    widest = pack(coded(model, wide))  # in as many positions as a pixel more takes
+    yield "width-65536", "width 65536", sealed(widest[:9] + leb128(65536) + widest[12:-4])
     yield (
         "leb128-long-form",
         "the width in a byte more than it needs",
         sealed(body[:10] + bytes([body[10] | 128, 0]) + body[11:]),
     )
-    yield "leb128-six-bytes", "a length of six bytes", sectioned((b"x", b""), length=b"\x80\x80\x80\x80\x80\x01")
     yield "payload-ends-in-zero", "a zero byte behind the payload", sealed(body + b"\0")
     yield "payload-too-short", "the payload's last word is missing", sealed(body[:-4].rstrip(b"\0"))
     yield "payload-too-long", "a word more below the stack", sealed(start + b"\1\0\0\0" + payload)
@@ -194,14 +229,18 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
     yield "original-not-larger", "section o, the size of the picture itself", sectioned((b"o", b"".join(original)))
     yield "original-smaller", "section o, one column less", sectioned((b"o", leb128(plain.width - 1) + leb128(4000)))
     yield "original-too-large", "section o, a side of 65536", sectioned((b"o", leb128(65536) + leb128(4000)))
-    yield "regions-no-better", "section G, of the picture's own quality", region(boxed.quality, 1, 1, 1, 1)
+    yield "regions-no-better", "section G, of the picture's own quality", region(200, 1, 1, 1, 1)
     yield "regions-without-boxes", "section G, a quality only", region(0)
-    yield "regions-cut-short", "section G, three numbers of a box", region(0, 1, 1, 1)
-    yield "regions-not-ascending", "section G, the later box first", region(0, 2, 1, 1, 1, 1, 1, 1, 1)
-    yield "regions-equal", "section G, a box twice", region(0, 1, 1, 1, 1, 1, 1, 1, 1)
-    yield "regions-no-width", "section G, a box of width 0", region(0, 1, 1, 0, 1)
-    yield "regions-outside", "section G, a box one unit beyond the right edge", region(0, 9, 1, 2, 1)
-    yield "regions-too-many", "section G, 256 boxes", region(0, *many)
+    yield "regions-cut-short", "section G, a box and three numbers", region(0, 0, 0, 1, 1, 1, 1, 1, covered=True)
+    for name, what, numbers in (
+        ("regions-not-ascending", "section G, the later box first", (2, 1, 1, 1, 1, 1, 1, 1)),
+        ("regions-equal", "section G, a box twice", (1, 1, 1, 1, 1, 1, 1, 1)),
+        ("regions-no-width", "section G, a box of width 0", (1, 1, 0, 1)),
+    ):
+        content = b"\0" + b"".join(map(leb128, numbers))
+        yield name, what, with_sections(unpack(files["one-region"]), (b"G", content))
+    yield "regions-outside", "section G, a box one unit beyond the right edge", region(0, 1, 0, 2, 1, covered=True)
+    yield "regions-too-many", "section G, 256 boxes", region(0, *many, of=strip, covered=True)
 
 
 def one_more(model: weights.Weights, osd: Osd) -> bytes:
@@ -221,19 +260,6 @@ def one_more(model: weights.Weights, osd: Osd) -> bytes:
     return writer.to_bytes()
 
 
-def write(folder: Path, model: weights.Weights, good: list[Named], bad: list[Named]) -> None:
-    """The files, and a manifest with the symbols' digests of those that decode."""
-    for name, _, data in good + bad:
-        (folder / f"{name}.osd").write_bytes(data)
-    digests = [decode_symbols(unpack(data), model.prior).digest() for _, _, data in good]
-    told = {
-        "profile": model.profile.name,
-        "vectors": [{"name": n, "what": w, "symbols": d} for (n, w, _), d in zip(good, digests, strict=True)],
-        "refused": [{"name": name, "what": what} for name, what, _ in bad],
-    }
-    (folder / MANIFEST).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
 def asked(program: str, text: str, arguments: list[str] | None) -> Path:
     """The folder that the command line names, which is there then."""
     parser = argparse.ArgumentParser(f"python -m {program}", description=text)
@@ -249,7 +275,8 @@ def main(arguments: list[str] | None = None) -> None:
         folder, SYMBOLS, {}, "# The model of the vectors for readers of symbols: an integer prior, no networks.\n"
     )
     good = list(valid(model))
-    write(folder, model, good, list(refused(model, {name: data for name, _, data in good})))
+    bad = list(refused(model, {name: data for name, _, data in good}))
+    write(folder, SYMBOLS.name, good, folder, bad, pictures=False)
 
 
 if __name__ == "__main__":

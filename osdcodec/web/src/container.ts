@@ -1,4 +1,4 @@
-// The .osd file, version 1: bytes -> fields, after spec/osd-1.md, "File" to "Plain ground".
+// The .osd file, version 1: bytes -> fields, after spec/osd-1.md, "File" to "Flat background".
 
 import { FormatError } from "./errors";
 

@@ -1,4 +1,4 @@
-// Section p: flat backgrounds get the exact colours that the file names. After spec/osd-1.md, "Plain ground".
+// Section p: flat backgrounds get the exact colours that the file names. After spec/osd-1.md, "Flat background".
 
 import type { Colour } from "./container";
 import type { Picture } from "./picture";

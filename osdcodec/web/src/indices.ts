@@ -1,7 +1,7 @@
 // A code of indices, after spec/osd-1.md, "Indices": the symbols only. What networks make of them, the package knows.
 
 import type { Osd } from "./container";
-import { FormatError } from "./errors";
+import { FormatError, WeightsError } from "./errors";
 import { Stack, Tables } from "./rans";
 import { integers, type Tensors } from "./safetensors";
 
@@ -13,10 +13,12 @@ export class IndexCode {
   private readonly quality: number;
 
   constructor(tensors: Tensors) {
+    if ([...tensors.keys()].some((name) => name.startsWith("prior."))) throw new WeightsError("the weights have two codes, code.* and prior.*");
     const frequencies = integers(tensors, "code.table");
     this.table = new Tables(frequencies, 1, frequencies.length);
     this.stride = integers(tensors, "code.stride")[0];
     this.quality = integers(tensors, "code.quality")[0];
+    if (!(this.stride >= 1) || (this.stride < LARGEST_PATCH && LARGEST_PATCH % this.stride)) throw new WeightsError("a stride that does not divide 16");
   }
 
   /** The indices, row by row. FormatError if the file is damaged or not of such a model. */

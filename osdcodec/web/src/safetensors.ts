@@ -77,9 +77,10 @@ function half(bits: number): number {
 
 /** Eight hexadecimal digits over the tensors that fix the symbols. */
 export function modelId(tensors: Tensors): string {
-  const normative = [...tensors].filter(([name]) => /^(prior|gains|code)\./.test(name));
-  if (!tensors.has("code.table")) normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
-  const base = tensors.get("base.codebook");
+  const ofIndices = tensors.has("code.table");
+  const normative = [...tensors].filter(([name]) => (ofIndices ? /^code\./ : /^(prior|gains)\./).test(name));
+  if (!ofIndices) normative.push(["codebook", tensor(tensors, "semantics.codebook")]);
+  const base = ofIndices ? undefined : tensors.get("base.codebook");
   if (base) normative.push(["base.codebook", base]);
   const digest = sha256.create();
   for (const [name, { dtype, shape, bytes }] of normative.sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -20,6 +20,7 @@ export interface Folder {
   partial?: boolean; // beginnings of files are among them
   vectors: Vector[];
   refused?: Omit<Vector, "symbols">[];
+  unusable?: boolean; // the weights themselves must be refused
   weights: string; // path
   pictures: boolean; // whether there are some, of networks that are known here
 }

@@ -5,13 +5,17 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { unpack } from "../../src/container";
-import { FormatError } from "../../src/errors";
+import { FormatError, WeightsError } from "../../src/errors";
 import { modelId, readSafetensors } from "../../src/safetensors";
 import { reader } from "../reader";
 import { file, folders } from "../vectors";
 
 for (const folder of folders()) {
   const tensors = readSafetensors(new Uint8Array(readFileSync(folder.weights)));
+  if (folder.unusable) {
+    test(`${folder.name}: weights that must be refused`, () => assert.throws(() => reader(tensors), WeightsError));
+    continue;
+  }
   const read = reader(tensors);
   const id = modelId(tensors);
   for (const vector of folder.vectors) {
