@@ -38,8 +38,8 @@ def test_a_vector_tells_windows_of_sixteen_pixels_from_others(side, monkeypatch)
     folder = VECTORS / "flat-background"
     listed, data = json.loads((folder / "vectors.json").read_text("utf-8")), (folder / "windows.osd").read_bytes()
     plain = Decoder("cpu", VECTORS / "conformance").decode(pack(replace(unpack(data), sections=())))
-    monkeypatch.setattr(ground, "SIDE", side)
-    restored = Image.fromarray(ground.lay(np.asarray(plain), unpack(data).ground))
+    monkeypatch.setattr(flat_background, "SIDE", side)
+    restored = Image.fromarray(flat_background.restore(np.asarray(plain), unpack(data).flat_background))
     rmse, peak = distance(restored, Image.open(folder / "windows.png"))
     assert (rmse <= listed["rmse"] and peak <= listed["peak"]) == (side == 16)
 
