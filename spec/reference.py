@@ -73,7 +73,7 @@ def sections(body: bytes, at: int, width: int, height: int, quality: int) -> dic
         require(kind != b"A" or alpha_is(content, width, height), "alpha")
         if kind == b"G":
             require(content and content[0] < quality and boxes(content, width, height), "regions")
-        require(kind != b"p" or ground_is(content), "plain ground")
+        require(kind != b"p" or flat_background_is(content), "flat background")
         require(kind != b"o" or original_is(content, width, height), "original size")
     return found
 
@@ -86,7 +86,7 @@ def original_is(content: bytes, width: int, height: int) -> bool:
     return at == len(content) and larger
 
 
-def ground_is(content: bytes) -> bool:
+def flat_background_is(content: bytes) -> bool:
     """Whether a section p has 1 to 8 colours that lie farther apart than their tolerances together."""
     colours = [content[i : i + 4] for i in range(0, len(content), 4)]
     return (

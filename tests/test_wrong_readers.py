@@ -185,9 +185,21 @@ READERS: dict[str, tuple[list[Change], str]] = {
         [("number, at = leb128(gains, at)", "number, at = (gains[at] & 127, at + 1 + (gains[at] > 127))")],
         "container/regions-long-form",
     ),
+    # --------------------------------------------------------------------------------------------------- original size
+    "an original width only": (
+        [("down, at = leb128(content, at)", "down, at = leb128(content, at) if at < len(content) else (across, at)")],
+        "symbols/original-cut-short",
+    ),
+    "an original size and more": ([("at == len(content) and larger", "larger")], "symbols/original-too-long"),
+    "an original size that is the same": (
+        [(" and (across, down) != (width, height)", "")],
+        "symbols/original-not-larger",
+    ),
+    "a smaller original": ([("width <= across <= 65535", "across <= 65535")], "symbols/original-smaller"),
+    "an original of any width": ([("width <= across <= 65535", "width <= across")], "symbols/original-too-large"),
     # ------------------------------------------------------------------------------------------------ flat background
     "colours unchecked": (
-        [('kind != b"p" or ground_is(content)', "True")],
+        [('kind != b"p" or flat_background_is(content)', "True")],
         "symbols/ground-without-colours symbols/ground-cut-short symbols/ground-too-many symbols/ground-too-near",
     ),
     "no colours": ([("1 <= len(colours) <= 8", "len(colours) <= 8")], "symbols/ground-without-colours"),
