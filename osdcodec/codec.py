@@ -12,6 +12,7 @@ from PIL import Image
 
 from . import container, image, weights
 from .container import Box, Osd
+from .effort import Effort, checked
 from .errors import FormatError, OsdError, WeightsError
 from .families import PictureDecoder, open_decoder, open_encoder, open_symbol_coder
 from .file_info import NOTE, describe
@@ -56,7 +57,7 @@ class Encoder:
         icc: str = "srgb",
         keep_metadata: bool = False,
         progressive: bool = False,
-        effort: int = 0,
+        effort: Effort = "auto",
         verify: bool = True,
         max_pixels: int = container.MAX_PIXELS,
         progress: Progress | None = None,
@@ -74,8 +75,9 @@ class Encoder:
         roi: boxes (x, y, width, height) in pixels of the upright picture that get more bits, as if lambda were a quarter.
         alpha: "keep", "drop", or the colour that clear places get; icc: "srgb" or "keep"; keep_metadata: EXIF and XMP go
         into the file; see `image.open_image`. progressive: any beginning of the file, once it has some hundred bytes, shows
-        the whole picture, for about one more byte in a hundred. effort: in so many steps, each as long as
-        three times decoding, the encoder searches for symbols that the decoder makes more of; it needs torch and LPIPS.
+        the whole picture, for about one more byte in a hundred. effort: how much the encoder searches for
+        symbols that the decoder makes more of, 0 (not at all) to 10 (slow, best); "auto" by the size of the picture alone. Two runs
+        on one machine give the same file; another machine may give another one, which decodes to its symbols everywhere.
         verify: the file is entropy-decoded before it is given out.
         crop, resize, scale, show: what is coded, and in how many pixels; see `image.resizing.Sizing`. shrink: where a size
         is the target, and out of reach in all pixels, fewer are coded (fitting.py). The file of a picture that was shrunk
@@ -87,8 +89,7 @@ class Encoder:
         """
         if not (target is None or isinstance(target, Target)):
             raise TypeError(f"target is an osdcodec.Target, not {type(target).__name__}")
-        if effort < 0:
-            raise ValueError(f"effort must be 0 or more, not {effort}")
+        checked(effort)
         sizing = Sizing(crop, resize, scale, show)
         opened = image.open_image(picture, max_pixels, alpha, icc, keep_metadata, strict=strict)
         limit = None if target is None or target.ms_ssim is not None else target.limit(*opened.size)
@@ -223,7 +224,7 @@ def encode(
     icc: str = "srgb",
     keep_metadata: bool = False,
     progressive: bool = False,
-    effort: int = 0,
+    effort: Effort = "auto",
     crop: Box | None = None,
     resize: int | tuple[int, int] | None = None,
     scale: float = 1.0,

@@ -11,6 +11,7 @@ from PIL import Image
 
 from . import weights
 from .container import Box, Osd
+from .effort import Effort
 from .latent.coder import LatentModel, LatentSymbolCoder
 from .profile import PROFILES
 from .rate_control import Target
@@ -44,7 +45,7 @@ class PictureEncoder(SymbolCoder, Protocol):
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
-        effort: int = 0,
+        effort: Effort = 0,
     ) -> Encoded:
         """TargetError if the target is out of reach, InputError if the model cannot do what is asked for."""
 

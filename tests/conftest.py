@@ -78,6 +78,12 @@ def compiled_networks(tmp_path_factory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def no_search_by_default(monkeypatch):
+    """Searching takes a second a file, which tests/test_encoder_search.py is about; elsewhere it is for those who ask for it."""
+    monkeypatch.setattr("osdcodec.effort.AUTO", ())
+
+
 @pytest.fixture(scope="session")
 def perceptual_weights(tmp_path_factory) -> Path:
     """A perceptual network with random weights, in the layout of the real one."""

@@ -13,7 +13,7 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"cache", "devices", "errors", "relay", "telemetry"},
+    {"cache", "devices", "effort", "errors", "relay", "telemetry"},
     {"console", "extras", "rate_control"},
     {"urls"},
     {"profile"},
@@ -50,10 +50,10 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
         "cod_lite.graphs",
         "cod_lite.checkpoint",
         "cod_lite.runtime",
-        "latent.encoder_search",
         "metrics",
         "runtime.torch",
         "runtime.choice",
+        "runtime.torch_search",
         "weights.to_torch",
         "training",
         "evaluation",
@@ -64,13 +64,13 @@ LIBRARIES = {  # which rooms or modules may import them at all, in functions too
     "fsspec": ("urls",),
     "yaml": ("cod_lite.checkpoint",),
     "pillow_heif": ("formats",),
-    "onnxruntime": ("runtime.onnx",),
+    "onnxruntime": ("runtime.onnx", "training.export.search"),
     "openvino": ("runtime.openvino",),
     "constriction": ("entropy",),
     "ray": ("batch.ray",),
     "raptorq": ("links",),
 }
-IN_TORCH = "runtime.torch", "latent.encoder_search", "weights.to_torch"  # which are opened where torch is there
+IN_TORCH = "runtime.torch", "runtime.torch_search", "weights.to_torch"  # which are opened where torch is there
 AT_ONCE = {  # and when the module is imported, beside the standard library
     "__init__": set(),
     "__main__": set(),
@@ -90,6 +90,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "console": set(),
     "devices": set(),
     "entropy": {"numpy", "constriction"},
+    "effort": set(),
     "errors": set(),
     "families": {"PIL"},
     "file_info": set(),
@@ -121,6 +122,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "weights.writer": {"tomlkit"},  # which only training, releases and conversions import
     "weights.loading": {"numpy", "safetensors"},
     "weights.registry": set(),
+    "weights.search": {"numpy", "safetensors"},
     "weights.storage": {"numpy", "safetensors"},
     "web": set(),
 }

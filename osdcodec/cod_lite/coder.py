@@ -1,6 +1,7 @@
 """Pictures <-> files of profile cod-lite: what `model.LatentModel` is for the other profiles."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -11,6 +12,7 @@ from PIL import Image
 
 from .. import container, image, weights
 from ..container import Box, Osd
+from ..effort import Effort
 from ..entropy.indices import IndexCoder, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import attachments
@@ -22,6 +24,8 @@ from ..runtime.noise import standard_normals
 from ..runtime.tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
+
+LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
 
 Made = tuple[Osd, Indices]
 
@@ -118,10 +122,12 @@ class CodLiteRates:
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
-        effort: int = 0,
+        effort: Effort = 0,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
-        self._refuse(roi, progressive, effort)
+        self._refuse(roi, progressive)
+        if effort not in (0, "auto"):
+            LOG.info("the encoder did not search: profile cod-lite has no search")
         colours, kept = picture.convert("RGB"), attachments.collect(picture)
         if target is None:
             return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)
@@ -160,9 +166,7 @@ class CodLiteRates:
         return found
 
     @staticmethod
-    def _refuse(roi: Sequence[Box], progressive: bool, effort: int = 0) -> None:
-        if effort:
-            raise InputError("pictures of profile cod-lite cannot be refined: leave --effort out")
+    def _refuse(roi: Sequence[Box], progressive: bool) -> None:
         if roi:
             raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
         if progressive:

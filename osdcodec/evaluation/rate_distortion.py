@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..codec import Decoder, Encoder
+from ..effort import Effort
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter
 from .baselines import SHRUNK, Coding, jpeg2000_within
@@ -31,7 +32,7 @@ class OsdcCoding:
     encoder: Encoder
     decoder: Decoder
     detail: float = 1.0
-    effort: int = 0
+    effort: Effort = "auto"
     codec = "osdc"
     suffix = ".osd"
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .. import __version__
 from ..codec import Decoder, Encoder
+from ..effort import Effort
 from ..errors import InputError, OutputError
 from ..files import write_output
 from ..image import SUFFIXES, open_image
@@ -45,7 +46,7 @@ class Plan:
     anchor: str | None = None
     perceptual: Path | None = None
     detail: float = 1.0
-    effort: int = 0
+    effort: Effort = "auto"
     memory: bool = True
     page_pictures: int = 24
     page_all: bool = False

@@ -3,47 +3,38 @@
 Each family of models has such a class: `LatentModel` here for the profiles small and turbo, `cod_lite.coder` for the other one.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from .. import container, image, weights
 from ..container import Box, Osd, Regions, units
+from ..effort import Effort, Plan, plan_for
 from ..entropy.prior import Prior, Symbols
-from ..errors import InputError, TargetError
-from ..extras import require
+from ..errors import InputError, OsdError, TargetError
 from ..image import attachments
 from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..profile import Profile
 from ..rate_control import Target, largest_below, quality_of, smallest_above
 from ..relay import relay
-from ..runtime import Machine, choose, open_runtime
+from ..runtime import Machine, open_runtime
 from ..runtime.noise import standard_normals
 from ..runtime.preview import render as draft
 from ..runtime.tiles import Progress, TiledRuntime
+from .encoder_search import EncoderSearch
 
-if TYPE_CHECKING:
-    from .encoder_search import Refinement
-
+LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
 # of a payload, and per position of y beside: a photograph has more than 20 bits a position
 PLAIN_BYTES, PLAIN_BITS = 16, 4
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Encoded = tuple[Osd, Symbols]  # the fields of a file, and the symbols that its payload holds
-
-
-def open_refinement(model: weights.Weights, device: str = "auto") -> "Refinement":
-    """What makes an encoder search (see encoder_search.py). OsdError without torch, WeightsError without LPIPS's weights."""
-    choice = choose(device)
-    require("refining a picture (--effort)", "torch", "diffusers", "open_clip")
-    from .encoder_search import Refinement
-
-    return Refinement(model, "cuda" if choice.place == "cuda" else "cpu", choice.precision != "float")
 
 
 class LatentSymbolCoder:
@@ -69,8 +60,8 @@ class LatentModel(LatentSymbolCoder):
 
     def __init__(self, model: weights.Weights, machine: Machine) -> None:
         super().__init__(model)
-        self.runtime, self.device = open_runtime(model, machine), machine.device
-        self.refinement: Refinement | None = None  # opened for the first picture that asks for effort
+        self.runtime, self.machine = open_runtime(model, machine), machine
+        self.search: Future[EncoderSearch] | None = None  # opened for the first picture that asks for effort
         self.lock = Lock()
 
     def code(
@@ -81,27 +72,34 @@ class LatentModel(LatentSymbolCoder):
         roi: Sequence[Box] = (),
         progress: Progress | None = None,
         progressive: bool = False,
-        effort: int = 0,
+        effort: Effort = 0,
     ) -> Encoded:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
-        if effort and (roi or (target and target.ms_ssim is not None)):
-            raise InputError("what is to be refined takes no region and no MS-SSIM as the target: leave --effort out")
-        if effort:  # which may be refused, and that before the networks run
-            self.open_refinement()
+        plan = plan_for(effort, *picture.size)
+        opened = self._opened() if plan else None  # while the picture is analysed
         quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
+
+        def better(quality: int) -> Analysed:
+            return at if plan is None or opened is None else self.searched(at, quality, plan, opened, progress)
+
         if target is None:
-            return self.finest_as_small(self.refined(at, quality, effort, progress), quality)
+            return self.finest_as_small(better(quality), quality)
         if target.ms_ssim is None:
             limit = target.limit(*picture.size)
             made = largest_below(limit, at, size_of)
-            if effort:
+            if plan:
                 with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
-                    made = largest_below(limit, self.refined(at, made[0].quality, effort, progress), size_of)
+                    made = largest_below(limit, better(made[0].quality), size_of)
             return made
         if min(picture.size) < ms_ssim.SMALLEST:
             raise InputError(f"MS-SSIM needs sides of {ms_ssim.SMALLEST} pixels or more; give a size as the target")
         rgb = picture.convert("RGB")
-        return smallest_above(target.ms_ssim, at, lambda made: ms_ssim.ms_ssim(rgb, self.reconstruct(*made)))
+
+        def similarity(made: Encoded) -> float:
+            return ms_ssim.ms_ssim(rgb, self.reconstruct(*made))
+
+        made = smallest_above(target.ms_ssim, at, similarity)
+        return smallest_above(target.ms_ssim, better(made[0].quality), similarity) if plan else made
 
     def sizes(
         self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
@@ -120,20 +118,34 @@ class LatentModel(LatentSymbolCoder):
                 return finer if finer[0].quality < quality else made
         return made
 
-    def refined(self, analysed: "Analysed", quality: int, effort: int, progress: Progress | None) -> "Analysed":
-        """With better latents for a quality, found in so many steps; in none the same."""
-        if not effort:
+    def searched(
+        self,
+        analysed: "Analysed",
+        quality: int,
+        plan: Plan,
+        opened: "Future[EncoderSearch]",
+        progress: Progress | None,
+    ) -> "Analysed":
+        """With better latents for a quality; the same where there is no search for this model."""
+        try:
+            search = opened.result()
+        except OsdError as error:
+            LOG.info("the encoder did not search: %s", error)
             return analysed
-        refinement, latents = self.open_refinement(), (analysed.y, analysed.hyper, analysed.tokens)
+        latents = analysed.y, analysed.hyper, analysed.tokens
+        qualities = qualities_of(analysed.fields(quality), self.profile)
         with self.lock:  # one search at a time has all the memory and the cores
-            y, hyper = refinement(analysed.rgb, *latents, quality, effort, progress)
+            y, hyper = search(analysed.rgb, *latents, quality, plan, qualities, progress)
         return replace(analysed, y=y, hyper=hyper)
 
-    def open_refinement(self) -> "Refinement":
+    def _opened(self) -> "Future[EncoderSearch]":
+        """The search, which is opened in a thread of its own."""
         with self.lock:
-            if self.refinement is None:
-                self.refinement = open_refinement(self.weights, self.device)
-            return self.refinement
+            if self.search is None:
+                pool = ThreadPoolExecutor(1)
+                self.search = pool.submit(EncoderSearch, self.weights, self.machine)
+                pool.shutdown(wait=False)
+            return self.search
 
     def analyse(
         self,
@@ -205,15 +217,19 @@ class Analysed:
     tokens: np.ndarray  # (1, K)
     codes: list[np.ndarray]  # of a base, (1, hb, wb)
 
-    def __call__(self, quality: int) -> Encoded:
-        better, prior = max(0, quality - REGION_STEP), self.model.prior
+    def fields(self, quality: int) -> Osd:
+        """What a file of this quality says, but for its payload."""
+        better = max(0, quality - REGION_STEP)
         gained = (("G", Regions(better, self.boxes).to_bytes()),) if self.boxes and better < quality else ()
         ordered = gained + self.kept
         if self.progressive:
             ordered = tuple(sorted(ordered, key=lambda section: section[0].islower()))  # what must be known first
-        osd = Osd(
+        return Osd(
             self.model.weights.model_id, *self.rgb.size, quality, b"", ordered, grey=self.grey, progressive=self.progressive
         )  # fmt: skip
+
+    def __call__(self, quality: int) -> Encoded:
+        osd, prior = self.fields(quality), self.model.prior
         qualities = qualities_of(osd, self.model.profile)
         gains = prior.gain_maps(quality, qualities)
         latents = self.y[0] * gains.latent, self.hyper[0] * gains.hyper, self.tokens[0]

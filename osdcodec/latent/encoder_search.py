@@ -1,4 +1,4 @@
-"""Refinement of one picture's latents at the encoder, by gradient descent through the whole decoder.
+"""The encoder's search: better latents of one picture, by gradient descent through the whole decoder.
 
 The analysis sees a picture once, and has to guess what the decoder will make of its latents. Here the decoder is asked: each step decodes,
 looks how far the picture is, in squared error, in LPIPS and in texture, and moves latent and hyper-latent against the gradient, at a price of
@@ -9,19 +9,18 @@ other, and a decoder needs to know nothing of it.
 import math
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
 from .. import image
-from ..errors import InputError
-from ..metrics.perceptual import Lpips
-from ..metrics.texture import Texture
+from ..effort import Plan
+from ..entropy.price import Price
+from ..rate_control import ANCHORS, quality_of
+from ..runtime import Machine
 from ..runtime.noise import standard_normals
+from ..runtime.search import SearchNetworks, open_search
 from ..runtime.tiles import Progress, Tile, spans
 from ..weights import Weights
-from ..weights.to_torch import load_model, open_tower
+from .descent import Adam, Arrays, priced_step
 
 # Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS on AlexNet, and of a bit per pixel to begin with. LPIPS as
 # in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit 1.6 to 4 times as much: at these the search would
@@ -30,30 +29,27 @@ SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
 BITS = (35.0, 25.0, 18.0, 15.0, 14.0)
 CLOSELY = (3.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
-PLACE, LEAST = 256, 64  # sides of it in pixels: as a rule, and that below which texture has no windows
-AIM = 0.99  # of the bits of the start: what has a bit too many is not taken
-HOLD = 30.0  # how steeply the price of a bit changes with their number, half of it for good
-SPARED = 0.01  # below AIM, at which the price falls no faster: at first many are spared, and then they come back
-RATE = (0.05, 0.05, 0.058, 0.066, 0.075)  # of the descent at the same anchors, in units of symbols
-CORE, MARGIN = 24, 4  # of a window that is refined at once, in positions of y: 768 pixels, and what is around
+RATE = (0.125, 0.125, 0.125, 0.1, 0.075)  # of the descent at the same anchors, in units of symbols
+LEAST = 32  # side of the smallest place in which texture has windows
+CORE, MARGIN = 24, 4  # of a window that is searched at once, in positions of y: 768 pixels, and what is around
 
 
-class Refinement:
-    """half: the networks run in bfloat16. InputError if the profile has parts that cannot be searched, WeightsError without LPIPS."""
+class EncoderSearch:
+    """Searches with the networks of a model.
 
-    def __init__(self, weights: Weights, device: str = "cpu", half: bool = False) -> None:
-        if weights.profile.bases or weights.profile.base_codes:
-            raise InputError(f"pictures of profile {weights.profile.name} cannot be refined: leave --effort out")
-        self.device, self.half = torch.device(device), half
-        self.lpips, self.texture = (
-            judge.to(self.device).requires_grad_(False).eval() for judge in (Lpips("alexnet"), Texture())
-        )
-        model = load_model(weights)
-        model.prior.price(weights.tensors["prior.tables"])
-        model = model.to(self.device).to(memory_format=torch.channels_last)
-        if weights.profile.decoder_semantics:
-            open_tower(model)
-        self.model, self.profile = model.requires_grad_(False).eval(), weights.profile
+    Args:
+        model: The model.
+        machine: What the networks run on.
+
+    Raises:
+        WeightsError: There is no search for this model.
+    """
+
+    def __init__(self, model: Weights, machine: Machine) -> None:
+        self.profile, self.prior = model.profile, model.prior
+        self.weights: Weights
+        self.networks: SearchNetworks
+        self.weights, self.networks = open_search(model, machine)
 
     def __call__(
         self,
@@ -62,17 +58,19 @@ class Refinement:
         hyper: np.ndarray,
         tokens: np.ndarray,
         quality: int,
-        steps: int,
+        plan: Plan,
+        qualities: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """An RGB picture, its y (1, C_y, h, w), hyper (1, C_h, hh, hw) and tokens (1, K) -> better y and hyper for this quality.
 
-        Large pictures are refined window by window, each beside neighbours that stand still.
+        Large pictures are searched window by window, each beside neighbours that stand still.
         """
         profile, (rows, columns) = self.profile, y.shape[2:]
         x, fine = image.to_array(picture, profile.stride), profile.z_per_y
-        shape = (1, profile.autoencoder_channels, fine * rows, fine * columns)
-        noise = standard_normals(0, shape)  # of decoding with seed 0
+        noise = standard_normals(
+            0, (1, profile.autoencoder_channels, fine * rows, fine * columns)
+        )  # of decoding with seed 0
         y, hyper = y.copy(), hyper.copy()
         tiles = [
             Tile(row, column)
@@ -81,74 +79,91 @@ class Refinement:
         ]
         for n, tile in enumerate(tiles):
             scales = (profile.stride, 1, 1 / profile.hyper_factor, fine)
-            seen = [array[tile.outer(scale)] for array, scale in zip((x, y, hyper, noise), scales, strict=True)]
+            seen = [
+                np.ascontiguousarray(array[tile.outer(scale)])
+                for array, scale in zip((x, y, hyper, noise), scales, strict=True)
+            ]
+            here = None if qualities is None else qualities[tile.outer(1)]
 
             def advance(share: float, n: int = n) -> None:
                 if progress:
                     progress((n + share) / len(tiles))
 
-            found = self._window([self._tensor(array) for array in (*seen, tokens)], quality, steps, advance)
+            found = self._window([*seen, tokens], quality, here, plan, advance)
             for whole, part, scale in zip((y, hyper), found, scales[1:3], strict=True):
                 whole[tile.core(scale)] = part[tile.inner(scale)]
         return y, hyper
 
-    def _window(self, seen: list[Tensor], quality: int, steps: int, advance: Progress) -> list[np.ndarray]:
-        """The best of `steps` steps that has no more bits than the start."""
+    def _window(
+        self, seen: list[np.ndarray], quality: int, qualities: np.ndarray | None, plan: Plan, advance: Progress
+    ) -> Arrays:
+        """The best of what the steps lead to that has no more bits than the start."""
         x, y, hyper, noise, tokens = seen
-        model, asked = self.model, torch.tensor([float(quality)], device=self.device)
-        gain, inverse, hyper_gain = model.gains(asked)
-        anchors = model.gains.weights(asked)[0].cpu()
-        prices = torch.tensor([SQUARED, PERCEIVED, BITS, CLOSELY]).log() @ anchors
-        squared, perceived, bits_price, closely = prices.exp().tolist()
-        rate = float(torch.tensor(RATE, dtype=torch.float64) @ anchors.double())
-        with torch.no_grad(), self._precision():
-            theirs = self.lpips.features(x)
-        start = y * gain, hyper * hyper_gain
-        moved = [torch.zeros_like(part, requires_grad=True) for part in start]
-        optimizer = torch.optim.Adam(moved, lr=rate, betas=(0.8, 0.99))
-        best, first, kept, raised = math.inf, math.inf, start, 0.0
-        random = np.random.default_rng(0)
-        for step in range(steps + 1):
-            latent, hyper_latent = (part + offset for part, offset in zip(start, moved, strict=True))
-            y_hat, bits, _ = model.prior(latent, hyper_latent, asked)
-            with self._precision():
-                z_c, condition = model.synthesise(y_hat * inverse, tokens)
-                x_hat = model.render(model.reconstruct(z_c, condition, tokens, noise, asked))
-                distance = self.lpips.between(self.lpips.features(x_hat), theirs)
-            distortion = squared * F.mse_loss(x_hat.float(), x) + perceived * distance.float().mean()
-            bpp = bits.sum() / x[0, 0].numel()
-            first = bpp.item() if step == 0 else first
-            if bpp.item() <= first and distortion.item() < best:
-                best, kept = distortion.item(), (latent.detach(), hyper_latent.detach())
-            advance(step / (steps + 1))
-            if step == steps:
+        gains = self.prior.gain_maps(quality, qualities)
+        start = y[0] * gains.latent, hyper[0] * gains.hyper
+        price = Price(self.prior, self.weights.tensors, quality, (y.shape[2], y.shape[3]), qualities)
+        prices = prices_at(quality)
+        known = self._known(x, noise, tokens, quality)
+        known |= {f"{name}_price": np.array([value], np.float32) for name, value in prices.items() if name != "bits"}
+        random, pixels = np.random.default_rng(0), x[0, 0].size
+        bit_price = prices["bits"] / pixels
+        descent = Adam(rate_at(quality), plan.steps)
+        place: Arrays = start
+        kept, best, bits = place, math.inf, 0.0
+        wanted = price.bits(start)
+        for step in range(plan.steps + plan.last):
+            priced = price(place)
+            values = (priced.values * gains.inverse)[None]
+            sides = [min(plan.place, side) for side in x.shape[2:]]
+            corner = [
+                int(random.integers((whole - side) // 8 + 1)) * 8
+                for whole, side in zip(x.shape[2:], sides, strict=True)
+            ]
+            spot = np.array([*corner, *(first + side for first, side in zip(corner, sides, strict=True))])
+            squared, perceived, _, _, gradient = self.networks.run("distance", values=values, place=spot, **known)
+            distortion = prices["squared"] * float(squared) + prices["perceived"] * float(perceived)
+            if priced.bits <= wanted and distortion < best:
+                best, kept = distortion, place
+            advance((step + 1) / (plan.steps + plan.last))
+            if step == plan.steps:
                 break
-            excess = HOLD * min(max(bpp.item() / max(first, 1e-6) - AIM, -SPARED), 0.2)
-            raised += excess / 2
-            optimizer.zero_grad()
-            if min(x.shape[2:]) >= LEAST:
-                distortion = distortion + closely * self._closely(x_hat, x, random)
-            (distortion + bits_price * math.exp(raised + excess) * bpp).backward()
-            if step == 0:
-                # What hardly matters stays where it is: by itself Adam would move all alike, and zeros would cease to be zeros.
-                optimizer.param_groups[0]["eps"] = moved[0].grad.square().mean().sqrt().item()
-            optimizer.param_groups[0]["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-            optimizer.step()
-        return [part.cpu().numpy() for part in (kept[0] / gain, kept[1] / hyper_gain)]
+            of_distortion = gradient[0] * gains.inverse, np.zeros_like(place[1])
+            descent, place, bits, _ = priced_step(
+                descent, place, of_distortion, priced.gradients, bit_price, price.bits, wanted
+            )
+        if not plan.last and bits <= wanted:
+            kept = place
+        return (kept[0] / gains.latent)[None], (kept[1] / gains.hyper)[None]
 
-    def _closely(self, x_hat: Tensor, x: Tensor, random: np.random.Generator) -> Tensor:
-        """LPIPS on VGG16 and texture, in one place: for all of the picture they take longer than everything else together."""
-        top, left = (int(random.integers(max(side - PLACE, 0) + 1)) for side in x.shape[2:])
-        place = ..., slice(top, top + PLACE), slice(left, left + PLACE)
-        with self._precision():
-            with torch.no_grad():
-                theirs = self.texture.features(x[place])
-            ours = self.texture.features(x_hat[place])
-            return (self.texture.network.between(ours, theirs) + self.texture.between(ours, theirs)).float().mean()
+    def _known(self, x: np.ndarray, noise: np.ndarray, tokens: np.ndarray, quality: int) -> dict[str, np.ndarray]:
+        """Inputs of the graph that no step changes."""
+        level = self.profile.level(quality)
+        features = {f"features.{n}": part for n, part in enumerate(self.networks.run("look", x=x))}
+        return features | {
+            "x": x,
+            "noise": noise,
+            "tokens": tokens.astype(np.int64),
+            "level": np.array([level], np.float32),
+            "alpha_bar": np.full((1, 1, 1, 1), self.profile.alpha_bar(level), np.float32),
+        }
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-        return tensor if tensor.is_floating_point() else tensor.long()
+def at_anchors(quality: int, values: tuple[float, ...]) -> float:
+    """A positive number between those at the anchors, linear in the logarithm."""
+    places = [quality_of(lmbda) for lmbda in reversed(ANCHORS)]  # ascending
+    return float(np.exp(np.interp(quality, places, np.log(values[::-1]))))
+
+
+def prices_at(quality: int) -> dict[str, float]:
+    closely = at_anchors(quality, CLOSELY)
+    return {
+        "squared": at_anchors(quality, SQUARED),
+        "perceived": at_anchors(quality, PERCEIVED),
+        "near": closely,
+        "texture": closely,
+        "bits": at_anchors(quality, BITS),
+    }
+
+
+def rate_at(quality: int) -> float:
+    return at_anchors(quality, RATE)

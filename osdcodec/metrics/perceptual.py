@@ -126,11 +126,15 @@ def alexnet(layers: list[tuple[Tensor, Tensor]]) -> list[nn.Module]:
     ]
 
 
-def vgg16(layers: list[tuple[Tensor, Tensor]], pooling: type[nn.Module] | None = None) -> list[nn.Module]:
-    """The stages of VGG16 (Simonyan and Zisserman, 2014), between them maximum pooling or, by `pooling(channels)`, another."""
+def vgg16(
+    layers: list[tuple[Tensor, Tensor]],
+    pooling: type[nn.Module] | None = None,
+    counts: Sequence[int] = (2, 2, 3, 3, 3),
+) -> list[nn.Module]:
+    """The stages of VGG16 (Simonyan and Zisserman, 2014), of so many convolutions each, between them maximum pooling or, by `pooling(channels)`, another."""
     remaining, stages = iter(layers), []
     channels = 0
-    for count in (2, 2, 3, 3, 3):
+    for count in counts:
         pool = [] if not stages else [pooling(channels) if pooling else nn.MaxPool2d(2, 2)]
         stage = [module for _ in range(count) for module in convolution(next(remaining))]
         channels = stage[-2].out_channels

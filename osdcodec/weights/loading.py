@@ -35,7 +35,7 @@ from .registry import VARIABLE
 from .storage import Tensors, parse
 
 SUFFIX = ".safetensors"
-_EMBEDDED = Path(__file__).parents[1] / "embedded"
+EMBEDDED = Path(__file__).parents[1] / "embedded"
 _CHANGES = "changes"  # in the metadata: JSON of what the profile has otherwise than the one of its name
 
 
@@ -160,7 +160,7 @@ def _models(weights_dir: str | Path | None, registry: str | Path | None = None) 
     if not registry:
         yield from listed(catalogue.cache())
     ours = catalogue.installed(registry)
-    home, taken = ours.parent if registry else _EMBEDDED, {model["file"] for model, _ in own}
+    home, taken = ours.parent if registry else EMBEDDED, {model["file"] for model, _ in own}
     for model in catalogue.models(ours):
         copy = folder / model["file"] if folder else None
         yield model, copy if copy and copy.is_file() and model["file"] not in taken else home / model["file"]

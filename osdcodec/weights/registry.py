@@ -75,6 +75,15 @@ def components(path: Path) -> list[dict[str, Any]]:
     return _tables(path, "components").get("component", [])
 
 
+def search() -> dict[str, str]:
+    """What the installed list says of the encoder's search, {} for nothing. WeightsError if it cannot be read."""
+    path = installed()
+    found = _tables(path, "models").get("search", {})
+    if found and not all(isinstance(found.get(key), str) for key in ("profile", "file", "sha256")):
+        raise WeightsError(f"{path} does not tell profile, file and sha256 of the search")
+    return found
+
+
 def _tables(path: Path, wanted: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))

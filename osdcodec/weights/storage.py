@@ -10,6 +10,7 @@ from safetensors import deserialize
 from ..errors import WeightsError
 
 GRAPH = "graph."  # begins the names of what are no tensors but ONNX graphs
+TURNED = "|turned"  # ends the names of kernels that are made of others: see `Tensors`
 _SCALE, _DEFLATED, _SHAPE = "|scale", "|deflated", "|shape"
 # Types of safetensors, which are little-endian on every machine; safetensors.numpy reads them in the byte order of this one.
 _TYPES = {
@@ -50,7 +51,8 @@ def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 class Tensors(Mapping[str, np.ndarray]):
     """The tensors of a weights file, without the graphs. Each is made when it is first asked for, for who decodes has no use for the
-    encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32.
+    encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32. NAME|turned is what the
+    gradient of a convolution takes: its kernel (out, in, k, k) as (in, out, k, k), turned by half a turn.
 
     WeightsError, which names the file, of a tensor that cannot be inflated.
     """
@@ -60,7 +62,10 @@ class Tensors(Mapping[str, np.ndarray]):
         self._made: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._made:
+        if name not in self._made and name.endswith(TURNED):
+            kernel = self[name.removesuffix(TURNED)]
+            self._made[name] = np.ascontiguousarray(kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+        elif name not in self._made:
             array = self.inflated(name)
             scale = self._stored.get(name + _SCALE)
             if scale is not None:

@@ -1,0 +1,49 @@
+"""Effort: how much an encoder searches for better symbols. No torch, no numpy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Effort = int | Literal["auto"]
+HIGHEST = 10
+# Pixels up to which "auto" takes so many steps: of a small picture it costs about two seconds, of a large one as much as decoding.
+AUTO = ((600_000, 2), (2_000_000, 1))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is done for each window of a picture."""
+
+    steps: int
+    place: int = (
+        256  # side of where VGG16 looks, in pixels: for all of the picture it takes longer than everything else
+    )
+    last: bool = True  # what the last step leads to is looked at too, and left if something before it was better
+
+
+# Levels 1 to 10.
+LEVELS = (
+    Plan(1, 128, False),
+    Plan(2, 128, False),
+    Plan(3, 128),
+    Plan(4, 192),
+    Plan(5),
+    Plan(7),
+    Plan(10),
+    Plan(14),
+    Plan(20),
+    Plan(30),
+)
+
+
+def checked(effort: Effort) -> Effort:
+    """The effort as it is. ValueError if it is neither "auto" nor a whole number 0 .. 10."""
+    if effort == "auto" or (isinstance(effort, int) and 0 <= effort <= HIGHEST):
+        return effort
+    raise ValueError(f"effort must be auto or a whole number from 0 to {HIGHEST}, not {effort}")
+
+
+def plan_for(effort: Effort, width: int, height: int) -> Plan | None:
+    """The plan for a picture of width x height pixels, the same on every machine; None for no search."""
+    automatic = next((steps for pixels, steps in AUTO if width * height <= pixels), 0)
+    level = effort if isinstance(effort, int) else automatic
+    return LEVELS[level - 1] if level else None

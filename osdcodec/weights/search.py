@@ -1,0 +1,71 @@
+"""The file that the encoder's search needs beside a model: graphs with gradients, and perceptual networks in 8 bits.
+
+[search]                     in weights.toml
+profile = "small"            for models of this profile, whatever their weights
+file = "search.safetensors"  in osdcodec/embedded/
+sha256 = "…"                 of the file
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+
+from ..errors import WeightsError
+from ..profile import PROFILES
+from . import registry
+from .loading import EMBEDDED, Weights
+from .storage import TURNED, Tensors
+
+
+class Both(Mapping[str, np.ndarray]):
+    """The tensors of two files of which no two have one name. Kernels that are turned are made by the file of the kernel."""
+
+    def __init__(self, first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
+        self.files = first, second
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        first, second = self.files
+        return first[name] if name.removesuffix(TURNED) in first else second[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for file in self.files for name in file)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.files))
+
+
+def with_search(model: Weights) -> Weights:
+    """A model with the graphs of its search in place of its own, and their tensors beside its own.
+
+    Raises:
+        WeightsError: There is no search for this model, or the file is missing or damaged.
+    """
+    listed = registry.search()
+    name = model.profile.name
+    if listed.get("profile") != name or model.profile != PROFILES[name]:
+        raise WeightsError(f"there is no search file for models like {model.path.name}")
+    path = EMBEDDED / listed["file"]
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != listed["sha256"]:
+            raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): reinstall osdc")
+        tensors = Tensors(parse(data), path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc") from error
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    graphs = tensors.graphs()
+    known = {*model.tensors, *tensors}
+    for tensor in graphs["distance.tensors"].decode().split("\n"):
+        if tensor.removesuffix(TURNED) not in known:
+            raise WeightsError(f"there is no search file for models like {model.path.name}, which lacks {tensor}")
+    return replace(
+        model,
+        tensors=Both(model.tensors, tensors),
+        graphs=graphs,
+        sha256=model.sha256 and model.sha256 + listed["sha256"],
+    )
