@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import urllib.request
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,6 +92,33 @@ def built(tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=out)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
+
+
+@pytest.mark.skipif(
+    not (ROOT / "osdcodec/web/build/site/index.html").is_file(), reason="needs the page, which npm builds"
+)
+def test_a_wheel_holds_the_built_page_and_needs_no_node(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    where, work = tmp_path / "site", tmp_path / "work"
+    work.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(where)
+    assert {"osdcodec/web/build/site/index.html", "osdcodec/web/build/single/template.html"} <= set(names)
+    assert not any("node_modules" in name or "/build/tests/" in name for name in names)
+    picture = ROOT / "spec" / "vectors" / "embedded" / "one-pixel.osd"
+    environ = environment() | {"PYTHONPATH": str(where), "PATH": str(tmp_path)}  # no Node, nor anything else
+    for arguments in (("web", "pages"), ("web", "--single", picture, "-o", "a.html")):
+        command = [sys.executable, "-m", "osdcodec", *map(str, arguments)]
+        done = subprocess.run(command, cwd=work, env=environ, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and "MiB" in done.stderr
+    command = [sys.executable, "-m", "osdcodec", "view", str(picture), "--no-browser"]
+    with subprocess.Popen(command, cwd=work, env=environ, stderr=subprocess.PIPE, text=True) as served:
+        try:
+            with urllib.request.urlopen(served.stderr.readline().split()[1].split("?")[0] + "worker.js") as answer:
+                assert answer.status == 200
+        finally:
+            served.kill()
 
 
 @pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])

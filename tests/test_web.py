@@ -1,8 +1,11 @@
 """`osdc web` and `osdc view` around a page that stands for the built one; osdcodec/web/test has the page's own tests."""
 
+import base64
 import dataclasses
 import hashlib
+import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -12,8 +15,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import hears_signals
+from PIL import Image
 from test_cli import environment
 from typer.testing import CliRunner
 
@@ -28,13 +33,33 @@ PICTURE = VECTORS / "embedded" / "one-pixel.osd"
 
 @pytest.fixture
 def page(tmp_path, monkeypatch) -> Path:
-    """A folder where the built page would lie."""
-    folder = tmp_path / "built"
-    folder.mkdir()
+    """A folder where the built page would lie; beside it what `osdc web --single` fills in."""
+    folder, single = tmp_path / "built" / "site", tmp_path / "built" / "single"
+    folder.mkdir(parents=True)
+    single.mkdir()
+    (single / "template.html").write_text("<!doctype html><!-- data --><p>a page", "utf-8")
+    (single / "runtime.wasm.gz").write_bytes(b"a runtime")
     (folder / "index.html").write_text("<!doctype html><title>a page</title>", "utf-8")
     (folder / "worker.js").write_text("1", "utf-8")
-    monkeypatch.setattr(web, "BUILT", folder)
+    monkeypatch.setattr(web, "BUILT", tmp_path / "built")
     return folder
+
+
+@pytest.fixture
+def no_page(tmp_path, monkeypatch) -> None:
+    """An installation in which nobody has built the page."""
+    monkeypatch.setattr(web, "BUILT", tmp_path / "nowhere")
+    installed_from(tmp_path / "gone", tmp_path, monkeypatch)
+    monkeypatch.setattr(web, "__file__", str(tmp_path / "site-packages" / "osdcodec" / "web" / "__init__.py"))
+
+
+def installed_from(checkout: Path, tmp_path: Path, monkeypatch) -> None:
+    """What pip notes of a package that it installed from a folder."""
+    notes = tmp_path / "site-packages" / "osdc-0.1.0.dist-info"
+    notes.mkdir(parents=True, exist_ok=True)
+    (notes / "METADATA").write_text("Metadata-Version: 2.1\nName: osdc\nVersion: 0.1.0\n", "utf-8")
+    (notes / "direct_url.json").write_text(json.dumps({"url": checkout.as_uri(), "dir_info": {}}), "utf-8")
+    monkeypatch.syspath_prepend(str(notes.parent))
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -100,13 +125,70 @@ def test_a_list_of_written_files_that_is_not_ours_removes_nothing(page, tmp_path
     assert letter.read_text("utf-8") == "dear" and (folder / "sub").is_dir() and (folder / "away.js").is_symlink()
 
 
-@pytest.mark.parametrize("command", [("web", "site"), ("view", PICTURE)])
-def test_where_the_page_is_not_built_one_line_says_how(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", [("web", "site"), ("web", "--single", PICTURE), ("view", "--no-browser")])
+def test_where_the_page_is_not_built_one_line_says_the_command(no_page, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(web, "BUILT", tmp_path / "web" / "build" / "site")
     code, told = run(*command)
-    assert code == 3 and len(told.splitlines()) == 1 and f"npm run build` in {tmp_path / 'web'}" in told
-    assert not (tmp_path / "site").exists()
+    assert code == 3 and len(told.splitlines()) == 1 and "npm --prefix osdcodec/web run build" in told
+    assert not (tmp_path / "site").exists() and not (tmp_path / "one-pixel.html").exists()
+
+
+def test_the_page_is_found_where_it_was_built_after_the_installation(no_page, page, tmp_path, monkeypatch):
+    checkout = tmp_path / "a checkout" / "osdcodec" / "web"
+    checkout.mkdir(parents=True)
+    (checkout / "package.json").write_text("{}", "utf-8")
+    installed_from(tmp_path / "a checkout", tmp_path, monkeypatch)
+    monkeypatch.setattr(web, "BUILT", tmp_path / "nowhere")
+    code, told = run("web", tmp_path / "site")
+    assert code == 3 and f"npm --prefix {checkout} run build" in told
+    shutil.move(page.parent, checkout / "build")
+    code, told = run("web", tmp_path / "site")
+    assert code == 0 and (tmp_path / "site" / "worker.js").is_file()
+
+
+def test_one_file_holds_page_picture_and_what_decoding_needs(page, tmp_path):
+    picture, target = tmp_path / "<script>.osd", tmp_path / "photo.html"
+    picture.write_bytes(PICTURE.read_bytes())
+    code, told = run("web", "--single", picture, "-o", target)
+    assert code == 0 and f"{target}: " in told and "MiB" in told
+    blocks = dict(re.findall(r'<script type="[^"]*" id="([^"]*)">([^<]*)</script>', target.read_text("utf-8")))
+    assert blocks.keys() == {"about", "picture-data", "runtime", "weights"}
+    about = json.loads(blocks["about"])
+    kept = base64.b64decode(blocks["weights"])
+    assert about["name"] == "<script>.osd" and base64.b64decode(blocks["picture-data"]) == PICTURE.read_bytes()
+    assert about["listed"]["sha256"] == hashlib.sha256(kept).hexdigest() and about["listed"]["bytes"] == len(kept)
+    (tmp_path / "kept.safetensors").write_bytes(kept)
+    assert weights.entry(tmp_path / "kept.safetensors", "small")["model_id"] == weights.load().model_id.hex()
+    assert len(kept) < 0.8 * weights.load().path.stat().st_size
+
+
+def test_one_file_replaces_no_other_unasked(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("web", "--single", PICTURE)[0] == 0 and Path("one-pixel.html").is_file()
+    assert run("web", "--single", PICTURE)[0] == 5
+    assert run("web", "--single", PICTURE, "--overwrite")[0] == 0
+    for wrong in ((), ("site", "--single", PICTURE), ("site", "-o", "a.html")):
+        assert run("web", *wrong)[0] == 2
+    assert not Path("site").exists()
+
+
+def test_view_without_the_page_shows_a_picture_that_osdc_decoded(no_page, tmp_path, monkeypatch):
+    served = {}
+
+    class Shown(web.Server):
+        def serve_forever(self, poll_interval: float = 0.5) -> None:
+            served.update(self.files)
+
+    monkeypatch.setattr(web, "Server", Shown)
+    picture = tmp_path / "<b>.osd"
+    picture.write_bytes((VECTORS / "embedded" / "astronaut.osd").read_bytes())
+    code, told = run("view", picture, "--no-browser")
+    assert code == 0 and "osdc decodes the picture itself" in told
+    found = np.asarray(Image.open(io.BytesIO(served["picture.png"])), float)
+    expected = np.asarray(Image.open(VECTORS / "embedded" / "astronaut.png"), float)
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 1  # half precision too
+    html = served["index.html"].decode()
+    assert "64 × 64" in html and "&lt;b&gt;" in html and "<b>" not in html and "<script" not in html
 
 
 def test_other_weights_join_the_site(page, tmp_path):
@@ -180,7 +262,9 @@ def test_view_refuses_what_it_could_not_show(page, server, tmp_path):
 
 
 def test_view_ends_with_an_interrupt_and_without_a_complaint(page):
-    script = f"from pathlib import Path; from osdcodec import cli, web; web.BUILT = Path({str(page)!r}); cli.main()"
+    script = (
+        f"from pathlib import Path; from osdcodec import cli, web; web.BUILT = Path({str(page.parent)!r}); cli.main()"
+    )
     command = [sys.executable, "-c", script, "view", str(PICTURE), "--no-browser"]
     with subprocess.Popen(
         command, env=environment(), stderr=subprocess.PIPE, text=True,

@@ -1,27 +1,30 @@
 """The page that decodes .osd files in a browser: `write_site` for a web server, `Server` for this machine. No torch.
 
-Its TypeScript lies beside this module, and is built by `npm ci && npm run build` here; a release has it built. The weights and
-what weights.toml says of them join it: models.json lists file, model_id, sha256, bytes and, as `tiles.MARGINS` has them, the
-margins of tiles.
+Its TypeScript lies beside this module; `npm run build` makes build/ of it, which every wheel of a release holds. Weights and
+models.json join it: file, model_id, sha256, bytes and, as `tiles.MARGINS` has them, the margins of tiles.
 """
 
 import hashlib
 import http.server
+import importlib.metadata
 import json
 import mimetypes
 import secrets
 import shutil
 import urllib.parse
+import urllib.request
 from collections.abc import Set
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from .. import weights
 from ..errors import OsdError, OutputError
 from ..profile import changes
 from ..runtime.tiles import MARGINS
 
-BUILT = Path(__file__).parent / "build" / "site"
+BUILT = Path(__file__).parent / "build"  # "site", and "single", of which single.py makes one file
 LIST = "models.json"
 WRITTEN = (
     "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
@@ -35,25 +38,66 @@ ISOLATION = {
 }
 
 
-def built() -> Path:
-    """Where the built page lies. OsdError that says how to build it, if it is not built here."""
-    if not (BUILT / "index.html").is_file():
-        raise OsdError(
-            f"the page is not built in this installation: with Node 20, run `npm ci && npm run build` in {BUILT.parents[1]}, "
-            "or install a release"
-        )
-    return BUILT
+class PageError(OsdError):
+    """The page is not built in this installation, or does not run a model."""
 
 
-def site(weights_dir: str | Path | None = None) -> dict[str, Path | bytes]:
-    """Every file of the site: its name -> where it lies, or its bytes. OsdError, WeightsError."""
-    folder = built()
-    model = weights.load(weights_dir=weights_dir)
+def page_folder() -> Path:
+    """Returns the folder of what npm built: here, or in the checkout that pip installed from.
+
+    Raises:
+        PageError: it is built in neither; names the command that builds it.
+    """
+    checkout = _checkout()
+    for folder in (BUILT, checkout / "build" if checkout else BUILT):
+        if all((folder / name).is_file() for name in ("site/index.html", "single/template.html")):
+            return folder
+    if checkout:
+        raise PageError(f"the page is not built yet: run `npm --prefix {checkout} run build` (Node 20 or later)")
+    raise PageError(
+        "this installation lacks the page: run `npm --prefix osdcodec/web run build` (Node 20 or later) in a checkout of "
+        "osdc, then `pip install .` there"
+    )
+
+
+def _checkout() -> Path | None:
+    """The TypeScript's folder: beside this module, or in the folder that `pip install .` was given, if that still exists."""
+    places = [Path(__file__).parent]
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError, KeyError):
+        origin = json.loads(importlib.metadata.distribution("osdc").read_text("direct_url.json") or "{}")
+        url = urllib.parse.urlsplit(origin.get("url", ""))
+        if url.scheme == "file" and "dir_info" in origin:
+            places.append(Path(urllib.request.url2pathname(url.path), "osdcodec", "web"))
+    return next((place for place in places if (place / "package.json").is_file()), None)
+
+
+def described(model: "weights.Weights") -> dict[str, Any]:
+    """Returns what models.json says of a model. PageError if the page does not run it."""
     if beyond := sorted(NOT_RUN & changes(model.profile).keys()):
-        raise OsdError(
+        raise PageError(
             f"{model.path.name} has {', '.join(beyond)} of its own, which the page does not run; use `osdc decode`"
         )
-    listed = weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
+    if not {"denoise", "render"} <= model.graphs.keys():
+        raise PageError(
+            f"{model.path.name} is of profile {model.profile.name}, which the page does not run; use `osdc decode`"
+        )
+    return weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
+
+
+def site(weights_dir: str | Path | None = None, model_id: bytes | None = None) -> dict[str, Path | bytes]:
+    """Returns every file of the site: its name -> its place, or its bytes.
+
+    Args:
+        weights_dir: a folder whose weights take precedence.
+        model_id: which model joins the site, by default that of profile small.
+
+    Raises:
+        PageError: the page is not built here, or does not run this model.
+        WeightsError: the model is missing or damaged.
+    """
+    folder = page_folder() / "site"
+    model = weights.for_model(model_id, weights_dir) if model_id else weights.load(weights_dir=weights_dir)
+    listed = described(model)
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
     return files | {model.path.name: model.path, LIST: json.dumps([listed], indent=1).encode() + b"\n"}
 

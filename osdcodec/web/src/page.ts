@@ -14,13 +14,19 @@ const detail = element<HTMLInputElement>("detail");
 const seed = element<HTMLInputElement>("seed");
 const progress = element<HTMLProgressElement>("progress");
 
-const asked = new URLSearchParams(location.search);
-const provider = (asked.get("provider") ?? undefined) as Provider | undefined;
+const provider = (new URLSearchParams(location.search).get("provider") ?? undefined) as Provider | undefined;
+let connect = () => new Client({ provider });
 let client: Client | undefined;
 let opened: { handle: Handle; name: string; facts: Info } | undefined;
 let turn = 0; // what belongs to an earlier one is not shown
 
-async function open(data: Uint8Array, name: string): Promise<void> {
+/** Makes the decoder otherwise than from the files beside this script. */
+export function useClients(make: () => Client): void {
+  connect = make;
+}
+
+/** Shows a picture in place of the one before. */
+export async function open(data: Uint8Array, name: string): Promise<void> {
   const mine = ++turn;
   clear();
   try {
@@ -28,7 +34,7 @@ async function open(data: Uint8Array, name: string): Promise<void> {
     const facts = info(data, MAX_PIXELS, partial);
     show(facts, name);
     say("Loading the decoder …");
-    client ??= new Client({ provider });
+    if (!client || client.failed) client = connect();
     const start = performance.now();
     const handle = await client.open(data, hear(mine), { maxPixels: MAX_PIXELS, partial });
     if (mine !== turn) return handle.close();
@@ -161,7 +167,7 @@ async function openFile(file: Blob & { name?: string }): Promise<void> {
   await open(new Uint8Array(await file.arrayBuffer()), file.name || "pasted picture");
 }
 
-async function openLink(link: string): Promise<void> {
+export async function openLink(link: string): Promise<void> {
   const name = link.split(/[?#]/)[0].split("/").pop() || link;
   try {
     const url = new URL(link, location.href);
@@ -224,6 +230,3 @@ element("save").addEventListener("click", async () => {
     fail(error as Error, name);
   }
 });
-
-const link = asked.get("src");
-if (link) void openLink(link);

@@ -56,7 +56,7 @@ export async function openStage(flags: string[] = ["--disable-gpu"]): Promise<St
   };
 }
 
-function launch(flags: string[]): Promise<Browser> {
+export function launch(flags: string[]): Promise<Browser> {
   const always = "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...always.split(" "), ...flags] });
 }
