@@ -60,6 +60,13 @@ def test_the_model_id_rests_on_the_code_alone():
     assert model_id(TENSORS) != model_id(normative(CODEBOOK + 1, 32, 255)) != model_id(normative(CODEBOOK, 16, 255))
 
 
+def test_digests_do_not_depend_on_the_byte_order_of_arrays():
+    swapped = {name: array.astype(array.dtype.newbyteorder("S")) for name, array in TENSORS.items()}
+    assert model_id(swapped) == model_id(TENSORS)
+    grid = np.arange(6, dtype=np.int32).reshape(2, 3)
+    assert Indices(grid.astype(grid.dtype.newbyteorder("S"))).digest() == Indices(grid).digest()
+
+
 @pytest.mark.parametrize(
     "change",
     [

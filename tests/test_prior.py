@@ -290,6 +290,18 @@ def test_model_id():
         assert model_id(tensors | {name: array.reshape(-1, 1, 1, 1, 1)}) != model_id(tensors), name
 
 
+def swapped(array: np.ndarray) -> np.ndarray:
+    """The same values as a machine of the other byte order holds them."""
+    return array.astype(array.dtype.newbyteorder("S"))
+
+
+def test_digests_do_not_depend_on_the_byte_order_of_arrays(prior):
+    tensors = {name: swapped(array) for name, array in tiny.tensors().items()}
+    assert model_id(tensors) == model_id(tiny.tensors())
+    _, symbols = prior.encode(*tiny.latents("golden", 2, 3), 100)
+    assert Symbols(*map(swapped, symbols._arrays())).digest() == symbols.digest()
+
+
 @pytest.mark.parametrize("stride", [16, 32, 64])
 def test_the_stride_in_the_weights_must_be_that_of_the_profile(stride):
     tensors = tiny.tensors() | {"prior.stride": np.array([stride], np.int32)}

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +87,23 @@ def test_cuda_is_refused_where_there_is_none(loaded):
         pytest.skip("a CUDA device is at hand")
     with pytest.raises(WeightsError, match="CUDA"):
         open_runtime(loaded, Machine("cuda"))
+
+
+def test_without_onnx_runtime_a_picture_is_refused_in_one_line(tmp_path):
+    script = (
+        "import sys; sys.modules |= dict.fromkeys(('onnxruntime', 'openvino', 'constriction', 'torch'))\n"
+        "from osdcodec.__main__ import main; main()"
+    )
+    one_pixel = Path(__file__).parents[1] / "spec" / "vectors" / "embedded" / "one-pixel.osd"
+
+    def osdc(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
+
+    refused = osdc("decode", one_pixel, "-o", tmp_path / "out.png")
+    assert (refused.returncode, refused.stderr.count("\n")) == (4, 1)
+    assert "needs ONNX Runtime" in refused.stderr and "pip install onnxruntime" in refused.stderr
+    assert not list(tmp_path.iterdir())
+    assert osdc("info", one_pixel).returncode == 0
 
 
 def test_what_onnx_runtime_has_is_not_compiled_and_that_is_said(loaded):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import OsdWarning
-from ..extras import require
+from ..errors import OsdWarning, PackageError
+from ..extras import available, require
 from ..weights import Weights
 from .choice import TITLES, Choice, choose, sees_cuda
 
@@ -72,11 +72,20 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
 
 
 def open_graphs(weights: Weights, choice: Choice, threads: int | None) -> "GraphRuntime[Any]":
-    """Opens a runtime of ONNX graphs."""
+    """Opens a runtime of ONNX graphs.
+
+    Raises:
+        PackageError: ONNX Runtime is chosen and not installed.
+    """
     if choice.runtime == "openvino":
         from .openvino import OpenVinoRuntime
 
         return OpenVinoRuntime(weights, threads, choice.precision, choice.place.upper())
+    if not available("onnxruntime"):
+        raise PackageError(
+            "encoding and decoding pictures needs ONNX Runtime, which is not installed: pip install onnxruntime "
+            "(64-bit Linux with glibc, macOS, Windows), or choose another --device"
+        )
     from .onnx import OnnxRuntime
 
     return OnnxRuntime(weights, threads)
