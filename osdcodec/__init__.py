@@ -46,9 +46,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            return version("osdc")
+            found = version("osdc")
         except PackageNotFoundError:  # run from a source tree that was never installed
-            return "0+unknown"
+            found = "0+unknown"
+        globals()[name] = found  # each decoded picture names it, and to look it up takes milliseconds
+        return found
     if name in __all__:
         return getattr(import_module(".codec", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,7 +58,9 @@ class IntegerLayer:
         return self.reach
 
     def __call__(self, x: Array) -> Array:
+        """x may have fewer channels than the weight: the others are zero."""
         size, (channels, height, width) = self.weight.shape[2], x.shape
+        matrix = self._matrix[:, : channels * size * size]
         pad = size // 2
         padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
         y = np.empty((len(self._matrix), height, width))
@@ -69,7 +71,7 @@ class IntegerLayer:
             for i in range(size):
                 for j in range(size):
                     patches[:, i, j] = padded[:, top + i : top + i + rows, j : j + width]
-            block = self._matrix @ patches.reshape(-1, rows * width)
+            block = matrix @ patches.reshape(-1, rows * width)
             block += self._offset
             block *= self.multiplier
             block *= 2.0**-self.shift  # exact: only the exponent changes

@@ -314,7 +314,7 @@ class Prior:
         shape = self.profile.latent_channels, *features.shape[1:]
         latent, y16, decided = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
         groups = masks(*shape)
-        first = self._predicted(0, features, latent, groups[0])  # sees nothing, so it is the same in all passes
+        first = self._predicted(0, features, latent[:0], groups[0])  # sees nothing, so it is the same in all passes
         for least in PROGRESSIVE_PASSES if progressive else PASSES:
             seen, all_arrived = np.zeros(shape, np.int32), True
             for t, mask in enumerate(groups):

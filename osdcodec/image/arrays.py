@@ -74,8 +74,11 @@ def thumbnail(image: Image.Image, size: int) -> np.ndarray:
 
 def to_image(x: np.ndarray, width: int, height: int) -> Image.Image:
     """float (1, 3, H', W') in [-1, 1], clipped to that -> RGB picture, the upper left width x height pixels."""
-    pixels = x[0, :, :height, :width].transpose(1, 2, 0)
-    return Image.fromarray((pixels * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8))
+    levels = x[0, :, :height, :width] * np.float32(127.5)
+    levels += np.float32(127.5)
+    np.rint(levels, out=levels)
+    planes = np.clip(levels, 0, 255, out=levels).astype(np.uint8)  # plane by plane, which takes half the time
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes])
 
 
 def network_inputs(image: Image.Image, profile: Profile) -> tuple[np.ndarray, np.ndarray]:
