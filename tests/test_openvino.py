@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("openvino")
 
 from osdcodec import cache, image, weights
+from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.metrics.meter import psnr
 from osdcodec.runtime.onnx import OnnxRuntime
@@ -111,3 +112,9 @@ def test_the_cache_is_bounded(tmp_path, monkeypatch):
     assert [cache.read(str(number)) is not None for number in range(4)] == [False, False, True, True]
     cache.write(bytes(3000), "large")
     assert cache.read("large") is None
+
+
+@pytest.mark.parametrize("device", ["openvino", "openvino-bf16"])
+def test_the_embedded_vectors_are_within_their_tolerances(device):
+    found = check(VECTORS / "embedded", device)
+    assert len(found) == 4 and all(result.good for result in found)

@@ -23,15 +23,17 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
+from ..codec import Decoder
 from ..console import run_command
 from ..entropy.prior import Prior
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, OsdError
 from ..latent.coder import decode_symbols, qualities_of
 from ..links.packet import candidates, crc16, to_stream, to_text
 from ..links.transfer import arrivals, split
 from .conformance import MANIFEST, VECTORS
 
 BYTES = (0x00, 0x01, 0x7F, 0x80, 0xFF, ord("A"), ord("i"))  # where fields change their meaning
+PIXELS = 2**16  # of a picture that goes through the networks
 SIDES = (1, 31, 32, 33, 127, 128, 4096, 16383, 16384, 65535)
 
 
@@ -139,14 +141,40 @@ def shows(data: bytes, prior: Prior) -> bool:
     return True
 
 
-def run(count: int, seed: int, folder: Path = VECTORS / "conformance", crashes: Path | None = None) -> dict:
-    """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by."""
+def pictured(data: bytes, prior: Prior, decoder: Decoder) -> str:
+    """As `attack`; what can be decoded goes through the networks too, unless it is large."""
+    outcome = attack(data, prior)
+    if outcome == "decoded":
+        osd = container.unpack(data)
+        if osd.width * osd.height <= PIXELS:
+            try:
+                assert decoder.decode(data).size == (osd.width, osd.height)
+            except OsdError as error:  # of another model, or a section that only pixels ask for
+                return f"refused: {type(error).__name__}"
+            return "pictured"
+    return outcome
+
+
+def run(
+    count: int,
+    seed: int,
+    folder: Path = VECTORS / "conformance",
+    crashes: Path | None = None,
+    device: str | None = None,
+) -> dict:
+    """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by.
+
+    device: where the networks run on what can be decoded; by default symbols are all.
+    """
     prior = exact_prior(folder)
     folders = [folder, folder.parent / "progressive"] if folder.name == "conformance" else [folder]
     seeds = [path.read_bytes() for each in folders for path in sorted(each.glob("*.osd"))]
     for data in seeds:
         attack(data, prior)
-    return _attack_all(count, files(seeds, seed), lambda data: attack(data, prior), crashes)
+    if device is None:
+        return _attack_all(count, files(seeds, seed), lambda data: attack(data, prior), crashes)
+    decoder = Decoder(device, folder)
+    return _attack_all(count, files(seeds, seed), lambda data: pictured(data, prior, decoder), crashes)
 
 
 def _attack_all(count: int, cases: Iterator[bytes], attack: Callable[[bytes], str], crashes: Path | None) -> dict:
@@ -223,6 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--joins", type=int, default=0, help="so many inputs of osdc join, and no files")
     parser.add_argument("--vectors", type=Path, default=VECTORS / "conformance", help="folder of vectors to mutate")
+    parser.add_argument("--device", help="run the networks there on what can be decoded")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crashes", type=Path, default=Path("crashes"))
     options = parser.parse_args(arguments)
@@ -231,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.joins:
         result = run_joins(cases, options.seed, crashes=options.crashes)
     else:
-        result = run(cases, options.seed, options.vectors, options.crashes)
+        result = run(cases, options.seed, options.vectors, options.crashes, options.device)
     view = Table("outcome" if options.joins else "refused for its", "files")
     for outcome, count in result["outcomes"].items():
         view.add_row(outcome, f"{count:,}")

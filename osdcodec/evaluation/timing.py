@@ -41,14 +41,25 @@ STARTER = """
 import resource, subprocess, sys, time
 start = time.perf_counter()
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(code, time.perf_counter() - start, used.ru_maxrss, used.ru_utime + used.ru_stime)
 """
 
 
-def process(*arguments: str, module: str = "osdcodec") -> tuple[float, float]:
-    """Runs `python -m MODULE ARGUMENTS`; wall seconds and peak resident MiB of the process (Linux counts KiB)."""
+def resources(*arguments: str, module: str = "osdcodec") -> tuple[float, float, float]:
+    """Runs `python -m MODULE ARGUMENTS`.
+
+    Returns:
+        Wall seconds, peak resident MiB of the process (Linux counts KiB), and seconds of all cores together.
+    """
     command = [sys.executable, "-c", STARTER, sys.executable, "-m", module, *arguments]
-    code, seconds, peak = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    code, *found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     if code != "0":
         raise RuntimeError(f"{module} {' '.join(arguments)} ended with exit code {code}")
-    return float(seconds), float(peak) / 1024
+    seconds, peak, processor = map(float, found)
+    return seconds, peak / 1024, processor
+
+
+def process(*arguments: str, module: str = "osdcodec") -> tuple[float, float]:
+    """Wall seconds and peak resident MiB, as `resources` measures them."""
+    return resources(*arguments, module=module)[:2]

@@ -1,0 +1,124 @@
+"""Each runtime beside today's goals, in one run: `python -m osdcodec.maintenance.benchmarks.runtimes`. Ends with 1 if a goal is missed.
+
+The runtimes take turns, and of each the shortest time counts: other work on the machine delays all alike. The goals are for two free
+cores, and depend on what the processor has; ONEDNN_MAX_CPU_ISA lowers that.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from ...console import run_command
+from ...evaluation.timing import process, rendered
+from ...extras import available
+from ...runtime.processor import bfloat16
+
+BATCH, CORES = 16, 2
+OLD = "cpu"  # ONNX Runtime in single precision, to which the others are compared
+VERBS = "decode", "encode", "preview"
+
+
+class Goal(NamedTuple):
+    """At most so many seconds, or so much of the time of ONNX Runtime; pictures a second: at least."""
+
+    what: str
+    seconds: float | None = None
+    share: float | None = None
+    per_second: float | None = None
+
+
+AMX = [Goal("decode", 0.13), Goal("encode", 0.10), Goal("preview", 0.03), Goal("batch", per_second=10.0)]
+GOALS = {"AMX": AMX, "AVX512-BF16": [Goal("decode", 0.2)], "": [Goal("decode", share=0.6)]}
+PROCESS = Goal("process", 0.8)  # osdc decode with compiled networks in the cache
+
+
+def measure(devices: list[str], repeats: int, cores: int) -> dict[str, dict[str, float]]:
+    """Device -> seconds of each verb at 768x512 and of a process, and of a picture in a batch."""
+    from ...codec import Decoder, Encoder
+
+    photo = rendered(768, 512)
+    found: dict[str, dict[str, float]] = {device: {} for device in devices}
+    work: dict[str, dict[str, Callable[[], object]]] = {}
+    for device in devices:
+        encoder, decoder = Encoder(device=device), Decoder(device=device)
+        data = encoder.encode(photo)
+        work[device] = {
+            "decode": lambda decoder=decoder, data=data: decoder.decode(data),
+            "encode": lambda encoder=encoder: encoder.encode(photo),
+            "preview": lambda decoder=decoder, data=data: decoder.decode(data, preview=True),
+        }
+        for run in work[device].values():
+            run()
+    for _ in range(repeats):
+        for device in devices:
+            for verb in VERBS:
+                _keep(found[device], verb, _seconds(work[device][verb]))
+    with tempfile.TemporaryDirectory() as folder:
+        photo.save(f"{folder}/photo.png")
+        process("encode", f"{folder}/photo.png", "-o", f"{folder}/photo.osd", "--device", OLD)
+        data = Path(folder, "photo.osd").read_bytes()
+        command = ("decode", f"{folder}/photo.osd", "-o", f"{folder}/out.png", "--device")
+        for device in devices:
+            process(*command, device)  # fills the cache
+        for _ in range(max(2, repeats // 3)):
+            for device in devices:
+                _keep(found[device], "process", process(*command, device)[0])
+    for device in devices:
+        decoder = Decoder(device=device, threads=1)
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(decoder.decode, [data] * cores))
+            for _ in range(2):
+                seconds = _seconds(lambda pool=pool, decoder=decoder: list(pool.map(decoder.decode, [data] * BATCH)))
+                _keep(found[device], "batch", seconds / BATCH)
+    return found
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _keep(row: dict[str, float], name: str, seconds: float) -> None:
+    row[name] = min(seconds, row.get(name, seconds))
+
+
+def missed(found: dict[str, dict[str, float]]) -> list[str]:
+    """What the fastest runtime does not reach."""
+    wanted, lines = [*GOALS[bfloat16()], PROCESS], []
+    for goal in wanted:
+        device, seconds = min(((device, row[goal.what]) for device, row in found.items()), key=lambda pair: pair[1])
+        most = goal.seconds or (1 / goal.per_second if goal.per_second else goal.share * found[OLD][goal.what])
+        if seconds > most:
+            lines.append(f"{goal.what}: {seconds:.3f} s in {device}, at most {most:.3f}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m osdcodec.maintenance.benchmarks.runtimes", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--cores", type=int, default=CORES, help="that the batch is decoded on")
+    options = parser.parse_args()
+    devices = [OLD]
+    if available("openvino"):
+        devices += ["openvino"] + ["openvino-bf16"] * bool(bfloat16())
+    found = measure(devices, options.repeats, options.cores)
+    names = [*VERBS, "process", "batch"]
+    table = Table("device", *(f"{name} / s" for name in names), title=f"768x512, {bfloat16() or 'no bfloat16'}")
+    for device, row in found.items():
+        table.add_row(device, *(f"{row[name]:.3f} ({row[name] / found[OLD][name]:.2f})" for name in names))
+    Console(width=110).print(table)
+    if lines := missed(found):
+        sys.exit("missed: " + "; ".join(lines))
+
+
+if __name__ == "__main__":
+    run_command(main)
