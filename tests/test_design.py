@@ -43,7 +43,7 @@ KNOWN = {
     "formats": {"errors", "extras"},
 }  # less than their layer gives
 LIBRARIES = {  # which rooms or modules may import them at all, in functions too
-    "compressai": ("evaluation",),
+    "compressai": ("evaluation", "maintenance.benchmarks.peers"),
     "torch": (
         "models",
         "cod_lite.networks",
