@@ -14,8 +14,9 @@ from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import run_joins
 from osdcodec.errors import FormatError, InputError, OsdError
 from osdcodec.links import airtime
-from osdcodec.links.airtime import Link, LoRa, custom, links
-from osdcodec.links.packet import Kind, Packet, bytes_of_text, candidates, crc16, from_text, to_stream, to_text
+from osdcodec.links.airtime import Link, LoRa, custom, links, regions
+from osdcodec.links.carriers import bytes_of_text, candidates, from_text, to_stream, to_text
+from osdcodec.links.packet import Kind, Packet, crc16
 from osdcodec.links.transfer import arrivals, split
 from osdcodec.maintenance.benchmarks.packet_loss import restored
 from osdcodec.maintenance.vectors.packets import refused as refused_vectors
@@ -143,9 +144,9 @@ def test_a_fifth_of_the_packets_may_be_lost(pieces, repair):
 
 def test_without_enough_there_is_a_beginning_and_a_count():
     data = random.Random(0).randbytes(1000)
-    packets = split(data, 110)  # ten pieces
+    packets = split(data, 114)  # ten pieces
     transfer = arrivals(packets[:3] + packets[4:9]).only()
-    assert transfer.whole() is None and transfer.beginning() == data[:300] and transfer.lacking == 2
+    assert transfer.whole() is None and transfer.beginning() == data[:312] and transfer.lacking == 2
     repaired = split(data, 114, 0.5)
     transfer = arrivals(repaired[:3] + repaired[-3:]).only()
     assert transfer.whole() is None and transfer.lacking == 4 and transfer.beginning() == data[:312]
@@ -232,6 +233,9 @@ def test_mutated_packets():
 def test_time_on_air_of_lora_is_that_of_its_maker():
     """144.384 ms: the example in the documentation of the crate lora-modulation; the other by hand from the formula."""
     assert LoRa(9, 125, 5, 8).seconds(12) == pytest.approx(0.144384)
+    # RadioLib, "RadioLib time-on-air" examples: SF12, 125 kHz, 4/7, 24 bytes, and SF7, 125 kHz, 4/7, 127 bytes
+    assert LoRa(12, 125, 7, 8).seconds(24) == pytest.approx(1.810, abs=0.001)
+    assert LoRa(7, 125, 7, 8).seconds(127) == pytest.approx(0.28595, abs=0.00001)
     assert LoRa(12, 125, 5, 8).seconds(51) == pytest.approx((8 + 4.25 + 8 + 11 * 5) * 4096 / 125000)
 
 
@@ -245,14 +249,36 @@ def test_links():
             assert (not most or link.seconds(most) <= seconds) and link.seconds(most + 1) > seconds
             if 0 < most < 20000:
                 assert len(split(bytes(most), link.packet)) == link.packets(most)
-    link = custom(1000, 100, 25)
-    assert link.seconds(90) == 1 and link.seconds(180) == 2 and link.packets(180) == 2
-    assert link.seconds(91) == pytest.approx(1 + 8 * 36 / 1000)
+    link = custom(1000, 98, 27)
+    assert link.seconds(88) == 1 and link.seconds(176) == 2 and link.packets(176) == 2
+    assert link.seconds(89) == pytest.approx(1 + 8 * 38 / 1000)
+    for link in links().values():
+        for repair in (0.0, 0.25, 1.0):
+            packets = split(bytes(3000), link.packet, repair)
+            assert link.packets(3000, repair) == len(packets)
+            on_air = sum(link.on_air(len(packet) + link.overhead) for packet in packets)
+            assert link.seconds(3000, repair) == pytest.approx(on_air)
+            most = link.largest(on_air + 1e-9, repair=repair)
+            assert most >= 3000 and link.seconds(most, repair) <= on_air + 2e-9
+            assert 1 <= link.packets(link.largest(packets=4, repair=repair), repair) <= 4
     frames = Link("x", "x", 50, 0, lambda _: 2.0)
     assert frames.seconds(81) == 6 and frames.largest(5) == 80
     for numbers in ((0, 100), (float("inf"), 100), (100, 17)):
         with pytest.raises(ValueError):
             custom(*numbers)
+
+
+def test_regions_ask_for_pauses_and_short_packets():
+    link, eu868, us915 = links()["lora-longmoderate"], regions()["eu868"], regions()["us915"]
+    assert eu868.elapsed(36) == 36 and eu868.elapsed(36.5) == 3600.5 and eu868.elapsed(72.5) == 7200.5
+    assert regions()["eu869"].elapsed(400) == 3640
+    slow = link.within(eu868)
+    assert slow.seconds(3000) == link.seconds(3000) > 72 and slow.elapsed(3000) > 7200
+    assert slow.largest(60) < link.largest(60) and slow.elapsed(slow.largest(60)) <= 36
+    with pytest.raises(ValueError, match=r"no packet .* 0\.4 s"):
+        link.within(us915)
+    short = links()["lora-mediumfast"].within(us915)
+    assert short.on_air(short.packet + short.overhead) <= 0.4 < short.on_air(short.packet + short.overhead + 8)
 
 
 def test_the_table_of_links_is_true():
@@ -424,3 +450,20 @@ def test_encode_for_a_time_on_air(folder, photo):
     assert osdc("encode", "photo.png", "-o", "made.osd", "--progressive", *aim, cwd=folder).returncode == 0
     facts = json.loads(osdc("info", "made.osd", "--json", "--link", "lora-longfast", cwd=folder).stdout)
     assert facts["links"][0]["seconds"] <= 12 and facts["progressive"]
+
+
+def test_a_budget_counts_what_split_sends(folder, photo):
+    """What is encoded for so many seconds is on air for no more, repair packets included, and split and info say how long."""
+    photo.save(folder / "photo.png")
+    link = ("--link", "lora-longfast", "--repair", "25%", "--region", "eu869")
+    assert osdc("encode", "photo.png", "-o", "made.osd", *link, "--seconds", "9", cwd=folder).returncode == 0
+    told = json.loads(osdc("split", "made.osd", *link, "-o", "packets", "--json", cwd=folder).stderr)
+    facts = json.loads(osdc("info", "made.osd", *link, "--json", cwd=folder).stdout)["links"][0]
+    assert told["repair"] and 4 < told["seconds"] == told["elapsed"] <= 9
+    assert facts["seconds"] == pytest.approx(told["seconds"]) and facts["packets"] == told["packets"]
+    assert osdc("encode", "photo.png", "-o", "two.osd", *link[:2], "--packets", "2", cwd=folder).returncode == 0
+    done = osdc("split", "two.osd", *link[:2], "-o", "two", cwd=folder)
+    assert b"two.osd: 2 pieces" in done.stderr and b"s on air" in done.stderr
+    assert len(list((folder / "two").iterdir())) == 2
+    for wrong in (("--repair", "25%"), ("--packets", "2"), (*link[:2], "--packets", "2", "--region", "mars")):
+        assert osdc("encode", "photo.png", *wrong, cwd=folder).returncode == 2

@@ -28,7 +28,8 @@ from ..console import run_command
 from ..entropy.prior import Prior
 from ..errors import FormatError, InputError, OsdError
 from ..latent.coder import decode_symbols, qualities_of
-from ..links.packet import candidates, crc16, to_stream, to_text
+from ..links.carriers import candidates, to_stream, to_text
+from ..links.packet import crc16
 from ..links.transfer import arrivals, split
 from .conformance import MANIFEST, VECTORS
 

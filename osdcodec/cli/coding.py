@@ -1,5 +1,6 @@
 """`osdc encode` and `osdc decode`."""
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from ..container import MAX_PIXELS
 from ..errors import OutputError, TargetError, WeightsError
 from .batches import FILES, Batch, named, style_of
 from .help import GroupedOptions
-from .links import link_of
+from .links import RegionName, Repair, link_of, share_of
 from .shared import (
     Device,
     EffortLevel,
@@ -52,15 +53,22 @@ Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (o
 app = typer.Typer()
 
 
-def _largest(link: str | None, seconds: float | None) -> int | None:
-    """Bytes of the largest file that this link carries in this time."""
-    if (link is None) != (seconds is None):
-        raise typer.BadParameter("--link and --seconds go together")
+def _largest(
+    link: str | None, seconds: float | None, packets: int | None, repair: str | None, region: str | None
+) -> int | None:
+    """Bytes of the largest file that this link carries in this time, or in so many packets, those for repair included."""
+    if (link is None) != (seconds is None and packets is None):
+        raise typer.BadParameter("--link and --seconds, or --packets, go together")
     if link is None:
+        if repair or region:
+            raise typer.BadParameter("--repair and --region go with --link")
         return None
-    most = link_of(link).largest(seconds)
+    most = link_of(link, region).largest(math.inf if seconds is None else seconds, packets, share_of(repair))
     if not most:
-        raise typer.BadParameter(f"{seconds:g} seconds are too short for one packet of {link}")
+        what = " and ".join(
+            f"{n:g} {unit}" for n, unit in ((seconds, "seconds"), (packets, "packets")) if n is not None
+        )
+        raise typer.BadParameter(f"{what} are too few for a file on {link}")
     return most
 
 
@@ -197,8 +205,12 @@ def encode(
         ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0, callback=number, help="Time on air that the file may take on --link.")
+        float | None,
+        typer.Option(min=0, callback=number, help="Time that the file may take on --link, repair packets included."),
     ] = None,
+    packets: Annotated[int | None, typer.Option(min=1, help="Packets that the file may take on --link.")] = None,
+    repair: Repair = None,
+    region: RegionName = None,
     resize: Annotated[
         str | None,
         typer.Option("--resize", "--max-side", metavar="N|WxH", help="Shrink to this longest side, or into this box."),
@@ -227,9 +239,9 @@ def encode(
         if verbose:
             tell_of_search()
         inputs = named(sources, files_from, nul, quiet, comments)
-        within = _largest(link, seconds)
+        within = _largest(link, seconds, packets, repair, region)
         if within and max_bytes is not None:
-            raise typer.BadParameter("give one of --max-bytes and --seconds")
+            raise typer.BadParameter("give one of --max-bytes and --link")
         aim = _target(lmbda, target_bpp, max_bytes if within is None else str(within), target_ms_ssim)
         total = None if total_bytes is None else byte_count(total_bytes)
         if total and (aim or lmbda is not None):

@@ -11,7 +11,7 @@ from ..container.sections import KINDS
 from ..devices import Device
 from ..errors import InputError
 from ..profile import PROFILES
-from .links import links_of
+from .links import RegionName, Repair, links_of, share_of, time_on_air, within
 from .shared import MaxPixels, WeightsDir, examples, number, printed, reporting, tell_of_gpu
 
 app = typer.Typer()
@@ -43,6 +43,8 @@ def info(
     ] = None,
     packet: Annotated[int | None, typer.Option(min=1, help="Bytes that a packet of that link takes.")] = None,
     overhead: Annotated[int, typer.Option(min=0, help="Bytes that that link adds to each packet.")] = 0,
+    repair: Repair = None,
+    region: RegionName = None,
     device: Annotated[
         Device | None, typer.Option(help="Tell what the networks would run in here, and why; INPUT may be left out.")
     ] = None,
@@ -75,10 +77,11 @@ def info(
                 {
                     "name": link.name,
                     "title": link.title,
-                    "packets": link.packets(len(data)),
-                    "seconds": link.seconds(len(data)),
+                    "packets": link.packets(len(data), share_of(repair)),
+                    "seconds": link.seconds(len(data), share_of(repair)),
+                    "elapsed": link.elapsed(len(data), share_of(repair)),
                 }
-                for link in chosen
+                for link in (within(link, region) for link in chosen)
             ]
         if device:
             profile = PROFILES.get(facts["profile"])
@@ -160,5 +163,7 @@ def _rows(facts: dict) -> dict[str, str]:
     names = {kind: section.name for kind, section in KINDS.items()}
     rows |= {names.get(kind, kind): f"{count:,} bytes" for kind, count in facts["sections"].items()}
     for link in facts.get("links", []):
-        rows[link["name"]] = f"{link['packets']:,} packets, {link['seconds']:,.1f} s on air ({link['title']})"
+        rows[link["name"]] = (
+            f"{link['packets']:,} packets, {time_on_air(link['seconds'], link['elapsed'])} ({link['title']})"
+        )
     return rows

@@ -16,10 +16,14 @@ from .shared import MaxPixels, Overwrite, examples, reporting
 
 app = typer.Typer()
 
+Repair = Annotated[str | None, typer.Option(metavar="SHARE", help="So many repair packets for the pieces: 25%.")]
+RegionName = Annotated[
+    str | None, typer.Option("--region", metavar="NAME", help="Keep its limits of time on air: eu868, eu869, us915.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Say what was done as a JSON object on stderr.")]
 
 
-def _share(value: str | None) -> float:
+def share_of(value: str | None) -> float:
     """25% or 0.25 -> repair packets per piece. Without the sign nobody means more than one for each."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value or "0")
     if not match or (share := float(match[1]) / (100 if match[2] else 1)) > (100 if match[2] else 1):
@@ -27,14 +31,15 @@ def _share(value: str | None) -> float:
     return share
 
 
-def _size(packet: int | None, link: str | None, text: bool) -> int:
+def _size(packet: int | None, link: str | None, text: bool, region: str | None = None) -> int:
     """Bytes of a packet."""
-    from ..links.packet import LARGEST, bytes_of_text
+    from ..links.carriers import bytes_of_text
+    from ..links.packet import LARGEST
     from ..links.transfer import SMALLEST
 
     if (packet is None) == (link is None):
         raise typer.BadParameter("give one of --packet and --link")
-    most: int = link_of(link).packet if link else packet or 0
+    most: int = link_of(link, region).packet if link else packet or 0
     size = bytes_of_text(most) if text else most
     if size < SMALLEST:
         least = -(-SMALLEST * 4 // 3) if text else SMALLEST
@@ -44,13 +49,27 @@ def _size(packet: int | None, link: str | None, text: bool) -> int:
     return size
 
 
-def link_of(name: str) -> Any:
-    """A link of links.toml."""
+def link_of(name: str, region: str | None = None) -> Any:
+    """A link of links.toml, as a region allows it."""
     from ..links.airtime import links
 
     if name not in links():
         raise typer.BadParameter(f"{name} is no link known here; choose of {', '.join(links())}")
-    return links()[name]
+    return within(links()[name], region)
+
+
+def within(link: Any, region: str | None) -> Any:
+    """A link as a region allows it."""
+    from ..links.airtime import regions
+
+    if region is None:
+        return link
+    if region not in regions():
+        raise typer.BadParameter(f"{region} is no region known here; choose of {', '.join(regions())}")
+    try:
+        return link.within(regions()[region])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def links_of(names: list[str] | None, bits_per_second: float | None, packet: int | None, overhead: int) -> list:
@@ -73,6 +92,8 @@ def links_of(names: list[str] | None, bits_per_second: float | None, packet: int
         "osdc split photo.osd --packet 200 -o packets",
         "osdc split photo.osd --link lora-longfast --repair 25% -o repaired",
         "osdc split photo.osd --packet 160 --text > lines.txt",
+        "osdc split photo.osd --only '0,2-3 x64' -o again",
+        "osdc split photo.osd --link lora-longfast --more 4 -o packets2",
         "osdc split - --packet 200 < photo.osd | osdc join - > copy.osd",
     )
 )
@@ -85,7 +106,12 @@ def split(
         int | None, typer.Option(min=1, help="Bytes of a packet at most; with --text characters.")
     ] = None,
     link: Annotated[str | None, typer.Option(metavar="NAME", help="Packets as this link takes them.")] = None,
-    repair: Annotated[str | None, typer.Option(metavar="SHARE", help="Add so many repair packets: 25%.")] = None,
+    repair: Repair = None,
+    region: RegionName = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Make these packets again: what osdc join --missing prints.")
+    ] = None,
+    more: Annotated[int | None, typer.Option(min=1, metavar="N", help="Make so many new repair packets.")] = None,
     text: Annotated[bool, typer.Option("--text", help="A line of letters and digits for each packet.")] = False,
     as_json: Json = False,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -93,14 +119,31 @@ def split(
 ) -> None:
     """Split an .osd file into packets for a link that carries short ones and may lose some."""
     with reporting(source):
-        size, share = _size(packet, link, text), _share(repair)
-        from ..links.packet import to_stream, to_text
-        from ..links.transfer import belongs
-        from ..links.transfer import split as packets_of
+        if only is not None and more is not None:
+            raise typer.BadParameter("give one of --only and --more")
+        if region and link is None:
+            raise typer.BadParameter("--region goes with --link")
+        from ..links.carriers import to_stream, to_text
+        from ..links.packet import AROUND
+        from ..links.transfer import belongs, packets_at, plan
 
+        share, asked = share_of(repair), _request(only)
+        told = asked and asked.size and packet is None and link is None
+        size = asked.size + AROUND if told else _size(packet, link, text, region)
         data = files.read_input(source)
         unpack_prefix(data, max_pixels)  # what is no .osd file is worth no airtime
-        packets, replace = packets_of(data, size, share), overwrite is not False
+        stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem
+        piece, count, repairs = plan(len(data), size, share)
+        if asked:
+            _check_name(asked, stem, data)
+            piece, indices = asked.size or piece, list(asked.indices)
+        elif more:
+            sent = [int(name.rsplit(".", 2)[1]) for name in _packets_of(stem, output)]
+            first = max([count + repairs, *(index + 1 for index in sent)])
+            indices = list(range(first, first + more))
+        else:
+            indices = list(range(count + repairs))
+        packets, replace = packets_at(data, piece, indices), overwrite is not False
         if text or files.is_stream(output):
             files.check_output(output, replace, source)
         if text:
@@ -109,13 +152,13 @@ def split(
         elif files.is_stream(output):
             files.write_output(output, to_stream(packets), replace)
         else:
-            stem = "packet" if files.is_stream(source) else PurePath(urls.plain(source)).stem
-            names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in range(len(packets))]
+            names = [urls.join(output, f"{stem}.{index:05}.osdp") for index in indices]
             for name in filter(files.exists, names):
                 if not (replace if overwrite is not None else belongs(files.read_input(name), packets[0])):
                     what = "exists, and is no packet of this file" if overwrite is None else "exists"
                     raise OutputError(f"{name}: {what}; name another folder with -o, or replace it by --overwrite")
-            if stale := [name for name in _packets_of(stem, output) if name not in names]:
+            stale = [] if asked or more else [name for name in _packets_of(stem, output) if name not in names]
+            if stale:
                 raise OutputError(
                     f"{stale[0]}: a packet of another split, which would be mixed with these; remove it, or name another folder with -o"
                 )
@@ -123,7 +166,7 @@ def split(
             for name, content in zip(names, packets, strict=True):
                 files.write_output(name, content, replace)
         pieces = sum(content[0] & 0x0F < 2 for content in packets)
-        row = {
+        row: dict[str, Any] = {
             "file": source,
             "packets": len(packets),
             "pieces": pieces,
@@ -132,7 +175,40 @@ def split(
         }
         line = f"{label(source)}: {pieces:,} pieces"
         line += f" and {row['repair']:,} for repair" if row["repair"] else ""
-        _tell(row, f"{line}, packets of at most {row['largest']} bytes", as_json)
+        line += f", packets of at most {row['largest']} bytes"
+        if link:
+            chosen = link_of(link, region)
+            sizes = [len(to_text(packet)) if text else len(packet) for packet in packets]
+            row["seconds"] = sum(chosen.on_air(size + chosen.overhead) for size in sizes)
+            row["elapsed"] = chosen.region.elapsed(row["seconds"])
+            line += f", {time_on_air(row['seconds'], row['elapsed'])}"
+        _tell(row, line, as_json)
+
+
+def time_on_air(seconds: float, elapsed: float) -> str:
+    """For people: how long a sender is on air, and how long the pauses make it take."""
+    paused = f", {elapsed:,.0f} s with the pauses that the region asks for" if elapsed > seconds else ""
+    return f"{seconds:,.1f} s on air{paused}"
+
+
+def _request(line: str | None) -> Any:
+    """What --only asks for."""
+    from ..links.requests import Request
+
+    if line is None:
+        return None
+    try:
+        return Request.parse(line)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _check_name(asked: Any, stem: str, data: bytes) -> None:
+    """Packets of two pictures are kept apart: InputError if the line asks for those of another one."""
+    from ..links.packet import crc16
+
+    if asked.name and asked.name not in (stem, f"{crc16(data):04x}"):
+        raise InputError(f"the list asks for packets of {asked.name}, and this is {stem} ({crc16(data):04x})")
 
 
 @app.command(
@@ -140,6 +216,7 @@ def split(
         "osdc join packets -o joined.osd",
         "osdc join packets/*.osdp -o joined.osd --partial",
         "osdc join lines.txt > joined.osd",
+        "osdc join packets/photo.00001.osdp --missing",
     )
 )
 def join(
@@ -150,6 +227,9 @@ def join(
     partial: Annotated[
         bool, typer.Option("--partial", help="Write the beginning that has arrived, for osdc decode --partial.")
     ] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Print which packets are needed, a line for each file: photo 3,7-9 x216.")
+    ] = False,
     file_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Which file, if packets are mixed.")] = None,
     as_json: Json = False,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -157,13 +237,19 @@ def join(
 ) -> None:
     """Join packets, in any order, into the .osd file that they come from."""
     with reporting():
-        from ..links.packet import candidates
-        from ..links.transfer import arrivals
+        from ..links.carriers import candidates
+        from ..links.transfer import Arrivals
 
-        inputs = _inputs(sources)
+        inputs, arrived_packets = _inputs(sources), Arrivals()
         for name in inputs:
-            files.check_output(output, overwrite is not False, name)
-        arrived_packets = arrivals(packet for name in inputs for packet in candidates(files.read_input(name)))
+            if not missing:
+                files.check_output(output, overwrite is not False, name)
+            for packet in candidates(files.read_input(name)):
+                transfer = arrived_packets.add(packet)
+                if transfer and (found := re.fullmatch(r"(.+)\.\d{5,}\.osdp", PurePath(urls.plain(name)).name)):
+                    transfer.title = found[1]
+        if missing:
+            return _tell_missing(arrived_packets, file_id)
         transfer = arrived_packets.only(file_id)
         whole = transfer.whole()
         data = transfer.beginning() if whole is None else whole
@@ -197,6 +283,22 @@ def join(
         }
         made = "the whole file, " if whole is not None else f"the first {len(data):,} of "
         _tell(row, f"{made}{transfer.length:,} bytes, from {arrived}{left}", as_json)
+
+
+def _tell_missing(arrived: Any, file_id: str | None) -> None:
+    """A line to stdout for each file that is not whole, which `osdc split --only` understands."""
+    from ..links.requests import missing
+
+    if file_id is not None or not arrived.transfers:
+        arrived.only(file_id)  # which says what is wrong if there is none
+    asked = []
+    for transfer in arrived.transfers.values():
+        if file_id in (None, transfer.name):
+            request = missing(transfer, transfer.title)
+            asked += [f"{request}\n"] if request else []
+            if not request:
+                print(f"osdc: {printable(transfer.title or transfer.name)}: nothing is missing", file=sys.stderr)
+    files.write_output(files.STREAM, "".join(asked).encode())
 
 
 def _shows(beginning: bytes, max_pixels: int) -> bool:

@@ -3,13 +3,13 @@
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .packet import AROUND, LONGEST_FILE
-from .transfer import SMALLEST
+from .packet import AROUND, LONGEST_FILE, aligned
+from .transfer import SMALLEST, plan
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,26 @@ class LoRa:
 
 
 @dataclass(frozen=True)
+class Region:
+    """What the law allows a sender. duty: share of each hour that it may be on air; dwell: seconds of one packet at most."""
+
+    name: str
+    title: str
+    duty: float = 1.0
+    dwell: float = math.inf
+
+    def elapsed(self, on_air: float) -> float:
+        """Seconds from the beginning to the end of so many seconds on air: when an hour's share is spent, the sender waits for the next hour."""
+        share = HOUR * self.duty
+        pauses = max(0, math.ceil(on_air / share - 1e-9) - 1)
+        return pauses * HOUR + on_air - pauses * share
+
+
+HOUR = 3600.0
+ANYWHERE = Region("none", "no limits")
+
+
+@dataclass(frozen=True)
 class Link:
     """packet: bytes that it takes at most; overhead: those it adds to each; seconds: a packet of so many bytes on air."""
 
@@ -38,22 +58,47 @@ class Link:
     packet: int
     overhead: int
     on_air: Callable[[int], float]
+    region: Region = ANYWHERE
 
-    def packets(self, file: int) -> int:
-        """Packets of a file of so many bytes, none of them for repair."""
-        return -(-file // (self.packet - AROUND))
+    def within(self, region: Region) -> "Link":
+        """The link as a region allows it: with packets short enough for its dwell time. ValueError if none is."""
+        packet = self.packet
+        while packet >= SMALLEST and self.on_air(packet + self.overhead) > region.dwell:
+            packet -= 1
+        if packet < SMALLEST:
+            raise ValueError(
+                f"{self.title}: no packet is on air as shortly as {region.title} asks for, {region.dwell:g} s"
+            )
+        return replace(self, packet=packet, region=region)
 
-    def seconds(self, file: int) -> float:
-        """Time on air of a file of so many bytes, one packet after the other without pauses."""
-        full, rest = divmod(file, self.packet - AROUND)
-        return full * self.on_air(self.packet + self.overhead) + bool(rest) * self.on_air(AROUND + rest + self.overhead)
+    def packets(self, file: int, repair: float = 0.0) -> int:
+        """Packets of a file of so many bytes, with so many for repair per piece."""
+        return sum(count for count, _ in self.sending(file, repair))
 
-    def largest(self, seconds: float) -> int:
-        """Bytes of the largest file that is on air for at most so many seconds; 0 if there is none."""
+    def sending(self, file: int, repair: float = 0.0) -> list[tuple[int, int]]:
+        """Numbers of packets, and their bytes, of a file as `transfer.split` cuts it."""
+        size, pieces, repairs = plan(file, self.packet, repair)
+        last = file - (pieces - 1) * size
+        symbol = aligned(file) if pieces == 1 else size
+        return [(pieces - 1, AROUND + size), (1, AROUND + last), (repairs, AROUND + symbol)]
+
+    def seconds(self, file: int, repair: float = 0.0) -> float:
+        """Time on air of all packets of a file of so many bytes."""
+        return sum(count * self.on_air(size + self.overhead) for count, size in self.sending(file, repair))
+
+    def elapsed(self, file: int, repair: float = 0.0) -> float:
+        """Seconds from the first packet to the end of the last one, with the pauses that the region asks for."""
+        return self.region.elapsed(self.seconds(file, repair))
+
+    def largest(self, seconds: float = math.inf, packets: int | None = None, repair: float = 0.0) -> int:
+        """Bytes of the largest file that is sent in so many seconds, pauses included, and in so many packets; 0 if there is none."""
         low, high = 0, LONGEST_FILE + 1
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.seconds(middle) <= seconds else (low, middle)
+            fits = self.elapsed(middle, repair) <= seconds and (
+                packets is None or self.packets(middle, repair) <= packets
+            )
+            low, high = (middle, high) if fits else (low, middle)
         return low
 
 
@@ -66,10 +111,20 @@ def custom(bits_per_second: float, packet: int, overhead: int = 0) -> Link:
 
 
 @cache
+def regions() -> dict[str, Region]:
+    """Those of links.toml, by name."""
+    listed = _listed()["region"]
+    return {entry["name"]: Region(**{key: entry[key] for key in entry if key != "source"}) for entry in listed}
+
+
+@cache
 def links() -> dict[str, Link]:
     """Those of links.toml, by name."""
-    listed = tomllib.loads((Path(__file__).parent / "links.toml").read_text("utf-8"))["link"]
-    return {entry["name"]: _link(entry) for entry in listed}
+    return {entry["name"]: _link(entry) for entry in _listed()["link"]}
+
+
+def _listed() -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / "links.toml").read_text("utf-8"))
 
 
 def _link(entry: dict[str, Any]) -> Link:

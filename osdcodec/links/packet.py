@@ -12,9 +12,7 @@ k is 0 for a piece of the file, 1 for its last piece, 2 for a repair symbol of R
 data. The file id is the CRC-16 of the whole file, so it tells files apart and, in the end, that the right one came out.
 """
 
-import base64
 import binascii
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -28,7 +26,6 @@ LARGEST = 2**16 - 1  # bytes of a packet, for which a stream has a length of two
 MOST_PACKETS = 2**16
 MOST_SOURCE_SYMBOLS = 56403  # of one block of RaptorQ
 ALIGNMENT = 8  # bytes of a repair symbol are a multiple of it
-_TEXT = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 class Kind(IntEnum):
@@ -107,64 +104,3 @@ class Packet:
             or len(self.data) > aligned(self.length)
         ):
             raise FormatError("is no repair symbol of such a file", "index", 6)
-
-
-def to_text(packet: bytes) -> str:
-    """Letters, digits, - and _ (base64url without padding): four characters for three bytes."""
-    return base64.urlsafe_b64encode(packet).rstrip(b"=").decode("ascii")
-
-
-def from_text(line: bytes) -> bytes:
-    """The inverse of `to_text`; the line itself if it is no such text."""
-    line = line.strip()
-    if not _TEXT.fullmatch(line) or len(line) % 4 == 1:
-        return line
-    packet = base64.urlsafe_b64decode(line + b"=" * (-len(line) % 4))
-    return (
-        packet if to_text(packet).encode() == line else line
-    )  # bits of its last character that stand for nothing are 0
-
-
-def bytes_of_text(characters: int) -> int:
-    """The longest packet that as text has at most so many characters."""
-    return characters * 3 // 4
-
-
-def _as_text(content: bytes) -> str | None:
-    """Text of a shell's or an editor's, in UTF-8 or, as PowerShell writes it, in UTF-16; None for bytes. No packet and no stream is valid UTF-8."""
-    code = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(code)
-    except UnicodeDecodeError:
-        return None
-
-
-def to_stream(packets: list[bytes]) -> bytes:
-    """Packets one behind the other, each after its length in two bytes."""
-    return b"".join(len(packet).to_bytes(2, "little") + packet for packet in packets)
-
-
-def candidates(content: bytes) -> list[bytes]:
-    """What may be a packet each: a file is one packet, lines of text, or a stream of packets."""
-    if (text := _as_text(content)) is not None:
-        lines = (line.strip("\ufeff\0\x1a \t") for line in text.splitlines())  # marks that shells and terminals leave
-        return [from_text(line.encode()) for line in lines if line]
-    try:
-        Packet.from_bytes(content)
-    except FormatError:
-        return _records(content) or [content]
-    return [content]
-
-
-def _records(content: bytes) -> list[bytes]:
-    """Those of a stream; the last may be cut short. None if it is no stream."""
-    records, at = [], 0
-    while at < len(content):
-        length = int.from_bytes(content[at : at + 2], "little")
-        record = content[at + 2 : at + 2 + length]
-        if record[:1] and record[0] & 0xF0 == MARK:
-            records.append(record)
-        elif not records:
-            return []
-        at += 2 + length
-    return records

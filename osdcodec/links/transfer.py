@@ -22,38 +22,66 @@ from .packet import (
 SMALLEST = AROUND + ALIGNMENT  # bytes of a packet
 
 
+def pieces_of(length: int, packet: int) -> tuple[int, int]:
+    """Size and number of the pieces of a file of so many bytes, in packets of at most `packet` bytes.
+
+    Sizes are those that repair symbols can have, so that any file can get repair packets later; a file that fits into
+    one packet is one piece all the same. ValueError if the packets are none.
+    """
+    if not SMALLEST <= packet <= LARGEST:
+        raise ValueError(f"packets have {SMALLEST} to {LARGEST} bytes, not {packet}")
+    size = packet - AROUND
+    if length > size:
+        size -= size % ALIGNMENT
+    return size, -(-length // size)
+
+
 def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
     """Packets of at most `packet` bytes; repair: that many repair packets per piece, rounded up to a whole number.
 
     Any pieces and repair packets that are together a little more than the pieces restore the file: as many as there are
     pieces do in 99 cases of 100, two more practically always. InputError if the file is too long for such packets.
     """
-    if not (SMALLEST <= packet <= LARGEST and repair >= 0 and math.isfinite(repair)):
-        raise ValueError(f"packets have {SMALLEST} to {LARGEST} bytes, not {packet}, and repair must not be below 0")
+    if not (repair >= 0 and math.isfinite(repair)):
+        raise ValueError("repair must not be below 0")
+    size, count, repairs = plan(len(data), packet, repair)
+    return packets_at(data, size, range(count + repairs))
+
+
+def plan(length: int, packet: int, repair: float = 0.0) -> tuple[int, int, int]:
+    """How `split` cuts a file of so many bytes: size of a piece, pieces, repair packets."""
+    size, count = pieces_of(length, packet)
+    if repair and aligned(length) > size >= length:  # a repair symbol of this single piece would not fit
+        size, count = size - size % ALIGNMENT, 2
+    return size, count, math.ceil(count * repair)
+
+
+def packets_at(data: bytes, size: int, indices: Iterable[int]) -> list[bytes]:
+    """The packets of these indices, of a file in pieces of `size` bytes: pieces first, from 0, and repair packets after them.
+
+    InputError if there are none of these indices, or the file is too long for such packets.
+    """
     if not 1 <= len(data) <= LONGEST_FILE:
         raise InputError(
             f"{len(data):,} bytes are not between 1 and {LONGEST_FILE:,}: such a file is not sent in packets"
         )
-    size = packet - AROUND
-    if repair:
-        size -= size % ALIGNMENT
-    count = -(-len(data) // size)
-    repairs = math.ceil(count * repair)
-    if count > (MOST_SOURCE_SYMBOLS if repair else MOST_PACKETS) or count + repairs > MOST_PACKETS:
+    wanted, count = list(indices), -(-len(data) // size)
+    repairs = max(0, max(wanted, default=0) + 1 - count)
+    if count > (MOST_SOURCE_SYMBOLS if repairs else MOST_PACKETS) or count + repairs > MOST_PACKETS:
         raise InputError(f"{count + repairs:,} packets are too many; make them larger, or the file smaller")
+    symbol_size = aligned(len(data)) if count == 1 else size
+    if repairs and symbol_size % ALIGNMENT:
+        raise InputError(f"pieces of {size} bytes take no repair packets: their size is no multiple of {ALIGNMENT}")
+    symbols = _repair_symbols(data, symbol_size, count, repairs) if repairs else []
     file_id = crc16(data)
-    pieces = [data[first : first + size] for first in range(0, len(data), size)]
-    packets = [
-        Packet(Kind.LAST if index == count - 1 else Kind.PIECE, file_id, len(data), index, piece)
-        for index, piece in enumerate(pieces)
-    ]
-    if repair:
-        symbol = aligned(len(data)) if count == 1 else size
-        packets += [
-            Packet(Kind.REPAIR, file_id, len(data), count + n, symbol)
-            for n, symbol in enumerate(_repair_symbols(data, symbol, count, repairs))
-        ]
-    return [packet.to_bytes() for packet in packets]
+
+    def made(index: int) -> Packet:
+        if index >= count:
+            return Packet(Kind.REPAIR, file_id, len(data), index, symbols[index - count])
+        kind = Kind.LAST if index == count - 1 else Kind.PIECE
+        return Packet(kind, file_id, len(data), index, data[index * size : (index + 1) * size])
+
+    return [made(index).to_bytes() for index in wanted]
 
 
 def belongs(content: bytes, packet: bytes) -> bool:
@@ -84,6 +112,7 @@ class Transfer:
     pieces: dict[int, bytes] = field(default_factory=dict)
     repairs: dict[int, bytes] = field(default_factory=dict)
     duplicates: int = 0
+    title: str = ""  # what the picture is called, where the names of its packets tell
     _whole: bytes | None = None
 
     @property

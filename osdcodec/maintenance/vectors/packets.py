@@ -7,7 +7,8 @@ import json
 
 from ...checks.conformance import VECTORS
 from ...console import run_command
-from ...links.packet import Kind, Packet, crc16, to_stream, to_text
+from ...links.carriers import to_stream, to_text
+from ...links.packet import Kind, Packet, crc16
 from ...links.transfer import split
 
 FILE = "progressive/whole.osd"
