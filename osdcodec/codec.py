@@ -1,6 +1,8 @@
 """Encoder and Decoder: from a picture to the bytes of an .osd file, and back by one diffusion step."""
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from numbers import Integral
 from pathlib import Path
@@ -12,8 +14,9 @@ from PIL import Image
 
 from . import container, image, weights
 from .container import Box, Osd
+from .container.salvage import salvage as read_damaged
 from .effort import Effort, checked
-from .errors import FormatError, OsdError, WeightsError
+from .errors import FormatError, OsdError, OsdWarning, WeightsError
 from .families import PictureDecoder, open_decoder, open_encoder, open_symbol_coder
 from .file_info import NOTE, describe
 from .files import Source, bytes_of
@@ -167,6 +170,7 @@ class Decoder:
         partial: bool = False,
         steps: int | None = None,
         original_size: bool = False,
+        salvage: bool = False,
     ) -> Image.Image:
         """An .osd file (bytes, a path, a binary file) -> RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
 
@@ -176,14 +180,18 @@ class Decoder:
         denoised one (1) and beyond; preview: a coarse picture of half the size, much sooner; partial: the beginning of a progressive
         file will do, for as much of the picture as has arrived, unverified; steps of the diffusion: those that the model was trained
         for, which are taken anyway; original_size: a picture that was shrunk before it was coded is enlarged again, by Lanczos;
-        in any case info["original_size"] has the size that it had. FormatError if the file is damaged, WeightsError if its model is not at hand, or was trained for
+        in any case info["original_size"] has the size that it had; salvage: a damaged file will do, for what can be read of it, and then
+        info["fault"] says what is wrong, which the comment says too. FormatError if the file is damaged, WeightsError if its model is not at hand, or was trained for
         another number of steps.
         """
         if not 0 <= detail <= 1.5:
             raise ValueError(f"detail must lie between 0 and 1.5, not {detail}")
         if not (isinstance(seed, Integral) and 0 <= seed < 2**64):
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {seed!r}")
-        osd = (container.unpack_prefix if partial else container.unpack)(bytes_of(data), max_pixels)
+        read = read_damaged if salvage else container.unpack_prefix if partial else container.unpack
+        osd = read(bytes_of(data), max_pixels)
+        if partial and not osd.progressive:
+            warnings.warn("the file is not progressive: --partial changes nothing", OsdWarning, stacklevel=2)
         model = self._model(osd.model_id)
         trained = model.weights.profile.step_count(osd.quality)
         if steps not in (None, trained):
@@ -191,12 +199,17 @@ class Decoder:
                 f"the weights of this file were trained for {trained} step{'s' * (trained > 1)} at its lambda, not for {steps}: "
                 "leave out --steps"
             )
-        opened = attachments.decode(osd.sections, (osd.width, osd.height))
-        picture = model.reconstruct(osd, model.symbols(osd), seed, detail, preview, progress)
+        if salvage:
+            osd, symbols, opened = _salvaged(model, osd)
+        else:
+            opened, symbols = attachments.decode(osd.sections, (osd.width, osd.height)), model.symbols(osd)
+        picture = model.reconstruct(osd, symbols, seed, detail, preview, progress)
         if osd.grey:
             picture = picture.convert("L").convert("RGB" if "i" in opened else "L")
         attachments.attach(picture, opened)
         picture.info["comment"] = _note(osd)
+        if osd.fault:
+            picture.info["fault"] = osd.fault
         return enlarged(picture, picture.info[ORIGINAL]) if original_size and ORIGINAL in picture.info else picture
 
     def _model(self, model_id: bytes) -> PictureDecoder:
@@ -207,11 +220,29 @@ class Decoder:
         return self.models[model_id]
 
 
+def _salvaged(model: PictureDecoder, osd: Osd) -> tuple[Osd, Any, dict[str, Any]]:
+    """The fields of a file with all faults that were found, its symbols, and what its sections hold, without those that are damaged."""
+    opened: dict[str, Any] = {}
+    for section in osd.sections:
+        try:
+            opened |= attachments.decode((section,), (osd.width, osd.height))
+        except FormatError as error:
+            osd = replace(osd, fault=osd.fault or str(error))
+    try:
+        return osd, model.symbols(osd), opened
+    except FormatError as error:
+        if osd.fault:
+            raise
+        osd = replace(osd, fault=str(error))
+    return osd, model.symbols(osd), opened
+
+
 def _note(osd: Osd) -> str:
     from . import __version__
 
     shown = f", from the first {len(osd.payload)} of {len(osd.payload) + osd.missing} bytes" if osd.missing else ""
-    return f"osdc {__version__}: {NOTE}, lambda {lambda_of(osd.quality):.3g}{shown}"
+    damage = f", of a damaged file ({osd.fault})" if osd.fault else ""
+    return f"osdc {__version__}: {NOTE}, lambda {lambda_of(osd.quality):.3g}{shown}{damage}"
 
 
 def encode(
@@ -260,10 +291,18 @@ def decode(
     partial: bool = False,
     steps: int | None = None,
     original_size: bool = False,
+    salvage: bool = False,
 ) -> Image.Image:
     """An .osd file (bytes, a path, a binary file) -> picture, as `Decoder.decode`; models stay loaded."""
     return _decoder().decode(
-        data, seed, detail, preview=preview, partial=partial, steps=steps, original_size=original_size
+        data,
+        seed,
+        detail,
+        preview=preview,
+        partial=partial,
+        steps=steps,
+        original_size=original_size,
+        salvage=salvage,
     )
 
 

@@ -15,7 +15,7 @@ def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> di
 
     model_id in hexadecimal; profile None if weights.toml does not list the model, rate (a text) if the model has one of its own; the four *_bytes (header, payload,
     section, checksum) sum to bytes; sections: the bytes of each by its letter; progressive, if it is; original_width and original_height, if the picture was shrunk. A beginning adds missing_bytes
-    and a note.
+    and a note, a damaged file its fault.
     """
     counts = layout(data, osd)
     model = listed(osd.model_id, weights_dir)
@@ -42,7 +42,9 @@ def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> di
         facts["rate"] = model["rate"]
     if osd.progressive:
         facts["progressive"] = True
-    if not osd.verified:
+    if osd.fault:
+        facts["fault"] = osd.fault
+    elif not osd.verified:
         facts |= {"missing_bytes": osd.missing, "note": _what_arrived(len(osd.payload), osd.missing)}
     return facts
 

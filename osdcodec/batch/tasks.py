@@ -13,7 +13,8 @@ from PIL.Image import Resampling
 from .. import files, image
 from ..console import label
 from ..container import MAX_PIXELS, unpack, unpack_prefix
-from ..errors import OsdError, OsdWarning, OutputError
+from ..container.salvage import salvage
+from ..errors import InputError, OsdError, OsdWarning, OutputError
 from ..file_info import describe
 from ..image.resizing import Sizing
 from ..profile import PROFILES
@@ -85,6 +86,7 @@ class Task:
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
         read = unpack_prefix if self.options.get("partial") else unpack
+        read = salvage if self.options.get("salvage") else read
         return describe(data, read(data, self.max_pixels), self.weights_dir)
 
 
@@ -180,6 +182,11 @@ class Decoding(Task):
         except OutputError as error:  # which knows no name
             raise OutputError(f"{target}: {error}") from error
         self.write(target, written)
+        if "fault" in picture.info:
+            place = "" if files.is_stream(target) else f", as {target}"
+            raise InputError(
+                f"{label(source)}: damaged ({picture.info['fault']}); what can be read of it is written{place}"
+            )
         return self.facts(data) | {"output_bytes": len(written)}
 
     def done(self, source: str, target: str) -> dict:

@@ -329,6 +329,9 @@ def decode(
         bool, typer.Option("--original-size", help="Enlarge a picture that was shrunk for its file to what it was.")
     ] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Show what has arrived of a progressive file.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Show what can be read of a damaged file, and end with 3.")
+    ] = False,
     form: Annotated[
         Literal["png", "jpg", "webp", "avif", "tiff"] | None,
         typer.Option("--format", help="Of outputs whose names are not given (default: png)."),
@@ -358,7 +361,14 @@ def decode(
         inputs = named(sources, files_from, nul, quiet, comments)
         from ..batch.tasks import Decoding
 
-        options = {"seed": seed, "detail": detail, "preview": preview, "partial": partial, "steps": steps}
+        options = {
+            "seed": seed,
+            "detail": detail,
+            "preview": preview,
+            "partial": partial,
+            "steps": steps,
+            "salvage": salvage,
+        }
         options["original_size"] = original_size
         within = _within(resize)
         work = Decoding(

@@ -7,9 +7,10 @@ import typer
 
 from .. import files
 from ..container import MAX_PIXELS, unpack_prefix
+from ..container.salvage import salvage
 from ..container.sections import KINDS
 from ..devices import Device
-from ..errors import InputError
+from ..errors import FormatError, InputError
 from ..profile import PROFILES
 from .links import RegionName, Repair, links_of, share_of, time_on_air, within
 from .shared import MaxPixels, WeightsDir, examples, number, printed, reporting, tell_of_gpu
@@ -71,7 +72,11 @@ def info(
         else:
             from ..file_info import describe
 
-            facts = describe(data, unpack_prefix(data, max_pixels), weights_dir)
+            try:
+                osd = unpack_prefix(data, max_pixels)
+            except FormatError:
+                osd = salvage(data, max_pixels)
+            facts = describe(data, osd, weights_dir)
         if chosen := links_of(links, bits_per_second, packet, overhead):
             facts["links"] = [
                 {
@@ -89,6 +94,8 @@ def info(
         if not as_json:
             tell_of_gpu()
         _write(facts, as_json)
+        if "fault" in facts:
+            raise InputError(f"{source}: damaged ({facts['fault']}); osdc decode --salvage shows what can be read")
 
 
 def networks_of(device: str, torch_only: bool = False) -> dict[str, str]:
@@ -151,9 +158,12 @@ def _rows(facts: dict) -> dict[str, str]:
         "sections",
         "progressive",
         "note",
+        "fault",
         "links",
         "device",
     }
+    if "fault" in facts:
+        rows["fault"] = facts["fault"]
     if facts.get("progressive"):
         rows["order"] = "progressive" + ("; " + facts["note"] if "note" in facts else "")
     for key, value in facts.items():

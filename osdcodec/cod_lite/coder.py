@@ -38,13 +38,13 @@ class CodLiteSymbolCoder:
 
     def symbols(self, osd: Osd) -> Indices:
         """The integers of a file; FormatError if its payload is damaged, or its quality not that of the model."""
-        if osd.quality != self.code.quality:
+        if osd.quality != self.code.quality and not osd.fault:
             raise FormatError(f"{osd.quality}, but files of its model have {self.code.quality}: damaged", "quality")
         if osd.regions:
             raise FormatError("regions, which files of its model never have: damaged", "section G")
         if osd.progressive:
             raise FormatError("progressive, which files of its model never are: damaged", "flags", 4)
-        return self.code.decode(osd.payload, *self.code.grid(osd.width, osd.height))
+        return self.code.decode(osd.payload, *self.code.grid(osd.width, osd.height), bool(osd.fault))
 
     def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
         """Ideal code length in bits."""

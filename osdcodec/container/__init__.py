@@ -61,7 +61,7 @@ from .sections import alpha_size
 
 __all__ = [
     "MAGIC", "MAX_PIXELS", "MAX_SIDE", "VERSION", "Box", "Osd", "Regions", "alpha_size", "layout", "leb128", "pack",
-    "read_leb128", "sections", "units", "unpack", "unpack_prefix",
+    "read_leb128", "read_start", "sections", "units", "unpack", "unpack_prefix",
 ]  # fmt: skip
 MAGIC = b"\x8fOSD"
 VERSION = 1
@@ -97,6 +97,7 @@ class Osd:
     progressive: bool = False
     missing: int = 0
     verified: bool = True
+    fault: str = ""  # what is wrong with a file that was salvaged
 
     @cached_property
     def contents(self) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     is at hand is not asked here.
     """
     end = len(data) - _CHECKSUM
-    flags, size, at = _read_start(data, max_pixels)
+    flags, size, at = read_start(data, max_pixels)
     if int.from_bytes(data[end:], "little") != zlib.crc32(data[:end]):
         raise FormatError(_what_is_there(data, flags, size, at), "checksum", end)
     return _read_rest(data, at, end, flags, size)
@@ -168,13 +169,16 @@ def unpack_prefix(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     try:
         return unpack(data, max_pixels)
     except FormatError as error:
-        if error.field != "checksum" or not data[4] & PROGRESSIVE:
+        if error.field != "checksum":
             raise
-    flags, size, at = _read_start(data, max_pixels)
+        if not data[4] & PROGRESSIVE:
+            told = f"{error.message}; --partial shows nothing of it, for it is not progressive: try --salvage"
+            raise FormatError(told, error.field, error.offset) from error
+    flags, size, at = read_start(data, max_pixels)
     return _read_rest(data, at, len(data), flags, size, cut=True)
 
 
-def _read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int]:
+def read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int]:
     """Flags, width and height, offset of the quality."""
     if data[:4] != MAGIC:
         raise FormatError("empty file" if not data else "not an .osd file", "magic", 0)
@@ -270,13 +274,14 @@ def layout(data: bytes, osd: Osd) -> dict[str, Any]:
     Of the beginning of a progressive file, what there is behind its payload counts as checksum.
     """
     counts = {kind: 1 + len(leb128(len(content))) + len(content) for kind, content in osd.sections}
-    if osd.progressive:  # whose upper-case sections stand within the header
-        at = 10 + len(leb128(osd.width)) + len(leb128(osd.height))
-        for number in ("payload length", "length of the upper-case sections")[: 1 + (data[4] & SECTIONS)]:
-            _, at = read_leb128(data, at, len(data), number)
-        header = at + _HEAD_CHECKSUM
-    else:
-        header = len(data) - len(osd.payload) - sum(counts.values()) - _CHECKSUM
+    at, numbers = 10 + len(leb128(osd.width)) + len(leb128(osd.height)), []
+    if osd.progressive or data[4] & SECTIONS:
+        numbers.append("payload length")
+    if osd.progressive and data[4] & SECTIONS:  # whose upper-case sections stand within the header
+        numbers.append("length of the upper-case sections")
+    for number in numbers:
+        _, at = read_leb128(data, at, len(data), number)
+    header = at + (_HEAD_CHECKSUM if osd.progressive else 0)
     checksum = len(data) - header - len(osd.payload) - sum(counts.values())
     return {"header": header, "payload": len(osd.payload), "sections": counts, "checksum": checksum}
 
@@ -320,7 +325,7 @@ def _check(osd: Osd) -> None:
         raise ValueError(f"width {osd.width}, height {osd.height} or quality {osd.quality} is out of range")
     if osd.payload.endswith(b"\0"):
         raise ValueError("the payload ends in a zero byte: strip it")
-    if osd.missing or not osd.verified:
+    if osd.missing or osd.fault or not osd.verified:
         raise ValueError("only whole files are written")
     if osd.progressive and kinds != sorted(kinds, key=str.islower):
         raise ValueError("upper-case sections of a progressive file come first")

@@ -66,12 +66,14 @@ class IndexCoder:
         writer.push(indices.ravel(), self.table[None], np.zeros(indices.size, np.int32))
         return writer.to_bytes()
 
-    def decode(self, payload: bytes, rows: int, columns: int) -> Indices:
-        """FormatError if the payload is damaged."""
-        reader = Reader(payload)
-        grid = reader.pop(self.table[None], np.zeros(rows * columns, np.int32)).reshape(rows, columns)
-        reader.finish()
-        return Indices(grid)
+    def decode(self, payload: bytes, rows: int, columns: int, damaged: bool = False) -> Indices:
+        """FormatError if the payload is damaged. damaged: no error, and 0 for the indices behind the first that cannot be."""
+        reader, grid = Reader(payload, damaged=damaged), np.zeros(rows * columns, np.int32)
+        found = reader.pop(self.table[None], np.zeros(rows * columns, np.int32))
+        grid[: len(found)] = found
+        if not damaged:
+            reader.finish()
+        return Indices(grid.reshape(rows, columns))
 
     def largest(self, rows: int, columns: int) -> int:
         """Bytes of the largest payload of so many indices."""

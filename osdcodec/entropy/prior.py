@@ -211,12 +211,14 @@ class Prior:
         qualities: Array | None = None,
         progressive: bool = False,
         missing: int = 0,
+        damaged: bool = False,
     ) -> Symbols:
         """The symbols of a payload for h x w positions of y. FormatError if it is damaged.
 
         missing: bytes at its bottom that have not arrived. Latents that depend on them are 0, and their y16 the mean.
+        damaged: the same for a payload that is damaged, and the latents behind the first that cannot be.
         """
-        reader = Reader(payload, missing)
+        reader = Reader(payload, missing, damaged)
 
         def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
             columns = reader.pop(tables, rows)
@@ -225,7 +227,7 @@ class Prior:
             return columns
 
         symbols = self._walk(quality, h, w, code, qualities, progressive)
-        if not missing:
+        if not (missing or damaged):
             reader.finish()
         return symbols
 

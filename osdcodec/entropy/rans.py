@@ -102,15 +102,16 @@ class Reader:
     """Gives back what a Writer took, in the same order.
 
     missing: bytes at the bottom of the stack that have not arrived. The symbols above them are those of the whole stack.
+    damaged: the payload is damaged, and the symbols before the first that cannot be are wanted.
     """
 
-    def __init__(self, payload: bytes, missing: int = 0) -> None:
+    def __init__(self, payload: bytes, missing: int = 0, damaged: bool = False) -> None:
         """FormatError if the payload ends in a zero byte: it would not be the only form of its symbols."""
         if payload.endswith(b"\0"):
             raise FormatError("ends in a zero byte, which a writer strips", "payload")
         whole = payload[-missing % 4 :]  # a word of which a byte is missing is missing
         words = np.frombuffer(whole + bytes(-len(whole) % 4), "<u4").astype(np.uint32)
-        self._cut = missing > 0
+        self._cut, self._damaged = missing > 0, damaged
         self._stack = new_stack(words)
 
     def pop(self, tables: Array, rows: Array) -> Array:
@@ -121,30 +122,29 @@ class Reader:
         """
         columns = np.empty(len(rows), np.int32)
         for part in _parts(len(rows), tables.shape[1]):
-            before = self._stack.clone() if self._cut else None
+            before = self._stack.clone() if self._cut or self._damaged else None
             columns[part] = self._stack.pop(tables, rows[part])
-            if before and self._wants_more(self._stack):
+            if before and self._ended(self._stack):
                 return columns[: part.start + self._sure(before, tables, rows[part])]
             if self._stack.position()[1] < START:  # it never rises again
                 raise FormatError("ends before its last symbol: damaged, or made with other weights", "payload")
         return columns
 
-    @staticmethod
-    def _wants_more(stack: Stack) -> bool:
-        """Whether the next word, which is not there, would have come in by now. Once true it stays true."""
+    def _ended(self, stack: Stack) -> bool:
+        """Whether the next word, which is not there, would have come in by now, or the stack has run dry. Once true it stays true."""
         words, state = stack.position()
-        return words == 0 and state < 2**32
+        return words == 0 and state < (2**32 if self._cut else START)
 
     def _sure(self, stack: Stack, tables: Array, rows: Array) -> int:
-        """How many symbols with these tables come before the first that depends on a missing word."""
-        if self._wants_more(stack):
+        """How many symbols with these tables come before the end."""
+        if self._ended(stack):
             return 0
-        first, last = 0, len(rows)  # after so many symbols a word is not wanted yet, and is wanted
+        first, last = 0, len(rows)  # after so many symbols it is not the end yet, and is the end
         while last - first > 1:
             middle = (first + last) // 2
             tried = stack.clone()
             tried.pop(tables, rows[first:middle])
-            if self._wants_more(tried):
+            if self._ended(tried):
                 last = middle
             else:
                 first, stack = middle, tried

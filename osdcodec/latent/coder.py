@@ -249,7 +249,7 @@ def base_of(codes: np.ndarray, tensors: Mapping[str, np.ndarray], factor: int) -
 def decode_symbols(osd: Osd, prior: Prior) -> Symbols:
     """The integers of a file; FormatError if its payload is damaged."""
     grid, qualities = prior.profile.grid(osd.width, osd.height), qualities_of(osd, prior.profile)
-    return prior.decode(osd.payload, osd.quality, *grid, qualities, osd.progressive, osd.missing)
+    return prior.decode(osd.payload, osd.quality, *grid, qualities, osd.progressive, osd.missing, bool(osd.fault))
 
 
 def qualities_of(osd: Osd, profile: Profile) -> np.ndarray | None:
