@@ -28,8 +28,8 @@ from .descent import Adam, Arrays, priced_step
 SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
 BITS = (35.0, 25.0, 18.0, 15.0, 14.0)
-CLOSELY = (3.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
-RATE = (0.125, 0.125, 0.125, 0.1, 0.075)  # of the descent at the same anchors, in units of symbols
+CLOSELY = (6.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
+RATE = (0.085, 0.125, 0.125, 0.1, 0.075)  # of the descent at the same anchors, in units of symbols
 LEAST = 32  # side of the smallest place in which texture has windows
 CORE, MARGIN = 24, 4  # of a window that is searched at once, in positions of y: 768 pixels, and what is around
 
