@@ -30,8 +30,9 @@ __all__ = [
 telemetry.switch_off()  # every entry point imports this module first
 
 if TYPE_CHECKING:
-    from .codec import Decoder, Encoder, decode, encode, info
+    from .codec import Decoder, Encoder, info
     from .rate_control import Target
+    from .shortcuts import decode, encode
 
     __version__: str
 
@@ -52,5 +53,6 @@ def __getattr__(name: str) -> Any:
         globals()[name] = found  # each decoded picture names it, and to look it up takes milliseconds
         return found
     if name in __all__:
-        return getattr(import_module(".codec", __name__), name)
+        home = ".shortcuts" if name in ("encode", "decode") else ".codec"
+        return getattr(import_module(home, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

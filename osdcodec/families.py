@@ -54,6 +54,9 @@ class PictureEncoder(SymbolCoder, Protocol):
     ) -> list[int]:
         """Bytes of the files at these lambdas."""
 
+    def reconstruct(self, osd: Osd, symbols: Any) -> Image.Image:
+        """The colours that a decoder shows of a file that this coder made, RGB."""
+
 
 class PictureDecoder(SymbolCoder, Protocol):
     """And back, with the networks of the one model that a file names."""

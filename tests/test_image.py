@@ -301,7 +301,7 @@ def test_the_note_is_written_where_the_format_has_a_place(name):
     attachments.attach(picture, {"i": grey_profile()})
     picture.info["comment"] = "osdc 1: a note"
     saved = Image.open(io.BytesIO(image.encode_image(picture, name)))
-    found = saved.info.get("Software") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
+    found = saved.info.get("Comment") or saved.getexif().get(0x0131) or saved.info.get("comment", b"").decode()
     assert found == ("" if name == "BMP" else "osdc 1: a note")
     assert saved.info.get("icc_profile") == (None if name in ("GIF", "JPEG2000", "BMP") else grey_profile())
 

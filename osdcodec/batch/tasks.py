@@ -14,7 +14,7 @@ from .. import files, image
 from ..console import label
 from ..container import MAX_PIXELS, unpack, unpack_prefix
 from ..container.salvage import salvage
-from ..errors import InputError, OsdError, OsdWarning, OutputError
+from ..errors import InputError, OsdError, OsdWarning, OutputError, WeightsError
 from ..file_info import describe
 from ..image.resizing import Sizing
 from ..profile import PROFILES
@@ -160,6 +160,9 @@ class Encoding(Task):
 class Decoding(Task):
     format: str | None = None  # suffix of the outputs' format; None: each by its own
     within: tuple[int, int] | None = None  # the largest width and height; larger pictures are shrunk
+    # Files for the map of trust: over the grey picture, or its numbers if it ends in .npy, and as lines over the picture.
+    trust: str | None = None
+    overlay: str | None = None
 
     def load(self) -> Any:
         from ..codec import Decoder
@@ -169,12 +172,20 @@ class Decoding(Task):
     def check(self, source: str, target: str) -> None:
         image.output_format(target, self.format)
         super().check(source, target)
+        named = [target]
+        for extra in filter(None, (self.trust, self.overlay)):
+            if extra in named:
+                raise OutputError(f"{extra}: is named for two outputs; name another file")
+            named.append(extra)
+            if not self._is_numbers(extra):
+                image.output_format(extra)
+            files.check_output(extra, self.overwrite, source)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""
         self.check(source, target)
         data = files.read_input(source)
-        picture = self.model.decode(data, **self.options, max_pixels=self.max_pixels, progress=progress)
+        picture, trust, refused = self.decode(data, progress)
         if self.within:
             picture.thumbnail(self.within, Resampling.LANCZOS)
         try:
@@ -182,12 +193,42 @@ class Decoding(Task):
         except OutputError as error:  # which knows no name
             raise OutputError(f"{target}: {error}") from error
         self.write(target, written)
+        if trust is not None:
+            self.draw(picture, trust)
         if "fault" in picture.info:
             place = "" if files.is_stream(target) else f", as {target}"
             raise InputError(
                 f"{label(source)}: damaged ({picture.info['fault']}); what can be read of it is written{place}"
             )
+        if refused:
+            raise refused
         return self.facts(data) | {"output_bytes": len(written)}
+
+    def decode(self, data: bytes, progress: Progress | None) -> tuple[Any, Any, WeightsError | None]:
+        """The picture of a file, its map if one is wanted, and why there is none."""
+        options = self.options | {"max_pixels": self.max_pixels, "progress": progress}
+        if not (self.trust or self.overlay):
+            return self.model.decode(data, **options), None, None
+        try:
+            return *self.model.decode(data, **options, trust=True), None
+        except WeightsError as error:  # if it is about the picture itself, it comes again
+            return self.model.decode(data, **options), None, error
+
+    def draw(self, picture: Any, trust: Any) -> None:
+        """Writes the files of the map. picture: as it was written."""
+        from ..trust import drawing
+
+        for target, drawn in ((self.trust, drawing.over_grey), (self.overlay, drawing.hatched)):
+            if target is None:
+                continue
+            if self._is_numbers(target):
+                data = drawing.numbers(trust)
+            else:
+                data = image.encode_image(drawn(picture, trust), image.output_format(target))
+            files.write_output(target, data, self.overwrite)
+
+    def _is_numbers(self, target: str) -> bool:
+        return target == self.trust and target.lower().endswith(".npy")
 
     def done(self, source: str, target: str) -> dict:
         """What is to be told of a pair that was written already."""

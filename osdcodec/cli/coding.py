@@ -14,11 +14,19 @@ from .batches import FILES, Batch, named, style_of
 from .help import GroupedOptions
 from .links import RegionName, Repair, link_of, share_of
 from .shared import (
+    Compiled,
     Device,
     EffortLevel,
+    Engine,
+    Jobs,
+    Mark,
     MaxPixels,
     Overwrite,
     Profile,
+    RayAddress,
+    TellErrors,
+    Trust,
+    TrustOverlay,
     WeightsDir,
     byte_count,
     examples,
@@ -28,23 +36,12 @@ from .shared import (
 )
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
-Compiled = Annotated[
-    bool, typer.Option("--compile", help="torch compiles the networks: for many pictures of one size.")
-]
 FilesFrom = Annotated[
     str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
 ]
 Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
 Comments = Annotated[bool, typer.Option("--comments", help="Lines of --files-from that begin with # are comments.")]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "-j", "--jobs", min=1, help="Files in work at the same time (2; on a GPU 8; on a cluster all it can)."
-    ),
-]
-Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
-RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only. (Quality is --lambda.)")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print a line for each file.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print which file would become which, and do nothing.")]
@@ -229,6 +226,7 @@ def encode(
     ] = False,
     effort: EffortLevel = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse pictures whose files end early.")] = False,
+    tell_errors: TellErrors = False,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Decode the symbols before writing.")] = True,
     overwrite: Overwrite = None,
 ) -> None:
@@ -264,6 +262,7 @@ def encode(
             "scale": _scale(scale),
             "show": show,
             "shrink": shrink,
+            "tell_errors": tell_errors,
         }
         reading = {"alpha": alpha, "icc": icc, "keep_metadata": keep_metadata, "strict": strict}
         work = Encoding(options | reading, device, weights_dir, max_pixels, compiled=compiled, profile=profile)
@@ -305,6 +304,7 @@ def encode(
         "osdc decode coded/ -o web/ --format webp --resize 1600",
         "osdc decode photo.osd -o small.jpg --preview",
         "osdc decode photo.osd -o out.png --partial",
+        "osdc decode photo.osd -o out.png --trust trust.png",
         "osdc decode coded/ -o decoded/ --jobs 4 --quiet",
         "osdc decode - -o - < photo.osd > out.png",
     ),
@@ -339,6 +339,9 @@ def decode(
     resize: Annotated[
         str | None, typer.Option(metavar="N|WxH", help="Shrink to this longest side, or into this box.")
     ] = None,
+    trust: Trust = None,
+    trust_overlay: TrustOverlay = None,
+    mark: Mark = True,
     files_from: FilesFrom = None,
     nul: Nul = False,
     comments: Comments = False,
@@ -368,6 +371,7 @@ def decode(
             "partial": partial,
             "steps": steps,
             "salvage": salvage,
+            "mark": mark,
         }
         options["original_size"] = original_size
         within = _within(resize)
@@ -376,6 +380,9 @@ def decode(
         )
         many = files_from is not None
         planned = plan(inputs, output, (".osd",), f".{form or 'png'}", many, overwrite)
+        if (trust or trust_overlay) and (many or len(planned.jobs) != 1):
+            raise typer.BadParameter("--trust and --trust-overlay name a file, so give one input")
+        work.trust, work.overlay = trust, trust_overlay
         style = style_of(quiet, verbose, as_json)
         batch = Batch(planned, work, style, many, skip_existing, jobs, engine, ray_address)
         batch.begin(dry_run)

@@ -11,7 +11,7 @@ import typer
 from .. import files
 from ..batch.jobs import plan
 from ..container import MAX_PIXELS
-from ..errors import InputError
+from ..errors import InputError, WeightsError
 from ..extras import require
 from ..urls import is_folder
 from .shared import Device, EffortLevel, MaxPixels, Overwrite, Profile, WeightsDir, examples, number, printed, reporting
@@ -61,7 +61,12 @@ def compare(
 
         original = image.open_image(photo, max_pixels)
         with reporting(coded):
-            decoded = image.open_image(Decoder(device, weights_dir).decode(data, seed, detail, max_pixels), max_pixels)
+            decoder, trust = Decoder(device, weights_dir), None
+            try:
+                shown, trust = decoder.decode(data, seed, detail, max_pixels, trust=True)
+            except WeightsError:  # no map was fitted to them, or they are not here at all: then this says so
+                shown = decoder.decode(data, seed, detail, max_pixels)
+            decoded = image.open_image(shown, max_pixels)
         if decoded.size != original.size:
             sizes = [f"{picture.width}x{picture.height}" for picture in (original, decoded)]
             raise InputError(
@@ -76,7 +81,7 @@ def compare(
         except ModuleNotFoundError:  # the three metrics that need NumPy only will do
             print("osdc: more metrics are shown after pip install 'osdc[eval]'", file=sys.stderr)
             meter = Meter(plain=True)
-        page = compare_page(Path(photo).name, original, data, decoded, meter)
+        page = compare_page(Path(photo).name, original, data, decoded, meter, trust)
         files.write_output(target, page.encode("utf-8"), planned.replace)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -54,6 +54,32 @@ EffortLevel = Annotated[
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
+
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", min=1, help="Files in work at the same time (2; on a GPU 8; on a cluster all it can)."
+    ),
+]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="This machine, or the machines of a Ray cluster.")]
+RayAddress = Annotated[str | None, typer.Option(help="Of the cluster (default: one on this machine).")]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="torch compiles the networks: for many pictures of one size.")
+]
+TellErrors = Annotated[
+    bool, typer.Option("--tell-errors", help="Put the true error of each 32x32 block into the file (1 to 5 % more).")
+]
+Trust = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also draw how large the error is likely to be, and where; .npy: as numbers."),
+]
+TrustOverlay = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Also draw lines over what is most likely invented.")
+]
+Mark = Annotated[
+    bool, typer.Option("--mark/--no-mark", help="Mark the picture as partly synthetic, in XMP and a comment.")
+]
 
 
 def examples(*lines: str) -> str:

@@ -201,6 +201,9 @@ class CodLiteRates:
     def parts(self, osd: Osd, symbols: Indices) -> dict[str, float]:
         return self._of(osd).parts(osd, symbols)
 
+    def reconstruct(self, osd: Osd, symbols: Indices) -> Image.Image:
+        return self._of(osd).reconstruct(osd, symbols)
+
     def _of(self, osd: Osd) -> CodLiteModel:
         return self.at(next(rate for rate, name in self.ids.items() if name == osd.model_id))
 

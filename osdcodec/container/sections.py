@@ -69,6 +69,13 @@ def _read_original_size(content: bytes, quality: int, size: Size) -> Size:
     return original
 
 
+def _read_told(content: bytes, quality: int, size: Size) -> bytes:
+    """A stack of entropy-coded steps, which trust/told.py reads."""
+    if not content or content.endswith(b"\0"):
+        raise ValueError("ends in a zero byte, which a writer strips" if content else "holds nothing")
+    return content
+
+
 KINDS = {
     section.letter: section
     for section in (  # in the order in which files have them
@@ -76,6 +83,7 @@ KINDS = {
         Section("A", "alpha", _read_alpha),
         Section("p", "flat background", flat_colours.read),
         Section("o", "original size", _read_original_size),
+        Section("t", "told errors", _read_told),
         Section("i", "ICC"),
         Section("e", "EXIF"),
         Section("x", "XMP"),

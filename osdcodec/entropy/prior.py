@@ -29,6 +29,7 @@ PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal fir
 PASSES = (0,)
 PROGRESSIVE_PASSES = (36, 28, 20, 14, 0)  # each takes the symbols that are left whose row is this one or a higher one
 STRIDE = 32  # of weights that do not tell theirs
+UNSEEN = 128
 UNIT = 16  # means and reconstructed latents are in sixteenths
 _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32", np.dtype("<f2"): "F16"}
 
@@ -48,6 +49,8 @@ class Symbols:
     hyper: Array  # (C_h, hh, hw)
     latent: Array  # (C_y, h, w) what was coded: differences from the means
     y16: Array  # (C_y, h, w) reconstructed latent in sixteenths
+    # (C_y, h, w) uint8: row of the table that each latent was coded with, plus UNSEEN where it has not arrived. Follows from the rest.
+    rows: Array | None = None
 
     def _arrays(self) -> tuple[Array, ...]:
         return self.tokens, self.base, self.hyper, self.latent, self.y16
@@ -305,17 +308,17 @@ class Prior:
             features = shuffle(layer(features))
         features = self.hyper_synthesis[-1](features)[:, :h, :w]
 
-        latent, y16 = self._latent(features, code, progressive)
-        return Symbols(tokens.astype(np.int32), base.astype(np.int32), hyper, latent, y16)
+        latent, y16, rows = self._latent(features, code, progressive)
+        return Symbols(tokens.astype(np.int32), base.astype(np.int32), hyper, latent, y16, rows)
 
-    def _latent(self, features: Array, code: Code, progressive: bool) -> tuple[Array, Array]:
-        """features (C_f, h, w) -> symbols and reconstructed latent, (C_y, h, w) each.
+    def _latent(self, features: Array, code: Code, progressive: bool) -> tuple[Array, Array, Array]:
+        """features (C_f, h, w) -> symbols, reconstructed latent, and the rows that `Symbols` has, (C_y, h, w) each.
 
         A group sees the groups before it, as it was trained to: what is decided of them, and the means of the rest.
         """
         shape = self.profile.latent_channels, *features.shape[1:]
         latent, y16, decided = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
-        groups = masks(*shape)
+        groups, coded_with = masks(*shape), np.zeros(shape, np.uint8)
         first = self._predicted(0, features, latent[:0], groups[0])  # sees nothing, so it is the same in all passes
         for least in PROGRESSIVE_PASSES if progressive else PASSES:
             seen, all_arrived = np.zeros(shape, np.int32), True
@@ -329,13 +332,14 @@ class Prior:
                 all_arrived &= len(columns) == len(chosen)
                 arrived = tuple(axis[: len(columns)] for axis in places)
                 y16[mask] = np.where(decided[mask], y16[mask], means)
+                coded_with[mask] = np.where(decided[mask], coded_with[mask], rows)
                 latent[arrived] = columns - self.limit
                 y16[arrived] += UNIT * latent[arrived]
                 decided[arrived] = True
                 seen[mask] = y16[mask]
             if not all_arrived:
                 break
-        return latent, y16
+        return latent, y16, coded_with + np.uint8(UNSEEN) * ~decided
 
     def _predicted(self, t: int, features: Array, seen: Array, mask: Array) -> tuple[Array, Array]:
         """Means and rows of the symbols of group t, (n,) each, from what it sees of the groups before it."""

@@ -12,6 +12,8 @@ from ..codec import Decoder, Encoder
 from ..console import run_command
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter, psnr
+from ..trust.drawing import tinted
+from ..trust.maps import TrustMap
 from . import page
 from .baselines import Found, avif_within, best_within, jpeg2000_within
 
@@ -19,11 +21,13 @@ PUBLISHED = {"lpips", "lpips_vgg", "dists"}  # metrics that papers tell, so that
 LOSSLESS_PIXELS = 2**21  # larger pictures are embedded with some loss, else the page would be too large to open
 
 
-def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.Image, meter: Meter) -> str:
+def compare_page(
+    name: str, original: Image.Image, data: bytes, decoded: Image.Image, meter: Meter, trust: TrustMap | None = None
+) -> str:
     """A page with slider, difference and numbers for a photo, what the .osd file `data` decodes to, AVIF and JPEG 2000.
 
     These two are as good as they can be in no more bytes than the .osd file has, at full, half or quarter size (shrunk before
-    and enlarged after), or as small as they go; the page says which.
+    and enlarged after), or as small as they go; the page says which. trust: the map of the decoded picture, for a button that shows it.
     """
     lossless = original.width * original.height <= LOSSLESS_PIXELS
     coded = [("osdc", decoded, len(data), "")]
@@ -44,7 +48,8 @@ def compare_page(name: str, original: Image.Image, data: bytes, decoded: Image.I
         values = meter(original, picture)
         facts = {"bytes": f"{size:,}", "bits per pixel": f"{8 * size / (original.width * original.height):.4f}"}
         facts |= {METRICS[key].label: METRICS[key].text(value) for key, value in values.items()}
-        views.append(page.view(label + (f" ({said})" if said else ""), picture, facts, lossless))
+        invented = tinted(picture, trust) if trust and label == "osdc" else None
+        views.append(page.view(label + (f" ({said})" if said else ""), picture, facts, lossless, invented))
         rows.append([label, *facts.values()])
     missing += [
         f"{METRICS[key].label} is not available: {meter.unavailable[key]}."

@@ -11,6 +11,7 @@ from string import Template
 from PIL import Image
 
 from ..errors import InputError
+from ..trust.drawing import VIRIDIS
 
 QUALITY = 90  # of the embedded WebP pictures, where they are not lossless
 WEBP_SIDE = 16383  # larger pictures are embedded as PNG
@@ -18,18 +19,32 @@ WEBP_SIDE = 16383  # larger pictures are embedded as PNG
 
 @dataclass(frozen=True)
 class View:
-    """One picture to be shown. source: an address that holds it; facts: lines below it, name to text."""
+    """One picture to be shown. source: an address that holds it; facts: lines below it, name to text; invented: an address that holds
+    the picture with the colours of its map of trust, if it has one."""
 
     label: str
     source: str
     facts: dict[str, str] = field(default_factory=dict)
+    invented: str = ""
 
 
-def view(label: str, picture: Image.Image, facts: dict[str, str] | None = None, lossless: bool = False) -> View:
-    """RGB picture -> a view that holds it as WebP, without loss or at quality 90."""
+def view(
+    label: str,
+    picture: Image.Image,
+    facts: dict[str, str] | None = None,
+    lossless: bool = False,
+    invented: Image.Image | None = None,
+) -> View:
+    """RGB picture -> a view that holds it as WebP, without loss or at quality 90; invented: the same in the colours of its map."""
+    return View(
+        label, _embedded(picture, lossless), facts or {}, "" if invented is None else _embedded(invented, False)
+    )
+
+
+def _embedded(picture: Image.Image, lossless: bool) -> str:
     buffer, kind = io.BytesIO(), "webp" if max(picture.size) <= WEBP_SIDE else "png"
     picture.save(buffer, kind, lossless=lossless, quality=60 if lossless else QUALITY)
-    return View(label, data_url(buffer.getvalue(), f"image/{kind}"), facts or {})
+    return data_url(buffer.getvalue(), f"image/{kind}")
 
 
 def page(title: str, blocks: list[str], pictures: dict[str, list[View]], notes: str = "") -> str:
@@ -44,6 +59,7 @@ def page(title: str, blocks: list[str], pictures: dict[str, list[View]], notes: 
         head=blocks[0] if blocks else "",
         body="\n".join(blocks[1:]),
         notes=escape(notes),
+        colours=", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in VIRIDIS),
         viewer="" if data else "hidden",
         # Within a script element only "</" and "<!--" could end it or change how it is read.
         data=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),

@@ -5,7 +5,7 @@ Each is one section of the file; container/sections.py has their letters and how
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..container.sections import KINDS, Size, alpha_size, original_size
 from ..errors import FormatError
 from ..formats import DEFECTS, open_lazily
 from . import flat_background
+from .marks import is_bare
 from .resizing import ORIGINAL
 
 _EXIF_HEADER = b"Exif\0\0"
@@ -80,6 +81,12 @@ def _give_original_size(picture: Image.Image, size: Size) -> None:
     picture.info[ORIGINAL] = size
 
 
+def _take_xmp(picture: Image.Image) -> bytes | None:
+    """All but the mark of an earlier decoding, which the next one makes anew."""
+    packet = picture.info.get("xmp", b"")
+    return None if is_bare(packet) else packet
+
+
 def _in_info(key: str, header: bytes = b"") -> Attachment:
     """What Pillow keeps as bytes in a picture's info, there behind a header."""
 
@@ -97,7 +104,7 @@ ATTACHMENTS = {
     ),
     "i": _in_info("icc_profile"),
     "e": _in_info("exif", _EXIF_HEADER),
-    "x": _in_info("xmp"),
+    "x": replace(_in_info("xmp"), take=_take_xmp),
 }
 
 

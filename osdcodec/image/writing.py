@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from ..errors import OsdWarning, OutputError
 from ..files import is_stream
 from ..formats import DEFECTS
+from .marks import is_bare
 from .reading import to_rgb
 
 QUALITY = 95  # of the formats that lose something
@@ -49,7 +50,7 @@ def encode_image(image: Image.Image, name: str) -> bytes:
     """RGB, RGBA, L or LA picture -> the bytes of a file in the format that Pillow calls `name`, with what its info holds.
 
     That is icc_profile, exif, xmp and comment, as far as the format carries them; the comment is also named as the
-    software. Alpha lies over white where the format has none, and colours become sRGB where it has no profile. OsdWarning if that or
+    software, but in PNG, whose texts have a name for it. Alpha lies over white where the format has none, and colours become sRGB where it has no profile. OsdWarning if that or
     metadata had to go, OutputError.
     """
     if name not in _WITH_METADATA and any(key in image.info for key in _METADATA):
@@ -83,7 +84,7 @@ def _without_metadata(image: Image.Image, name: str) -> Image.Image:
         image, _ = to_rgb(image.convert("RGB"), profile, "srgb", "the picture")
         if plane:
             image.putalpha(plane)
-    if {"exif", "xmp"} & told.keys():
+    if "exif" in told or ("xmp" in told and not is_bare(told["xmp"])):  # our own mark goes without a word
         text = f"{name} holds no EXIF and XMP: they are left out; use .png to keep them"
         warnings.warn(text, OsdWarning, stacklevel=3)
     image = image.copy()
@@ -112,7 +113,7 @@ def _save(image: Image.Image, name: str) -> bytes:
         tags["compress_type"] = Image.RLE
         tags["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if note:
-            texts.add_text("Software", note)
+            texts.add_text("Comment", note)
         if "xmp" in tags:
             texts.add_itxt("XML:com.adobe.xmp", tags["xmp"].decode("utf-8"))
     elif note or "exif" in tags:

@@ -44,7 +44,7 @@ class OsdImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self.data is not None:
-            from ..codec import decode
+            from ..shortcuts import decode
 
             try:
                 picture = decode(self.data)
@@ -52,7 +52,9 @@ class OsdImageFile(ImageFile.ImageFile):
                 raise OSError(str(error)) from error
             self.data = None
             self.im, self._mode = picture.im, picture.mode
-            self.info = picture.info | self.info
+            self.info = (
+                picture.info | self.info | {"xmp": picture.info["xmp"]}
+            )  # which has our mark beside what was kept
             if self._exclusive_fp and self.fp:  # opened for this picture, and read to its end
                 self.fp.close()
             self.fp = None
@@ -60,7 +62,7 @@ class OsdImageFile(ImageFile.ImageFile):
 
 
 def _save(picture: Image.Image, file: IO[bytes], name: str | bytes) -> None:
-    from ..codec import encode
+    from ..shortcuts import encode
 
     known = [name for name in inspect.signature(encode).parameters if name != "picture"]
     if unknown := picture.encoderinfo.keys() - known:

@@ -28,6 +28,7 @@ from ..runtime import Machine, open_runtime
 from ..runtime.noise import standard_normals
 from ..runtime.preview import render as draft
 from ..runtime.tiles import Progress, TiledRuntime
+from ..trust.reading import Reading
 from .encoder_search import EncoderSearch
 
 LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
@@ -170,19 +171,39 @@ class LatentModel(LatentSymbolCoder):
         progress: Progress | None = None,
     ) -> Image.Image:
         """The colours that these symbols of a file stand for, RGB, as `Decoder.decode` describes them."""
+        return self.read(osd, symbols, seed, detail, preview, progress).picture
+
+    def read(
+        self,
+        osd: Osd,
+        symbols: Symbols,
+        seed: int = 0,
+        detail: float = 1.0,
+        preview: bool = False,
+        progress: Progress | None = None,
+    ) -> Reading:
+        """The same, with what the networks made on the way: what a map of trust is computed from."""
         if not preview:
             self.runtime.preload(*(["denoise"] if detail else []), "render")
         tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
-        gains = self.prior.gain_maps(osd.quality, qualities_of(osd, self.profile))
+        qualities = qualities_of(osd, self.profile)
+        gains = self.prior.gain_maps(osd.quality, qualities)
         y_hat = symbols.y16.astype(np.float32) / 16
         if self.profile.base_codes:
             base = base_of(symbols.base, self.weights.tensors, self.profile.base_factor)
             y_hat += base[:, : y_hat.shape[1], : y_hat.shape[2]] * gains.latent
         y_hat = (y_hat * gains.inverse)[None]
         z_c, condition = tiled.synthesise(y_hat, tokens)
+        if qualities is None:
+            qualities = np.full(y_hat.shape[2:], osd.quality)
+
+        def reading(picture: Image.Image, denoised: np.ndarray) -> Reading:
+            shown, size = restore_flat_background(picture, osd.flat_background), (osd.width, osd.height)
+            return Reading(shown, *size, symbols, qualities, z_c, denoised, detail, preview, osd.grey)
+
         if preview:
-            return restore_flat_background(draft(z_c, self.weights.tensors, osd.width, osd.height), osd.flat_background)
-        z = z_c
+            return reading(draft(z_c, self.weights.tensors, osd.width, osd.height), z_c)
+        z = z_hat = z_c
         if detail > 0:
             noise = standard_normals(seed, z_c.shape)
             coarse = tiled.render(z_c, osd.width, osd.height) if self.profile.decoder_semantics else None
@@ -194,7 +215,7 @@ class LatentModel(LatentSymbolCoder):
 
             z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
-        return restore_flat_background(tiled.render(z, osd.width, osd.height), osd.flat_background)
+        return reading(tiled.render(z, osd.width, osd.height), z_hat)
 
 
 def size_of(made: Encoded) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         metadata_for,
         model_id,
         rates,
+        trust_graph,
         verify,
     )
     from .storage import Tensors, deflate, parse
@@ -38,6 +39,7 @@ __all__ = [
     "model_id",
     "parse",
     "rates",
+    "trust_graph",
     "verify",
 ]  # fmt: skip
 

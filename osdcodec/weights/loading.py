@@ -6,6 +6,8 @@
     model_id = "0a1b2c3d"          what .osd files call it
     sha256 = "…"                   of the file
     bytes = 24000000
+    trust = "trust.onnx"           beside the file, else in osdcodec/embedded/: the map of trust that was fitted to it, if one was
+    trust_sha256 = "…"
     revision = 1                   and terms, data, results: for people
 
 What a profile is built on beside its own file, `[[component]]`, is the business of downloads.py.
@@ -120,9 +122,37 @@ def inventory(weights_dir: str | Path | None = None) -> list[dict[str, str]]:
 def verify(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Iterator[tuple[str, str]]:
     """(name, state) of all that is listed, read whole. WeightsError at the first file that is not the one listed."""
     for model, path in _models(weights_dir, registry):
-        dict(_open(model, path).tensors)  # makes each of them
+        weights = _open(model, path)
+        dict(weights.tensors)  # makes each of them
         yield model["file"], f"{path}: whole"
+        if "trust" in model:
+            _trust_graph(model, path)
+            yield model["trust"], "whole"
     yield from downloads.verify(weights_dir, registry)
+
+
+def trust_graph(weights: Weights) -> bytes:
+    """The graph of the map of trust that was fitted to a model. WeightsError if there is none, or it is not the one listed."""
+    for model, path in _models(weights.weights_dir):
+        if model["model_id"] == weights.model_id.hex() and isinstance(model.get("trust"), str):
+            return _trust_graph(model, path)
+    raise WeightsError(
+        f"no map of trust was fitted to model {weights.model_id.hex()}: leave --trust out, or fit one (osdcodec/trust/README.md)"
+    )
+
+
+def _trust_graph(model: dict, path: Path) -> bytes:
+    place = path.with_name(model["trust"])
+    place = place if place.is_file() else EMBEDDED / model["trust"]
+    try:
+        data = place.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{place} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != model.get("trust_sha256"):
+        raise WeightsError(f"{place} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
+    return data
 
 
 def entry(path: str | Path, profile: str) -> dict:
