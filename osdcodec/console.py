@@ -1,8 +1,9 @@
-"""What people read of an error on a terminal: one line on stderr that says what, where and what to do, and an exit code."""
+"""What people read on stderr: an error in one line that says what, where and what to do; and how far long work is."""
 
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -73,3 +74,63 @@ def legible(text: str, stream: Any) -> str:
 def without_surrogates(json: str) -> str:
     """JSON that is valid UTF-8: what Python keeps of other bytes in names is written as JSON writes any code unit."""
     return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", json)
+
+
+class Progress:
+    """Tells on stderr how far long work is: by a bar on a terminal, elsewhere by a line every ten seconds.
+
+    title: of the work, such as the name of a stage; quiet: tells nothing. Use it as a context.
+    """
+
+    SECONDS = 10.0  # between two lines
+    LIVE = 0.5  # and between two movements of a bar
+
+    def __init__(self, title: str, quiet: bool = False) -> None:
+        self.title, self.quiet = title, quiet
+        self.begun = self.told = time.monotonic()
+        self.first: float | None = None  # share that was done when the work began, if it goes on with earlier work
+        self.bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        if not self.quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            columns = (
+                TextColumn(self.title, markup=False),
+                BarColumn(),
+                TextColumn("{task.description}", markup=False),
+            )
+            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self.bar.add_task("", total=1.0)
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def due(self) -> bool:
+        """Returns True if `tell` would show something now, for what it is told may cost time to find out."""
+        return not self.quiet and time.monotonic() - self.told >= (self.LIVE if self.bar else self.SECONDS)
+
+    def tell(self, share: float, what: str = "") -> None:
+        """Shows, if it is due, the share 0 .. 1 of the work that is done, what is in work, and the time left."""
+        self.first = share if self.first is None else self.first
+        if not self.due():
+            return
+        self.told = time.monotonic()
+        text = ", ".join(part for part in (what, f"{share:.0%}", self._left(share)) if part)
+        if self.bar:
+            self.bar.update(self.bar.task_ids[0], completed=share, description=legible(text, sys.stderr))
+        else:
+            print(legible(printable(f"osdc: {self.title}: {text}"), sys.stderr), file=sys.stderr, flush=True)
+
+    def _left(self, share: float) -> str:
+        """The time left at the pace of this run; "" before there is a pace."""
+        done = share - (self.first or 0.0)
+        if done <= 0:
+            return ""
+        seconds = (time.monotonic() - self.begun) * (1 - share) / done
+        return f"{seconds:.0f} s left" if seconds < 90 else f"{seconds / 60:.0f} min left"

@@ -1,8 +1,6 @@
 """`osdc compare` and `osdc evaluate`."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +8,7 @@ import typer
 
 from .. import files
 from ..batch.jobs import plan
+from ..console import Progress
 from ..container import MAX_PIXELS
 from ..errors import InputError, WeightsError
 from ..extras import require
@@ -120,6 +119,7 @@ def evaluate(
     page_pictures: Annotated[int, typer.Option(min=0, help="Number of pictures shown in the page.")] = 24,
     page_all: Annotated[bool, typer.Option("--page-all", help="All settings in the page: a large file.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory of processes.")] = True,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing of the progress.")] = False,
     device: Device = "auto",
     profile: Profile = "small",
     weights_dir: WeightsDir = None,
@@ -157,25 +157,8 @@ def evaluate(
             weights_dir=weights_dir,
             protocol=protocol,
         )
-        with _progress("measuring") as advance:
-            rows = report.evaluate(plan, output, advance)
+        with Progress("measuring", quiet) as progress:
+            rows = report.evaluate(
+                plan, output, lambda done, total, what: progress.tell(done / total, f"{what} ({done} of {total})")
+            )
         files.write_output(files.STREAM, printed(*report.tables(rows)).encode("utf-8"))
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """advance(done, total, what) moves a bar on stderr, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total, what: progress.update(task, completed=done, total=total, description=what)

@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     length.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
     length.add_argument("--steps", type=_count, help="train for this number of steps instead of a time budget")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing of the progress")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
     parser.add_argument(
         "--bf16", action="store_true", help="half precision on a CPU too (fast with AVX512-BF16 or AMX)"
@@ -96,7 +97,7 @@ def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         room.STAGES[stage].train(
             Run(
                 profile, recipes[stage], options.data, options.out, accelerator, minutes, options.steps,
-                options.compile, options.keep_symbols,
+                options.compile, options.keep_symbols, options.quiet,
             )
         )  # fmt: skip
 

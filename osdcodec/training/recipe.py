@@ -91,6 +91,7 @@ class Run:
     steps: int | None = None  # in place of the minutes
     compiled: bool = False
     keep_symbols: Path | None = None  # weights file whose integers the export carries over
+    quiet: bool = False  # says nothing of its progress
 
 
 class Entry(NamedTuple):

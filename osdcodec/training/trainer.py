@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import broadcast, send_to_device
 from torch import Tensor, nn
 
+from ..console import Progress
 from ..profile import changes
 from .adversary import Adversary
 from .checkpoints import Learned, Whole
@@ -95,71 +96,97 @@ class Trainer:
         partial.replace(self.path)
 
     def log(self, record: dict) -> None:
+        """Adds a line of JSON to the log."""
         if self.run.accelerator.is_main_process:
             with open(self.path.with_suffix(".jsonl"), "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
+    def means(self, rate: float, values: dict[str, list[Tensor]]) -> dict[str, Any]:
+        """Returns a line of the log: where the stage is, and the means of `values` since the last line."""
+        means = {key: round(torch.stack(seen).mean().item(), 5) for key, seen in values.items()}
+        return {"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)} | means | self.stage.told()
+
     def share(self) -> float:
-        """Which share of the stage lies behind; all processes have the same, so that they stop at the same step."""
-        steps, minutes = self.run.steps, self.run.minutes
-        share = self.steps / steps if steps else self.seconds / max(minutes * 60, 1e-9) if steps is None else 1.0
+        """Returns the share 0 .. 1 of the stage that is done; all processes have the same, so that they stop at the same step."""
+        if self.run.steps:
+            share = self.steps / self.run.steps
+        elif self.run.steps is None:
+            share = self.seconds / max(60 * self.run.minutes, 1e-9)
+        else:
+            share = 1.0
         if self.run.accelerator.num_processes > 1:
             share = broadcast(torch.tensor(share, device=self.run.accelerator.device)).item()
         return share
 
     def train(self) -> nn.Module:
         """Returns the averaged model."""
-        accelerator, stage, recipe = self.run.accelerator, self.stage, self.recipe
+        accelerator = self.run.accelerator
         # Every process and every resumption draws other crops and noise.
         seed = 1000 * self.steps + accelerator.process_index
         torch.manual_seed(seed)
-        batches, parameters = stage.batches(seed), [p for group in self.optimizer.param_groups for p in group["params"]]
-        accelerator.gradient_accumulation_steps, accelerator.step = (
-            recipe.accumulate,
-            0,
-        )  # stages accumulate differently
-        prepared, optimizer = accelerator.prepare(stage, self.optimizer)
+        batches = self.stage.batches(seed)
+        accelerator.gradient_accumulation_steps, accelerator.step = self.recipe.accumulate, 0  # stages differ
+        prepared, optimizer = accelerator.prepare(self.stage, self.optimizer)
         values: dict[str, list[Tensor]] = {}
         saved, since = self.seconds, time.monotonic() - self.seconds
-        while (done := self.share()) < 1:
-            fall = 0.02 + 0.49 * (1 + math.cos(math.pi * done))
-            rate = recipe.learning_rate * min(1, (self.steps + 1) / recipe.warmup) * fall
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
-            stage.steps, stage.done = self.steps, done
-            for _ in range(recipe.accumulate):
-                batch = send_to_device(next(batches), accelerator.device)
-                with accelerator.accumulate(prepared):
-                    loss, record = prepared(batch)
-                    accelerator.backward(loss)
-                    if accelerator.sync_gradients:
-                        norm = accelerator.clip_grad_norm_(parameters, 1.0)
-                        if not norm.isfinite():  # one bad batch must not end a run of days
-                            optimizer.zero_grad()
-                    optimizer.step()
-                    optimizer.zero_grad()
-                if stage.adversary:
-                    record = record | stage.adversary.learn(recipe.accumulate)
-                for key, value in (record | {"loss": loss}).items():
-                    values.setdefault(key, []).append(torch.as_tensor(value).detach().float().mean())
-            if stage.adversary:
-                stage.adversary.step(accelerator)
-            if norm.isfinite():
-                self.kept.update()
-            values.setdefault("gradient", []).append(norm.detach().float())
-            self.steps, self.seconds = self.steps + 1, time.monotonic() - since
-            if self.steps % EVERY == 0 or self.steps == self.run.steps:
-                means = {key: round(torch.stack(seen).mean().item(), 5) for key, seen in values.items()}
-                line = {"step": self.steps, "seconds": round(self.seconds), "rate": round(rate, 7)}
-                self.log(line | means | stage.told())
-                values.clear()
-            if self.seconds - saved > 60 * recipe.save_minutes:
-                self.save()
-                saved = self.seconds
+        with Progress(self.name, quiet=self.run.quiet or not accelerator.is_main_process) as progress:
+            while (done := self.share()) < 1:
+                rate = self.schedule(done)
+                self.step(prepared, optimizer, batches, values)
+                self.steps, self.seconds = self.steps + 1, time.monotonic() - since
+                if progress.due():
+                    progress.tell(done, f"step {self.steps:,}, loss {values['loss'][-1].item():.4g}")
+                else:
+                    progress.tell(done)
+                if self.steps % EVERY == 0 or self.steps == self.run.steps:
+                    self.log(self.means(rate, values))
+                    values.clear()
+                if self.seconds - saved > 60 * self.recipe.save_minutes:
+                    self.save()
+                    saved = self.seconds
         self.save()
         accelerator.wait_for_everyone()
         accelerator.free_memory()
         return self.kept.averaged()
+
+    def schedule(self, done: float) -> float:
+        """Sets the learning rate for the share 0 .. 1 of the stage that is done, and tells the stage -> the rate."""
+        fall = 0.02 + 0.49 * (1 + math.cos(math.pi * done))
+        rate = self.recipe.learning_rate * min(1, (self.steps + 1) / self.recipe.warmup) * fall
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.stage.steps, self.stage.done = self.steps, done
+        return rate
+
+    def step(
+        self, prepared: nn.Module, optimizer: Any, batches: Iterator[Any], values: dict[str, list[Tensor]]
+    ) -> None:
+        """Takes one step over `accumulate` batches; values: gets what is logged of each.
+
+        prepared, optimizer: the stage and its optimizer as accelerate wraps them.
+        """
+        accelerator, stage, accumulate = self.run.accelerator, self.stage, self.recipe.accumulate
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for _ in range(accumulate):
+            batch = send_to_device(next(batches), accelerator.device)
+            with accelerator.accumulate(prepared):
+                loss, record = prepared(batch)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(parameters, 1.0)
+                    if not norm.isfinite():  # one bad batch must not end a run of days
+                        optimizer.zero_grad()
+                optimizer.step()
+                optimizer.zero_grad()
+            if stage.adversary:
+                record = record | stage.adversary.learn(accumulate)
+            for key, value in (record | {"loss": loss}).items():
+                values.setdefault(key, []).append(torch.as_tensor(value).detach().float().mean())
+        if stage.adversary:
+            stage.adversary.step(accelerator)
+        if norm.isfinite():
+            self.kept.update()
+        values.setdefault("gradient", []).append(norm.detach().float())
 
 
 def groups(model: nn.Module, factors: dict[str, float]) -> list[dict]:

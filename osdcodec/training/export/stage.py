@@ -12,7 +12,7 @@ from ...weights.writer import components_text, registry_text
 from ..checkpoints import averaged, fill, newest, read
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run
-from .tensors import count_symbols, count_tokens, export, fit_preview, kept_symbols, normative
+from .tensors import count_symbols, count_tokens, export, fit_preview, kept_symbols, normative, watched
 
 PREVIEW_PICTURES = 60  # 9,408 numbers need no more
 
@@ -35,11 +35,14 @@ def export_small(run: Run) -> Path:
     state = read(source)
     fill(model.eval(), averaged(state) if "average" in state else state, source)
     photos, pictures = Photos(run.data, seed=4), run.recipe.pictures if run.steps is None else 5
-    preview = fit_preview(model, photos, min(pictures, PREVIEW_PICTURES))
+    watch = watched(run.quiet, run.minutes / 3)  # there are three walks over the photographs
+    preview = fit_preview(model, photos, min(pictures, PREVIEW_PICTURES), watch)
     if run.keep_symbols:
         fixed = kept_symbols(model, run.keep_symbols)
     else:
-        fixed = normative(model, count_tokens(model, photos, pictures), *count_symbols(model, photos, pictures))
+        fixed = normative(
+            model, count_tokens(model, photos, pictures, watch), *count_symbols(model, photos, pictures, watch)
+        )
     path = run.out / f"{run.profile.name}.safetensors"
     size = export(model, fixed, path, metadata_for(run.profile), preview)
     list_alone(path, run)

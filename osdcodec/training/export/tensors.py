@@ -1,6 +1,9 @@
 """A trained model as the tensors of its weights file: integer prior, gains, codebook, networks in int8, four ONNX graphs."""
 
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -9,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 from torch.nn import functional as F
 
+from ...console import Progress
 from ...errors import WeightsError
 from ...image import network_inputs, thumbnail
 from ...models import CodecModel
@@ -21,6 +25,7 @@ STEPS = 30  # of a quantised weight in the root mean square of its channel
 MIN_QUANTISED = 2048  # smaller tensors stay in half precision
 CODEBOOKS = "semantics.codebook", "base.codebook"  # stored in half precision, whatever their size
 FIXED = "prior.", "gains.", *CODEBOOKS  # what fixes the symbols, and so the model id
+FEWEST = 20  # pictures that are looked at, whatever the minutes
 
 
 def quantise(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,14 +79,40 @@ def normative(
     return model.prior.export(symbol_counts) | gains | tables
 
 
+Item = TypeVar("Item")
+Watch = Callable[
+    [str, Iterable[Item], int], Iterator[Item]
+]  # (title, items, how many at most) -> the items, one by one
+
+
+def unwatched(title: str, items: Iterable[Item], count: int) -> Iterator[Item]:
+    """Yields all items, and tells nobody."""
+    yield from items
+
+
+def watched(quiet: bool, minutes: float) -> Watch:
+    """Returns what yields items, tells how far they are, and ends after so many minutes (0: never) with what there was by then."""
+
+    def watch(title: str, items: Iterable[Item], count: int) -> Iterator[Item]:
+        begun = time.monotonic()
+        with Progress(title, quiet) as progress:
+            for index, item in enumerate(items):
+                if minutes and index >= FEWEST and time.monotonic() - begun > 60 * minutes:
+                    return
+                progress.tell(index / count, f"picture {index + 1} of {count}")
+                yield item
+
+    return watch
+
+
 @torch.no_grad()
-def fit_preview(model: CodecModel, photos: Photos, pictures: int) -> dict[str, np.ndarray]:
+def fit_preview(model: CodecModel, photos: Photos, pictures: int, watch: Watch = unwatched) -> dict[str, np.ndarray]:
     """The linear map of a position of z_c to its block of the picture at half the size, by least squares over photographs."""
     channels, side = model.profile.autoencoder_channels, model.profile.autoencoder_factor // 2
     device = model.semantics.codebook.device
     products = torch.eye(channels + 1, dtype=torch.float64)
     seen = torch.zeros(channels + 1, 3 * side**2, dtype=torch.float64)
-    for index, pixels in enumerate(photos.pictures(pictures)):
+    for index, pixels in enumerate(watch("preview", photos.pictures(pictures), pictures)):
         picture = Image.fromarray(pixels)
         y, _, tokens, *codes = analyse(model, picture)
         gain, inverse, _ = model.gains(torch.tensor([255.0 * (index % 5) / 4], device=device))
@@ -151,11 +182,11 @@ def export(
 
 
 @torch.no_grad()
-def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray:
+def count_tokens(model: CodecModel, photos: Photos, pictures: int, watch: Watch = unwatched) -> np.ndarray:
     """How often each token occurs at each place, (K, V), over whole photographs and random crops of them."""
     profile = model.profile
     counts = np.zeros((profile.tokens, profile.codebook_size))
-    for picture in photos.pictures(pictures):
+    for picture in watch("frequencies of tokens", photos.pictures(pictures), pictures):
         views = [picture] + [photos.crop(256) for _ in range(3)]
         thumbs = np.concatenate([thumbnail(Image.fromarray(view), profile.thumb) for view in views])
         tokens = model.semantics(torch.from_numpy(thumbs).to(model.semantics.codebook.device))[1].cpu().numpy()
@@ -164,12 +195,14 @@ def count_tokens(model: CodecModel, photos: Photos, pictures: int) -> np.ndarray
 
 
 @torch.no_grad()
-def count_symbols(model: CodecModel, photos: Photos, pictures: int) -> tuple[np.ndarray, np.ndarray]:
+def count_symbols(
+    model: CodecModel, photos: Photos, pictures: int, watch: Watch = unwatched
+) -> tuple[np.ndarray, np.ndarray]:
     """How often each symbol is coded with each row of the tables, (64, 129), over crops of photographs at all rates; and how often
     each code of the base occurs in them, (V_b,)."""
     prior, device = model.prior, model.semantics.codebook.device
     counts, base_counts = np.zeros((TABLE_ROWS, 2 * SYMBOL_LIMIT + 1)), np.zeros(model.profile.base_codes)
-    for index in range(pictures):
+    for index in watch("frequencies of symbols", range(pictures), pictures):
         picture = Image.fromarray(photos.crop(256))
         y, hyper, _, *codes = analyse(model, picture)
         for part in codes:

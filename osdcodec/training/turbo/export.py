@@ -8,7 +8,7 @@ from ...weights import metadata_for
 from ..checkpoints import learned
 from ..data import Photos
 from ..export.stage import list_alone
-from ..export.tensors import count_symbols, count_tokens, kept_symbols, normative
+from ..export.tensors import count_symbols, count_tokens, kept_symbols, normative, watched
 from ..recipe import Run
 from .stages import start
 
@@ -26,7 +26,8 @@ def export_turbo(run: Run) -> None:
         pictures = run.recipe.pictures if run.steps is None else 5
         photos = Photos(run.data, seed=12, memory=0)
         with torch.inference_mode(), run.accelerator.autocast():
-            counts = count_tokens(model, photos, pictures), *count_symbols(model, photos, pictures)
+            watch = watched(run.quiet, run.minutes / 2)
+            counts = count_tokens(model, photos, pictures, watch), *count_symbols(model, photos, pictures, watch)
         made = normative(model.float(), *counts)
     tensors = {
         name: tensor.half().cpu().contiguous() for name, tensor in learned(model).items() if not name.startswith(FIXED)
