@@ -34,7 +34,7 @@ def measure(device: str, largest: float) -> Iterator[dict]:
             small.resize((width, height), Image.Resampling.BICUBIC).save(f"{folder}/in.png", compress_level=1)
             coded = f"{folder}/in.osd"
             for what, arguments in {
-                "encode": ("encode", f"{folder}/in.png", "-o", coded),
+                "encode": ("encode", f"{folder}/in.png", "-o", coded, "--effort", "0"),
                 "decode": ("decode", coded, "-o", f"{folder}/out.ppm"),
                 "preview": ("decode", coded, "-o", f"{folder}/out.ppm", "--preview"),
             }.items():

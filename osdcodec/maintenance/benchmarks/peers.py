@@ -51,7 +51,7 @@ def coding(name: str, threads: int) -> Coding:
 
         device = name.removeprefix("osdc ")
         encoder, decoder = Encoder(device=device), Decoder(device=device)
-        return lambda: encoder.encode(picture), decoder.decode
+        return lambda: encoder.encode(picture, effort=0), decoder.decode
     if name in PILLOW:
         from PIL import Image
 
