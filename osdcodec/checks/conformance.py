@@ -200,7 +200,7 @@ def renew(folder: Path = VECTORS / "embedded") -> None:
         ("one-pixel", "1x1, λ = 0.37", coffee.resize((1, 1)), 0.37),
     ]
     encoder = Encoder(device="cpu")
-    vectors = [(name, what, encoder.encode(picture, lmbda)) for name, what, picture, lmbda in chosen]
+    vectors = [(name, what, encoder.encode(picture, lmbda, effort=0)) for name, what, picture, lmbda in chosen]
     write(folder, encoder.coder.profile.name, vectors)
 
 
