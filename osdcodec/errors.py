@@ -8,7 +8,8 @@
      ├─ PackageError                 4   a package of an extra is not installed
      ├─ FileError                    5   reading failed
      │   └─ OutputError              5   writing failed
-     │       └─ OutputExistsError    5   the output exists and must stay
+     │       ├─ OutputExistsError    5   the output exists and must stay
+     │       └─ OutputFormatError    2   no format that can be written
      └─ Fault                        1   what nobody foresaw: a fault of osdc itself
 
 The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt (SIGTERM 143, SIGHUP 129). What is no error, but not quite
@@ -77,6 +78,12 @@ class OutputError(FileError):
 
 class OutputExistsError(OutputError):
     """The output exists and must not be overwritten."""
+
+
+class OutputFormatError(OutputError):
+    """The name of the output stands for no format that can be written."""
+
+    exit_code = 2
 
 
 class Fault(OsdError):

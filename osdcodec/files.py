@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 import threading
@@ -11,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from . import urls
+from . import leftovers, urls
 from .console import label
 from .errors import FileError, InputError, OutputError, OutputExistsError
 
@@ -21,6 +20,8 @@ writing = threading.Lock()  # whoever holds it knows that no output is half-writ
 _DESCRIPTOR = re.compile(
     rf"(?:/dev/(?:fd/(\d+)|(stdin)|(stdout)|(stderr))|/proc/(?:self|thread-self|{os.getpid()})/fd/(\d+))$"
 )
+# What says that a folder takes no second file, or that the name is not to be changed.
+_NOT_BESIDE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV, errno.ETXTBSY}
 _OF_ANOTHER = re.compile(r"/proc/\d+/fd/\d+$")
 
 
@@ -116,10 +117,19 @@ def check_output(target: str | Path, overwrite: bool = True, source: str | Path 
             raise OutputError(f"{path}: is the input itself; name another file with -o")
         if not overwrite:
             raise _in_the_way(target)
-        if not os.access(path, os.W_OK):
+        if not _may_be_written(path):
             raise OutputError(f"{path}: is write-protected; name another file with -o")
     elif not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path}: the folder is write-protected; name another file with -o")
+
+
+def _may_be_written(path: Path) -> bool:
+    """Told by opening it: the superuser may write to all files but those that are marked as immutable."""
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError:
+        return False
+    return True
 
 
 def check_input(source: str | Path) -> None:
@@ -166,6 +176,7 @@ def exists(target: str) -> bool:
 def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> None:
     """data -> a file, or stdout for '-'. Whole or not at all: a temporary file beside the target, then a rename.
 
+    A file that cannot be replaced so, but may be written, is written to. Owner, group and mode of a replaced file stay.
     Pipes, devices and open files of the shell's are written to as they are.
     """
     try:
@@ -196,21 +207,73 @@ def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> Non
 
 
 def _write_file(path: Path, data: bytes, overwrite: bool) -> None:
-    temporary = path.with_name(f".osdc-{secrets.token_hex(8)}")
+    """Beside the file and then in its place; where that is impossible, but the file may be written, into the file itself.
+
+    So it is with a single file that is mounted, one in a folder of somebody else's, and one whose owner cannot be kept.
+    """
     try:
-        with open(temporary, "xb") as file:
+        before = os.stat(path)
+    except FileNotFoundError:
+        before = None
+    if before and not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    try:
+        leftovers.remove(path.parent)
+        temporary, file = leftovers.create(path.parent, lambda name: open(name, "xb"))  # noqa: SIM115
+    except OSError as error:
+        if before and error.errno in _NOT_BESIDE:
+            _write_into(path, data)
+            return
+        raise
+    try:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if not overwrite:
-            _take_name(temporary, path)
-            return
-        with suppress(FileNotFoundError):
-            before = os.stat(path)
-            os.chmod(temporary, stat.S_IMODE(before.st_mode))
-        os.replace(temporary, path)
+            if os.name == "nt":  # where an open file has a name that cannot be changed
+                file.close()
+            if not overwrite:
+                _take_name(temporary, path)
+            elif before is None:
+                os.replace(temporary, path)
+            else:
+                _replace(temporary, path, before, data)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary: Path, path: Path, before: os.stat_result, data: bytes) -> None:
+    """Owner, group and mode stay as they were."""
+    try:
+        made = os.stat(temporary)
+        if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+            os.chown(temporary, before.st_uid, before.st_gid)
+        os.chmod(temporary, stat.S_IMODE(before.st_mode))
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _NOT_BESIDE:
+            raise
+        _write_into(path, data)
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    """Into a file that exists. If that fails, on a full disk for one, it gets back what it held."""
+    with open(path, "r+b") as file:
+        held = file.read()
+        try:
+            _refill(file, data)
+        except OSError:
+            with suppress(OSError):
+                _refill(file, held)
+            raise
+
+
+def _refill(file: BinaryIO, data: bytes) -> None:
+    file.seek(0)
+    file.write(data)
+    file.truncate()
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _take_name(temporary: Path, path: Path) -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(osdcodec.__file__).parent
 LAYERS = (
     {"cache", "devices", "effort", "errors", "relay", "telemetry"},
     {"console", "extras", "rate_control"},
-    {"urls"},
+    {"leftovers", "urls"},
     {"profile"},
     {"files", "formats"},
     {"container"},
@@ -103,6 +103,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "extras": set(),
     "links": set(),
     "latent": {"numpy", "PIL"},
+    "leftovers": set(),
     "metrics": {"numpy", "PIL"},
     "metrics.perceptual": {"numpy", "torch"},
     "metrics.texture": {"torch"},

@@ -15,6 +15,7 @@ TREE = {
     "FileError": ("OsdError", 5),
     "OutputError": ("FileError", 5),
     "OutputExistsError": ("OutputError", 5),
+    "OutputFormatError": ("OutputError", 2),
     "Fault": ("OsdError", 1),
 }
 

@@ -82,7 +82,7 @@ def test_a_killed_process_leaves_no_half_file_and_harms_none(moment, before, tmp
     assert (target.read_bytes() if target.exists() else None) == before
     assert len(list(tmp_path.glob(".osdc-*"))) == 1  # only SIGKILL leaves it behind
     files.write_output(target, b"again")
-    assert target.read_bytes() == b"again"
+    assert target.read_bytes() == b"again" and list(tmp_path.iterdir()) == [target]  # and the next write removes it
 
 
 FULL = """
@@ -130,6 +130,107 @@ def child(script: str, *arguments) -> subprocess.Popen:
 def environment() -> dict[str, str]:
     root = os.path.dirname(os.path.dirname(os.path.abspath(files.__file__)))
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
+def test_temporary_files_of_processes_that_live_stay(tmp_path):
+    process = child(STALL, "fsync", tmp_path / "x.osd")
+    assert process.stdout.readline() == b"stalled\n"
+    (tmp_path / ".osdc-mine").write_bytes(b"of somebody else's")
+    files.write_output(tmp_path / "y.osd", b"one")
+    assert len(list(tmp_path.glob(".osdc-*"))) == 2
+    process.kill()
+    process.wait(60)
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="takes the superuser")
+
+
+@as_root
+def test_owner_and_group_of_a_replaced_file_stay(tmp_path):
+    target = tmp_path / "x.osd"
+    target.write_bytes(b"one")
+    os.chown(target, 1234, 4321)
+    target.chmod(0o640)
+    files.write_output(target, b"two")
+    after = target.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (1234, 4321, 0o640)
+    assert target.read_bytes() == b"two" and list(tmp_path.iterdir()) == [target]
+
+
+WRITES = """
+import os, sys
+from osdcodec import files
+from osdcodec.errors import OutputError
+
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for data in (b"a longer text", b"two"):
+    try:
+        files.check_output(sys.argv[1])
+        files.write_output(sys.argv[1], data)
+    except OutputError as error:
+        print(error)
+"""
+
+
+@as_root
+@pytest.mark.parametrize(("mode", "owner"), [(0o755, 0), (0o1777, 0), (0o777, 0)])
+def test_a_file_of_somebody_else_that_may_be_written_is_written(mode, owner, tmp_path):
+    """Its folder takes no second file, or is sticky, or its owner could not be kept: then into the file itself."""
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    folder = tmp_path / "d"
+    folder.mkdir()
+    target = folder / "x.osd"
+    target.write_bytes(b"one")
+    target.chmod(0o666)
+    folder.chmod(mode)
+    before = target.stat()
+    said, _ = child(WRITES, target).communicate(timeout=60)
+    after = target.stat()
+    assert said == b"" and target.read_bytes() == b"two" and list(folder.iterdir()) == [target]
+    assert (after.st_ino, after.st_uid, after.st_mode) == (before.st_ino, owner, before.st_mode)
+    target.chmod(0o644)
+    said, _ = child(WRITES, target).communicate(timeout=60)
+    assert said.count(b"is write-protected") == 2 and target.read_bytes() == b"two"
+
+
+@as_root
+def test_a_single_file_that_is_mounted_is_written(tmp_path):
+    (tmp_path / "real.osd").write_bytes(b"one")
+    (tmp_path / "x.osd").touch()
+    script = 'mount --bind real.osd x.osd; "$1" -c "$2" x.osd; cat x.osd; ls -A'
+    write = "import sys; from osdcodec import files; files.check_output(sys.argv[1]); files.write_output(sys.argv[1], b'two ')"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script, "sh", sys.executable, write],
+        capture_output=True, cwd=tmp_path, env=environment(), timeout=60, text=True,
+    )  # fmt: skip
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert done.stdout.split() == ["two", "real.osd", "x.osd"], done
+    assert (tmp_path / "real.osd").read_bytes() == b"two "
+
+
+def test_a_failed_write_into_a_file_gives_back_what_it_held(tmp_path, monkeypatch):
+    target, fsync = tmp_path / "x.osd", os.fsync
+    target.write_bytes(b"precious and long")
+    failures = [OSError(errno.EBUSY, "busy"), OSError(errno.ENOSPC, "No space left on device")]
+
+    def busy(*_):
+        raise failures[0]
+
+    def full(number):
+        fsync(number)
+        if os.fstat(number).st_ino == target.stat().st_ino and len(failures) == 2:
+            raise failures.pop()
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        files.write_output(target, b"new")
+    assert target.read_bytes() == b"precious and long" and list(tmp_path.iterdir()) == [target]
+    files.write_output(target, b"new")
+    assert target.read_bytes() == b"new"
 
 
 def test_links_stay_links_and_devices_devices(tmp_path):

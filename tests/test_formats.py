@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from osdcodec import image
-from osdcodec.errors import InputError, OsdWarning, PackageError
+from osdcodec.errors import InputError, OsdWarning, OutputFormatError, PackageError
 from osdcodec.formats import colour, heif, jpeg, png, tiff
 
 RANDOM = np.random.default_rng(7)
@@ -290,6 +290,26 @@ def test_a_photo_of_an_iphone_lies_upright():
     found = image.open_image(buffer.getvalue(), keep_metadata=True)
     assert found.size == (48, 64)  # turned once
     assert np.abs(np.array(found.getpixel((45, 32))) - (0, 0, 255)).max() < 9
+
+
+def test_heic_is_written_where_its_package_is_there(tmp_path, monkeypatch):
+    heic()
+    assert image.output_format("a.heic") == image.output_format("a.HIF", ".heic") == "HEIF"
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    picture = Image.new("RGBA", (64, 48), (200, 100, 50, 128))
+    picture.info = {"exif": exif.tobytes(), "xmp": b"<x/>", "comment": "note"}
+    found = image.open_image(image.encode_image(picture, "HEIF"), alpha="keep", keep_metadata=True)
+    assert found.mode == "RGBA" and np.abs(np.asarray(found, int) - [200, 100, 50, 128]).max() <= 6
+    assert b"maker" in found.info["exif"] and b"note" in found.info["exif"] and found.info["xmp"] == b"<x/>"
+    assert image.encode_image(Image.new("L", (9, 9)), "HEIF")
+    monkeypatch.setattr("osdcodec.image.writing.available", lambda _: False)
+    with pytest.raises(PackageError, match=r"a\.heic: HEIC needs the package pillow-heif"):
+        image.output_format("a.heic")
+    for name in ("a.xyz", "a.ico", "a"):
+        with pytest.raises(OutputFormatError, match="no format to write") as caught:
+            image.output_format(name)
+        assert caught.value.exit_code == 2
 
 
 def test_brands_of_heic():

@@ -101,9 +101,36 @@ def test_inputs_that_differ_in_their_suffixes_keep_them(tmp_path):
     planned = plan([str(tmp_path)], "out", (".png", ".jpg"), ".osd")
     assert [target for _, target in planned.jobs] == ["out/IMG_1.jpg.osd", "out/IMG_1.png.osd", "out/IMG_2.osd"]
     assert planned.note.startswith("2 inputs differ in their suffixes only") and "out/IMG_1.jpg.osd" in planned.note
+    for name, target in (
+        ("IMG_1.jpg", "IMG_1.jpg.osd"),
+        ("IMG_2.jpg", "IMG_2.osd"),
+    ):  # the same where it is named alone
+        alone = plan([str(tmp_path / name)], None, (".png", ".jpg"), ".osd")
+        assert alone.jobs == [(str(tmp_path / name), str(tmp_path / target))] and bool(alone.note) == ("1" in name)
+        assert plan([str(tmp_path / name)], "out/", (".png", ".jpg"), ".osd").jobs[0][1] == f"out/{target}"
+        assert plan([str(tmp_path / name)], "out", (".png", ".jpg"), ".osd", many=True).jobs[0][1] == f"out/{target}"
+    assert plan([str(tmp_path / "IMG_1.jpg")], "x.osd", (".png", ".jpg"), ".osd").jobs[0][1] == "x.osd"
     (tmp_path / "IMG_1.jpg.png").touch()  # whose output has that name already
     with pytest.raises(OutputError, match="would both become"):
         plan([str(tmp_path)], "out", (".png", ".jpg"), ".osd")
+
+
+def test_a_picture_that_was_decoded_does_not_rename_its_original(tmp_path):
+    """photo.png -> photo.osd -> photo.jpg; and photo.png once more."""
+    (tmp_path / "photo.png").write_bytes(b"original")
+    (tmp_path / "photo.jpg").write_bytes(b"x" + NOTE.encode())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "photo.webp").touch()
+    wanted = {"photo.png": "photo.osd", "photo.jpg": "photo.jpg.osd"}
+    for name, target in wanted.items():
+        assert jobs([str(tmp_path / name)], None, (".png", ".jpg"), ".osd") == [
+            (str(tmp_path / name), str(tmp_path / target))
+        ]
+    assert {
+        os.path.basename(s): os.path.basename(t) for s, t in plan([str(tmp_path)], "o", (".png", ".jpg"), ".osd").jobs
+    } == wanted
+    with pytest.raises(OutputError, match="would both become"):  # of two folders: names must not hang on the company
+        plan([str(tmp_path / "photo.png"), str(tmp_path / "other" / "photo.webp")], "o", (".png", ".webp"), ".osd")
 
 
 def test_what_is_left_out_of_a_folder_is_told(tmp_path):

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePath
 
 from .. import files, urls
@@ -72,8 +73,8 @@ def plan(
     """What is to be done for files, '-', and folders, of which all files below with a suffix among `inputs` are taken.
 
     What lies below a folder keeps its place there below `output`. One file may have one as its output; several (or `many`)
-    have a folder. Without `output` a file lands beside its input, and a stream goes to stdout. Two inputs
-    that differ in their suffixes only keep these: a.jpg.osd and a.png.osd. overwrite None: an output that `output` names
+    have a folder. Without `output` a file lands beside its input, and a stream goes to stdout. Two files in one folder
+    that differ in their suffixes only keep these, whether both are named or one: a.jpg.osd and a.png.osd. overwrite None: an output that `output` names
     is replaced, one whose name nobody chose is not, but for what osdc wrote into the folder `output`. reasons: why files with
     these suffixes are left out.
 
@@ -86,10 +87,14 @@ def plan(
         raise OutputError("an output without a name: name a file with -o")
     output = output and _plain_stream(output, 1)
     if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
-        target, named = _target(sources[0], output, suffix)
+        target, named = _target(sources[0], output, suffix, inputs)
         new = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
         ours = overwrite is None and target not in (output, STREAM)
-        return Plan([(sources[0], target)], named if overwrite is None else overwrite, ours and named, folders=new)
+        kept = target.endswith(PurePath(sources[0]).suffix + suffix) and target != output
+        note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}" if kept else ""
+        return Plan(
+            [(sources[0], target)], named if overwrite is None else overwrite, ours and named, note=note, folders=new
+        )
     if STREAM in sources:
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
@@ -108,35 +113,76 @@ def plan(
                 places[path] = PurePath(path).name if name is None else name
             elif PurePath(name).suffix.lower() != suffix:
                 left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
-    jobs, kept = _jobs(places, output, suffix)
+    jobs, kept = _jobs(places, output, suffix, inputs)
     if not jobs:
         which = sources[0] if len(sources) == 1 else "the inputs"
         told = Plan([], left_out=left_out).summary()
         raise InputError(
             f"{which}: no file in this folder ends in {' '.join(inputs)}" + (f"; {told}" if told else "; name another")
         )
-    beside = output is None or any(target == urls.with_suffix(path, suffix) for path, target in jobs)
+    beside = output is None or any(target in (urls.with_suffix(path, suffix), path + suffix) for path, target in jobs)
     note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
     folders = sorted({urls.parent(target) for _, target in jobs})
     replace, ours = not beside if overwrite is None else overwrite, overwrite is None and not beside
     return Plan(jobs, replace, ours, left_out, note, folders)
 
 
-def _jobs(found: dict[str, str], output: str | None, suffix: str) -> tuple[list[Job], list[str]]:
+def _jobs(
+    found: dict[str, str], output: str | None, suffix: str, inputs: tuple[str, ...]
+) -> tuple[list[Job], list[str]]:
     """(input, output) for inputs and their places, and the outputs that keep their inputs' suffixes."""
 
     def place(path: str, name: str) -> str:
         return path if output is None else urls.join(output, name)
 
-    targets = {path: urls.with_suffix(place(path, name), suffix) for path, name in found.items()}
-    counts = Counter(targets.values())
-    kept = [path for path, target in targets.items() if counts[target] > 1]
-    targets |= {path: place(path, found[path]) + suffix for path in kept}
+    listed = {path: name for path, name in found.items() if urls.is_url(path)}
+    counts = Counter(urls.with_suffix(place(path, name), suffix) for path, name in listed.items())
+    targets, kept = {}, []
+    for path, name in found.items():
+        target = urls.with_suffix(place(path, name), suffix)
+        if counts[target] > 1 or (path not in listed and has_namesake(path, inputs)):
+            target = place(path, name) + suffix
+            kept.append(path)
+        targets[path] = target
     owners: dict[str, str] = {}
     for path, target in targets.items():
         if (other := owners.setdefault(target, path)) != path:
             raise OutputError(f"{other} and {path} would both become {target}; rename one of them")
     return list(targets.items()), [targets[path] for path in kept]
+
+
+def has_namesake(path: str, inputs: tuple[str, ...]) -> bool:
+    """Whether another input in the same folder differs from this one in its suffix only, so that both keep theirs.
+
+    It is the folder that decides, not what else is named: an input has the same output name alone and in a batch. A picture
+    that osdc decoded counts only beside others of that kind.
+    """
+    folder, name = os.path.split(os.path.abspath(urls.plain(path)))
+    stem = PurePath(name).stem
+    try:
+        beside = [other for other in _names_in(folder) if other != name and PurePath(other).stem == stem]
+    except OSError:
+        return False
+    beside = [other for other in beside if PurePath(other).suffix.lower() in inputs]
+    if not beside:
+        return False
+    return _was_decoded(path) or not all(_was_decoded(os.path.join(folder, other)) for other in beside)
+
+
+@lru_cache(maxsize=4)
+def _listed(folder: str, changed: int) -> list[str]:
+    return os.listdir(folder)
+
+
+def _names_in(folder: str) -> list[str]:
+    return _listed(folder, os.stat(folder).st_mtime_ns)
+
+
+def _was_decoded(path: str) -> bool:
+    try:
+        return NOTE.encode() in files.read_input(path)
+    except OsdError:
+        return False
 
 
 def may_replace(target: str, replace: bool, ours: bool) -> bool:
@@ -174,9 +220,10 @@ def _plain_stream(name: str, number: int) -> str:
     return STREAM if files.descriptor(name) == number else name
 
 
-def _target(source: str, output: str | None, suffix: str) -> tuple[str, bool]:
+def _target(source: str, output: str | None, suffix: str, inputs: tuple[str, ...]) -> tuple[str, bool]:
     """The output of one file or stream, and whether somebody chose its name."""
-    beside = urls.with_suffix(source, suffix)
+    whole = not urls.is_url(source) and not files.is_stream(source) and has_namesake(source, inputs)
+    beside = source + suffix if whole else urls.with_suffix(source, suffix)
     if output is None:
         return (STREAM, True) if files.is_stream(source) else (beside, False)
     folder = output.endswith(("/", os.sep)) or urls.is_folder(output)

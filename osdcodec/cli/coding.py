@@ -333,7 +333,7 @@ def decode(
         bool, typer.Option("--salvage", help="Show what can be read of a damaged file, and end with 3.")
     ] = False,
     form: Annotated[
-        Literal["png", "jpg", "webp", "avif", "tiff"] | None,
+        Literal["png", "jpg", "webp", "avif", "tiff", "heic"] | None,
         typer.Option("--format", help="Of outputs whose names are not given (default: png)."),
     ] = None,
     resize: Annotated[

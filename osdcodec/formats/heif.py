@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 from PIL import Image
 
@@ -37,6 +38,22 @@ def open_heic(data: bytes, name: str, judge: Callable) -> Image.Image:
         return file.to_pillow()
     except (ValueError, RuntimeError, OSError, EOFError, SyntaxError) as error:
         raise InputError(f"{name}: a damaged or unusual HEIC picture ({error}); save it anew as JPEG") from error
+
+
+def encoded(picture: Image.Image, quality: int, tags: dict[str, Any]) -> bytes:
+    """RGB, RGBA, L or LA picture -> HEIC, with its exif, xmp and icc_profile. OSError if the package has no encoder."""
+    import pillow_heif
+
+    exif = tags.get("exif")
+    kept = {"exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif} if exif else {}
+    kept |= {key: tags[key] for key in ("xmp", "icc_profile") if key in tags}
+    buffer, bare = io.BytesIO(), picture.copy()
+    bare.info = {}
+    try:
+        pillow_heif.from_pillow(bare).save(buffer, quality=quality, **kept)
+    except RuntimeError as error:
+        raise OSError(f"HEIC cannot be encoded here: {error}") from error
+    return buffer.getvalue()
 
 
 def colour_code(data: bytes) -> bytes | None:

@@ -8,15 +8,17 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from ..errors import OsdWarning, OutputError
+from .. import formats
+from ..errors import OsdWarning, OutputError, OutputFormatError, PackageError
+from ..extras import available, install
 from ..files import is_stream
 from ..formats import DEFECTS
 from .marks import is_bare
 from .reading import to_rgb
 
 QUALITY = 95  # of the formats that lose something
-_WITH_ALPHA = ("AVIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
-_WITH_METADATA = ("AVIF", "JPEG", "PNG", "TIFF", "WEBP")
+_WITH_ALPHA = ("AVIF", "HEIF", "JPEG2000", "PNG", "TGA", "TIFF", "WEBP")
+_WITH_METADATA = ("AVIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
 _METADATA = ("icc_profile", "exif", "xmp")  # as Pillow calls them in a picture's info
 _OF_OTHER_SIZES = ("ICNS", "ICO")  # icons, which Pillow shrinks or distorts to sizes of theirs
 _WITH_RESOLUTION = ("JPEG", "PNG", "TIFF")  # in a place of their own beside EXIF
@@ -27,23 +29,33 @@ _SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
 def output_format(target: str | Path, wanted: str | None = None) -> str:
     """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
 
-    OutputError if Pillow cannot write it, or it is another than the wanted one.
+    OutputFormatError if it cannot be written, or is another than the wanted one.
     """
-    suffix = Path(target).suffix.lower()
-    name = Image.registered_extensions().get(suffix)
+    suffix, known = Path(target).suffix.lower(), _formats()
+    name = known.get(suffix)
     if name is None and is_stream(target):
         suffix = wanted or ".png"
-        name = Image.registered_extensions()[suffix]
-    if wanted and name and name != Image.registered_extensions()[wanted]:
-        raise OutputError(f"{target}: {suffix} and --format {wanted[1:]} contradict each other; leave one of them out")
+        name = known.get(suffix)
+    if wanted and name and name != known.get(wanted):
+        raise OutputFormatError(
+            f"{target}: {suffix} and format {wanted[1:]} contradict each other; leave one of them out"
+        )
+    if suffix in formats.heif.SUFFIXES and not available("pillow_heif"):
+        raise PackageError(f"{target}: HEIC needs the package pillow-heif: {install('pillow_heif')}, or use .avif")
     try:
         if name is None or name in _OF_OTHER_SIZES:
             raise KeyError(suffix)
         encode_image(Image.new("RGB", (1, 1)), name)  # formats for other kinds of pictures show themselves only here
     except (KeyError, OSError, ValueError, OutputError) as error:
         what = suffix or "a name without suffix"
-        raise OutputError(f"{target}: {what} is no format to write; use .png, .jpg, .webp, .tiff …") from error
+        raise OutputFormatError(f"{target}: {what} is no format to write; use .png, .jpg, .webp, .tiff …") from error
     return name
+
+
+def _formats() -> dict[str, str]:
+    """Suffixes and Pillow's names of their formats; HEIC, where its package is there."""
+    heic = formats.heif.SUFFIXES if available("pillow_heif") else ()
+    return Image.registered_extensions() | dict.fromkeys(heic, "HEIF")
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
@@ -123,6 +135,8 @@ def _save(image: Image.Image, name: str) -> bytes:
             exif[_SOFTWARE] = note
         if name == "TIFF" and "xmp" in tags:
             exif[_XMP] = tags["xmp"]
+    if name == "HEIF":
+        return formats.heif.encoded(image, QUALITY, tags)
     buffer = io.BytesIO()
     image.save(buffer, name, quality=QUALITY, **tags)
     return buffer.getvalue()
