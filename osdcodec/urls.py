@@ -5,6 +5,7 @@ Local names, and file:// URLs, need no fsspec.
 
 import errno
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from .errors import FileError, OsdError, OutputError, PackageError
+from .errors import FileError, InputError, OsdError, OutputError, PackageError
 from .extras import install
 
+MOST_PAGES = 10_000  # of a listing on the web
 UNREAD = "cannot be read"  # begins why a folder was left out of which nobody knows what is in it
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters at least: C:// is a drive
 
@@ -23,6 +25,26 @@ def plain(name: str | os.PathLike) -> str:
     """The name as the functions here take it: a local path, or a URL of anything but local files."""
     name = os.fspath(name)
     return unquote(name[7:]) if name.lower().startswith("file:///") else name
+
+
+def is_web(name: str) -> bool:
+    """Whether it is a web address, from which can be read only."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+def bare(name: str) -> str:
+    """A name without the query and fragment of a web address, which are no part of any file's name."""
+    return re.split(r"[?#]", name, maxsplit=1)[0] if is_web(name) else name
+
+
+def without_query(folder: str, name: str) -> str:
+    """A name below a folder, as a file may be called."""
+    return bare(join(bare(folder), name))[len(bare(folder).rstrip("/")) + 1 :] if is_web(folder) else name
+
+
+def base_name(name: str) -> str:
+    """The last part of a name."""
+    return bare(name).rstrip("/").rpartition("/")[2] if is_url(name) else Path(plain(name)).name
 
 
 def is_url(name: str | os.PathLike) -> bool:
@@ -54,6 +76,8 @@ def is_folder(name: str) -> bool:
     name = plain(name)
     if not is_url(name):
         return os.path.isdir(name)
+    if is_web(name):  # to ask would be to fetch it, which is done once
+        return bare(name).endswith("/")
     try:
         with _told(name):
             system, path = _system(name)
@@ -73,8 +97,38 @@ def walk(folder: str, leave_out: Callable[[str, str], None] = lambda path, why: 
         return
     with _told(folder):
         system, path = _system(folder)
+        if is_web(folder):
+            yield from _walk_web(system, path)
+            return
         root = PurePosixPath(path)
         yield from (PurePosixPath(file).relative_to(root).as_posix() for file in system.find(path))
+
+
+def _normal(url: str) -> str:
+    """Without /./ and /../ in it."""
+    host = "/".join(url.split("/")[:3])
+    path = posixpath.normpath("/" + url[len(host) :].lstrip("/"))
+    return host + path + ("/" if url.endswith(("/", "/.")) and path != "/" else "")
+
+
+def _walk_web(system: Any, folder: str) -> Iterator[str]:
+    """Pages that list files. One may link to itself, under the names of orders too, and a server may have no end of folders."""
+    root = bare(folder)
+    waiting, seen = [root], {root}
+    while waiting:
+        page = waiting.pop(0)
+        if len(seen) > MOST_PAGES:
+            raise InputError(f"{root}: its listing has no end; name the files")
+        for entry in system.ls(page, detail=True):
+            name = entry["name"]
+            plainly = _normal(bare(name))
+            if plainly in seen or not plainly.startswith(root) or plainly == root.rstrip("/"):
+                continue
+            seen.add(plainly)
+            if plainly.endswith("/"):
+                waiting.append(plainly)
+            else:
+                yield name[len(root) :]
 
 
 def _walk_here(folder: str, leave_out: Callable[[str, str], None]) -> Iterator[str]:
@@ -98,11 +152,15 @@ def join(folder: str, name: str) -> str:
 
 
 def parent(name: str) -> str:
-    return name.rpartition("/")[0] if is_url(name) else str(Path(name).parent)
+    return bare(name).rpartition("/")[0] if is_url(name) else str(Path(name).parent)
 
 
 def with_suffix(name: str, suffix: str) -> str:
-    return join(parent(name), Path(name).stem + suffix) if is_url(name) else str(Path(plain(name)).with_suffix(suffix))
+    return (
+        join(parent(name), Path(bare(name)).stem + suffix)
+        if is_url(name)
+        else str(Path(plain(name)).with_suffix(suffix))
+    )
 
 
 def check_folder(folder: str) -> None:

@@ -90,7 +90,8 @@ def plan(
         target, named = _target(sources[0], output, suffix, inputs)
         new = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
         ours = overwrite is None and target not in (output, STREAM)
-        kept = target.endswith(PurePath(sources[0]).suffix + suffix) and target != output
+        own = PurePath(urls.base_name(sources[0])).suffix
+        kept = own and target.endswith(own + suffix) and target != output
         note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}" if kept else ""
         return Plan(
             [(sources[0], target)], named if overwrite is None else overwrite, ours and named, note=note, folders=new
@@ -110,7 +111,7 @@ def plan(
                 continue
             known.add(spelled)
             if name is None or PurePath(name).suffix.lower() in inputs:
-                places[path] = PurePath(path).name if name is None else name
+                places[path] = urls.base_name(path) if name is None else name
             elif PurePath(name).suffix.lower() != suffix:
                 left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
     jobs, kept = _jobs(places, output, suffix, inputs)
@@ -133,7 +134,9 @@ def _jobs(
     """(input, output) for inputs and their places, and the outputs that keep their inputs' suffixes."""
 
     def place(path: str, name: str) -> str:
-        return path if output is None else urls.join(output, name)
+        if output is None:
+            return name if urls.is_web(path) else path
+        return urls.join(output, name)
 
     listed = {path: name for path, name in found.items() if urls.is_url(path)}
     counts = Counter(urls.with_suffix(place(path, name), suffix) for path, name in listed.items())
@@ -224,11 +227,13 @@ def _target(source: str, output: str | None, suffix: str, inputs: tuple[str, ...
     """The output of one file or stream, and whether somebody chose its name."""
     whole = not urls.is_url(source) and not files.is_stream(source) and has_namesake(source, inputs)
     beside = source + suffix if whole else urls.with_suffix(source, suffix)
+    if output is None and urls.is_web(source):  # where nothing can be written
+        return urls.base_name(beside), False
     if output is None:
         return (STREAM, True) if files.is_stream(source) else (beside, False)
     folder = output.endswith(("/", os.sep)) or urls.is_folder(output)
     if folder and not files.is_stream(source):
-        target = urls.join(output, PurePath(beside).name)
+        target = urls.join(output, urls.base_name(beside))
         return target, target != beside
     return output, True
 
@@ -237,6 +242,8 @@ def _found(source: str, left_out: list[tuple[str, str]]) -> Iterator[tuple[str, 
     """A file that was named, and None; or all files below a folder and their names in it, in the order of these."""
     if urls.is_folder(source):
         within = sorted(urls.walk(source, lambda path, why: left_out.append((path, why))))
-        yield from ((urls.join(source, name), name) for name in within)
+        yield from ((urls.join(urls.bare(source), name), urls.without_query(source, name)) for name in within)
+    elif urls.is_url(source):
+        yield source, None
     else:
         yield urls.join(urls.parent(source), PurePath(source).name), None

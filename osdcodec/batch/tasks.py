@@ -19,6 +19,7 @@ from ..file_info import describe
 from ..image.resizing import Sizing
 from ..profile import PROFILES
 from ..rate_control import ANCHORS, Target, shares
+from ..urls import is_url
 from .jobs import Job, may_replace
 from .run import Progress, Stop
 
@@ -94,7 +95,7 @@ class Task:
 class Encoding(Task):
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
-    held: dict[str, bytes] = field(default_factory=dict)  # what came from streams, which can be read but once
+    held: dict[str, bytes] = field(default_factory=dict)  # what came from streams and URLs, which are read but once
 
     def load(self) -> Any:
         from ..codec import Encoder
@@ -127,7 +128,7 @@ class Encoding(Task):
         def measured(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
-                if files.is_stream(job[0]):
+                if files.is_stream(job[0]) or is_url(job[0]):
                     self.held[job[0]] = files.read_input(job[0])
                 return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
             return None
