@@ -114,7 +114,7 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("compare", ".", "unknown.osd"), 3, (".: a folder",)),
         (("compare", "photo.png", "."), 3, (".: a folder",)),
         (("compare", "photo.png", "flipped.osd"), 3, ("flipped.osd", "checksum")),
-        (("encode", "half.png", "-o", "existing.osd", "--strict"), 3, ("half.png", "damaged")),
+        (("encode", "half.png", "-o", "existing.osd", "--strict"), 3, ("half.png", "ends early")),
         (("encode", "unknown.osd", "-o", "out.osd"), 3, ("unknown.osd", "not a picture")),
         (("encode", "photo.png", "--max-pixels", "1199"), 3, ("photo.png", "40x30", "--max-pixels")),
         (("encode", "photo.png", "-o", "existing.osd", "--no-overwrite"), 5, ("existing.osd", "exists")),

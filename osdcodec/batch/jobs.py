@@ -91,8 +91,8 @@ def plan(
         new = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
         ours = overwrite is None and target not in (output, STREAM)
         own = PurePath(urls.base_name(sources[0])).suffix
-        kept = own and target.endswith(own + suffix) and target != output
-        note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}" if kept else ""
+        keeps = own and target.endswith(own + suffix) and target != output
+        note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}" if keeps else ""
         return Plan(
             [(sources[0], target)], named if overwrite is None else overwrite, ours and named, note=note, folders=new
         )
