@@ -96,11 +96,14 @@ function convolution({ inputs, outputs }: Node, [k, c]: number[], m: number, ten
 
 /** A kernel (k, c, 3, 3) -> (n, k, c, 3), combinations of its rows. */
 function factors(kernel: Float32Array, k: number, c: number, combinations: number[][]): Float32Array {
-  const found = new Float32Array(combinations.length * k * c * 3);
-  let at = 0;
-  for (const [a, b, d] of combinations) {
-    for (let start = 0; start < kernel.length; start += 9) {
-      for (let column = start; column < start + 3; column++) found[at++] = a * kernel[column] + b * kernel[column + 3] + d * kernel[column + 6];
+  const size = k * c * 3;
+  const found = new Float32Array(combinations.length * size);
+  for (let n = 0; n < combinations.length; n++) {
+    const [a, b, d] = combinations[n];
+    for (let at = n * size, from = 0; from < kernel.length; from += 9, at += 3) {
+      found[at] = a * kernel[from] + b * kernel[from + 3] + d * kernel[from + 6];
+      found[at + 1] = a * kernel[from + 1] + b * kernel[from + 4] + d * kernel[from + 7];
+      found[at + 2] = a * kernel[from + 2] + b * kernel[from + 5] + d * kernel[from + 8];
     }
   }
   return found;
