@@ -1,16 +1,22 @@
 """Tiles fit together as if they were the whole picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from osdcodec import image, weights
+from osdcodec.profile import PROFILES, SMALL
 from osdcodec.runtime import tiles
 from osdcodec.runtime.tiles import SHARES, TiledRuntime, spans
 
 MARGINS = tiles.MARGINS["small"]
 torch = pytest.importorskip("torch")
+from osdcodec.models import CodecModel  # noqa: E402
 from osdcodec.runtime.torch import TorchRuntime  # noqa: E402
+from osdcodec.training.export import reach  # noqa: E402
+from osdcodec.weights import loading  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -47,34 +53,38 @@ def test_spans_cover_everything_once():
 
 
 def test_no_receptive_field_is_wider_than_its_margin(runtime):
-    """Whatever depends on an input that is not a number is none itself."""
-    profile, side, at = runtime.profile, 72, 36
-    unit, nothing = profile.stride, float("nan")
-    tokens = np.zeros((1, profile.tokens), np.int64)
+    """What is measured at export: weights that tell nothing are taken to have as much, and one position more of the denoiser."""
+    assert reach.margins(runtime.model) == MARGINS | {"denoise": MARGINS["denoise"] - 1}
 
-    def reach(output: np.ndarray, scale: float) -> float:
-        """From the edges of position `at` to the farthest output that the NaNs there have spoilt, in positions of y."""
-        assert output.shape[2] == side * scale
-        (spoilt,) = np.isnan(output[0]).any((0, 2)).nonzero()
-        return max(at - spoilt.min() / scale, (spoilt.max() + 1) / scale - (at + 1))
 
-    x, fine = np.zeros((1, 3, unit * side, unit * 8), np.float32), 2
-    x[:, :, unit * at : unit * (at + 1)] = nothing
-    y, hyper, _ = runtime.analyse(x, np.zeros((1, 3, profile.thumb, profile.thumb), np.float32))
-    # A hyper-latent spans four positions: what it needs beyond those is what its margin has to hold.
-    assert max(reach(y, 1), reach(hyper, 1 / 4)) <= MARGINS["analyse"]
+def test_one_more_block_reaches_farther(runtime):
+    """So a recipe that adds one needs margins of its own: 16.9 positions in place of 15.9."""
+    layers = list(SMALL.decoder_layers)
+    layers[-1] += 1
+    made = CodecModel(replace(SMALL, decoder_layers=tuple(layers))).eval()
+    assert (
+        reach._reach(made, "render", reach.SIDE)
+        > MARGINS["render"]
+        >= reach._reach(runtime.model, "render", reach.SIDE)
+    )
 
-    y_hat = np.zeros((1, profile.latent_channels, side, 8), np.float32)
-    y_hat[:, :, at] = nothing
-    z_c, condition = runtime.synthesise(y_hat, tokens)
-    assert max(reach(z_c, fine), reach(condition, fine)) <= MARGINS["synthesise"]
 
-    z = np.zeros((1, profile.autoencoder_channels, fine * side, fine * 8), np.float32)
-    spoilt = z.copy()
-    spoilt[:, :, fine * at : fine * (at + 1)] = nothing
-    condition = np.zeros((1, profile.condition_channels, *z.shape[2:]), np.float32)
-    assert reach(runtime.denoise(spoilt, condition, tokens, z, 200), fine) <= MARGINS["denoise"]
-    assert reach(runtime.render(spoilt), unit) <= MARGINS["render"]
+def test_margins_of_the_weights_go_before_those_of_the_profile(runtime):
+    own = {"analyse": 4, "synthesise": 1, "denoise": 2, "render": 3}
+    (first, *_) = TiledRuntime(runtime, SMALL, core=8, margins=own)._tiles("render", 64, 8)
+    assert first.rows.high - first.rows.stop == 3
+    (first, *_) = TiledRuntime(runtime, SMALL, core=8)._tiles("render", 64, 8)
+    assert first.rows.high - first.rows.stop == MARGINS["render"]
+    assert tiles.margins_of(replace(SMALL, decoder_semantics=True))["denoise"] == MARGINS["denoise"] + 1
+    assert tiles.margins_of(PROFILES["turbo"]) is None
+
+
+def test_weights_tell_their_margins():
+    told = weights.metadata_for(SMALL, MARGINS)["margins"]
+    assert loading.read_margins(told, SMALL) == MARGINS and loading.read_margins(None, SMALL) is None
+    for wrong in ("{}", "[]", "{", told.replace("28", "27"), told.replace("16", "-1"), told.replace("16", "16.5")):
+        with pytest.raises(ValueError):
+            loading.read_margins(wrong, SMALL)
 
 
 @pytest.mark.parametrize("make", [gradient, texture])

@@ -102,6 +102,9 @@ class LatentModel(LatentSymbolCoder):
         made = smallest_above(target.ms_ssim, at, similarity)
         return smallest_above(target.ms_ssim, better(made[0].quality), similarity) if plan else made
 
+    def tiled(self, progress: Progress | None) -> TiledRuntime:
+        return TiledRuntime(self.runtime, self.profile, progress, margins=self.weights.margins)
+
     def sizes(
         self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False
     ) -> list[int]:
@@ -158,7 +161,7 @@ class LatentModel(LatentSymbolCoder):
         """Runs the networks on a picture, once."""
         rgb, kept = picture.convert("RGB"), attachments.collect(picture)
         boxes = units(roi, *picture.size)  # which may be refused, and that before the networks run
-        y, hyper, tokens, *codes = TiledRuntime(self.runtime, self.profile, progress).analyse(rgb)
+        y, hyper, tokens, *codes = self.tiled(progress).analyse(rgb)
         return Analysed(self, rgb, kept, boxes, image.is_grey(rgb), progressive, y, hyper, tokens, codes)
 
     def reconstruct(
@@ -185,7 +188,7 @@ class LatentModel(LatentSymbolCoder):
         """The same, with what the networks made on the way: what a map of trust is computed from."""
         if not preview:
             self.runtime.preload(*(["denoise"] if detail else []), "render")
-        tiled, tokens = TiledRuntime(self.runtime, self.profile, progress), symbols.tokens[None]
+        tiled, tokens = self.tiled(progress), symbols.tokens[None]
         qualities = qualities_of(osd, self.profile)
         gains = self.prior.gain_maps(osd.quality, qualities)
         y_hat = symbols.y16.astype(np.float32) / 16

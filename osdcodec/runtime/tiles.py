@@ -8,7 +8,7 @@ work is linear in the pixels.
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,9 +21,9 @@ from . import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
 LEAST = 8  # and the side below which tiles do not become smaller where memory is short
-# How far the receptive field of a verb reaches, in positions of y. tests/test_tiles.py measures them by a NaN: 27 (of
-# which 21 for y), 16.5, 13.5 and 15.9. A multiple of 4 for the analysis, so that hyper-latents begin where those of the
-# whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
+# How far the receptive field of a verb reaches, in positions of y, where a weights file does not tell: training/export/reach.py measures
+# 27 (of which 21 for y), 16.5, 13 and 15.9, and writes what it measures into new files. A multiple of 4 for the analysis, so that
+# hyper-latents begin where those of the whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
 MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 16}}
 PROJECTOR = 1  # position of y that the projector of decoder semantics reaches farther than the denoiser behind it
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
@@ -77,6 +77,14 @@ def spans(length: int, margin: int, core: int = CORE, step: int = 4) -> list[Spa
     ]
 
 
+def margins_of(profile: Profile) -> dict[str, int] | None:
+    """Returns the margins of a profile, for weights that tell none; None if its networks see all of a picture at once."""
+    margins = MARGINS.get(profile.name)
+    if margins and profile.decoder_semantics:
+        return margins | {"denoise": margins["denoise"] + PROJECTOR}
+    return margins
+
+
 def within_memory(verb: Callable[Of, Made]) -> Callable[Of, Made]:
     """A method of TiledRuntime that takes smaller tiles where there is too little memory, as long as the profile can be tiled."""
 
@@ -88,7 +96,7 @@ def within_memory(verb: Callable[Of, Made]) -> Callable[Of, Made]:
             try:
                 return verb(*arguments, **options)
             except MemoryError:
-                if tiled.core <= LEAST or tiled.profile.name not in MARGINS:
+                if tiled.core <= LEAST or tiled.margins is None:
                     raise
                 tiled.core, tiled.done = tiled.core // 2, done
 
@@ -98,8 +106,17 @@ def within_memory(verb: Callable[Of, Made]) -> Callable[Of, Made]:
 class TiledRuntime:
     """The verbs of a runtime for pictures of any size; `progress` hears after each of several tiles how much is done."""
 
-    def __init__(self, runtime: Runtime, profile: Profile, progress: Progress | None = None, core: int = CORE) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        profile: Profile,
+        progress: Progress | None = None,
+        core: int = CORE,
+        margins: Mapping[str, int] | None = None,
+    ) -> None:
+        """margins: of each verb in positions of y, as the weights tell them; None for those of the profile."""
         self.runtime, self.profile, self.progress, self.core = runtime, profile, progress, core
+        self.margins = margins or margins_of(profile)
         self.done = 0.0
 
     @within_memory
@@ -173,9 +190,7 @@ class TiledRuntime:
         return picture
 
     def _tiles(self, verb: str, rows: int, columns: int) -> Iterator[Tile]:
-        margins, step = MARGINS.get(self.profile.name), math.lcm(self.profile.hyper_factor, self.profile.base_factor)
-        if margins and self.profile.decoder_semantics:
-            margins = margins | {"denoise": margins["denoise"] + PROJECTOR}
+        margins, step = self.margins, math.lcm(self.profile.hyper_factor, self.profile.base_factor)
         vertical, horizontal = (
             spans(length, margins[verb], self.core, step) if margins else [Span(0, length, 0, length)]
             for length in (rows, columns)

@@ -1,7 +1,7 @@
 """The page that decodes .osd files in a browser: `write_site` for a web server, `Server` for this machine. No torch.
 
 Its TypeScript lies beside this module; `npm run build` makes build/ of it, which every wheel of a release holds. Weights and
-models.json join it: file, model_id, sha256, bytes and, as `tiles.MARGINS` has them, the margins of tiles.
+models.json join it: file, model_id, sha256, bytes and, as the weights or `tiles.margins_of` tell them, the margins of tiles.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Any
 from .. import weights
 from ..errors import OsdError, OutputError
 from ..profile import changes
-from ..runtime.tiles import MARGINS
+from ..runtime.tiles import margins_of
 
 BUILT = Path(__file__).parent / "build"  # "site", and "single", of which single.py makes one file
 LIST = "models.json"
@@ -81,7 +81,7 @@ def described(model: "weights.Weights") -> dict[str, Any]:
         raise PageError(
             f"{model.path.name} is of profile {model.profile.name}, which the page does not run; use `osdc decode`"
         )
-    return weights.entry(model.path, model.profile.name) | {"margins": MARGINS.get(model.profile.name)}
+    return weights.entry(model.path, model.profile.name) | {"margins": model.margins or margins_of(model.profile)}
 
 
 def site(weights_dir: str | Path | None = None, model_id: bytes | None = None) -> dict[str, Path | bytes]:

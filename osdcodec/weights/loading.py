@@ -38,6 +38,8 @@ from .storage import Tensors, parse
 
 SUFFIX = ".safetensors"
 EMBEDDED = Path(__file__).parents[1] / "embedded"
+_MARGINS = "margins"  # in the metadata: JSON of how far each verb reaches, in positions of y
+_VERBS = {"analyse", "synthesise", "denoise", "render"}
 _CHANGES = "changes"  # in the metadata: JSON of what the profile has otherwise than the one of its name
 
 
@@ -52,6 +54,7 @@ class Weights:
     path: Path
     weights_dir: Path | None = None
     sha256: str = ""  # of the file; empty if the tensors come from none
+    margins: dict[str, int] | None = None  # of tiles, by verb, in positions of y, where the file tells them
 
     @cached_property
     def prior(self) -> Prior:
@@ -227,7 +230,25 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         profile = changed(PROFILES[model["profile"]], json.loads(metadata(data).get(_CHANGES, "{}")))
     except (ValueError, AttributeError) as error:
         raise WeightsError(f"{path} is of a profile that is not known here ({error}): update osdc") from error
-    return Weights(profile, tensors, tensors.graphs(), identity, path, folder, model["sha256"])
+    try:
+        margins = read_margins(metadata(data).get(_MARGINS), profile)
+    except ValueError as error:
+        raise WeightsError(f"{path} tells margins of tiles that cannot be ({error}): fetch it again") from error
+    return Weights(profile, tensors, tensors.graphs(), identity, path, folder, model["sha256"], margins)
+
+
+def read_margins(told: str | None, profile: Profile) -> dict[str, int] | None:
+    """The margins of tiles that a weights file tells; None if it tells none. ValueError if they cannot be."""
+    if told is None:
+        return None
+    margins = json.loads(told)
+    if not isinstance(margins, dict) or margins.keys() != _VERBS:
+        raise ValueError(f"not those of {', '.join(sorted(_VERBS))}")
+    if not all(type(margin) is int and 0 <= margin < 2**12 for margin in margins.values()):
+        raise ValueError("not whole numbers of positions")
+    if margins["analyse"] % profile.hyper_factor:
+        raise ValueError(f"that of analyse is no multiple of {profile.hyper_factor}")
+    return margins
 
 
 def metadata(data: bytes) -> dict[str, str]:
@@ -235,7 +256,14 @@ def metadata(data: bytes) -> dict[str, str]:
     return dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
 
 
-def metadata_for(profile: Profile) -> dict[str, str]:
-    """The metadata by which a weights file names its profile: the name, and what it has otherwise than the one of that name."""
-    other = changes(profile)
-    return {"profile": profile.name} | ({_CHANGES: json.dumps(other)} if other else {})
+def metadata_for(profile: Profile, margins: dict[str, int] | None = None) -> dict[str, str]:
+    """The metadata of a weights file.
+
+    Args:
+        profile: Told by its name, and by what it has otherwise than the one of that name.
+        margins: Of tiles, by verb, in positions of y; None if they are not known.
+    """
+    other, made = changes(profile), {"profile": profile.name}
+    if other:
+        made[_CHANGES] = json.dumps(other)
+    return made | ({_MARGINS: json.dumps(margins)} if margins else {})

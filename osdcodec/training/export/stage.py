@@ -12,6 +12,7 @@ from ...weights.writer import components_text, registry_text
 from ..checkpoints import averaged, fill, newest, read
 from ..data import Photos
 from ..recipe import STRICT, Plain, Run
+from .reach import margins
 from .tensors import count_symbols, count_tokens, export, fit_preview, kept_symbols, normative, watched
 
 PREVIEW_PICTURES = 60  # 9,408 numbers need no more
@@ -44,7 +45,7 @@ def export_small(run: Run) -> Path:
             model, count_tokens(model, photos, pictures, watch), *count_symbols(model, photos, pictures, watch)
         )
     path = run.out / f"{run.profile.name}.safetensors"
-    size = export(model, fixed, path, metadata_for(run.profile), preview)
+    size = export(model, fixed, path, metadata_for(run.profile, margins(model)), preview)
     list_alone(path, run)
     print(f"{path}: {source.name}, {size / 2**20:.2f} MiB")
     return path

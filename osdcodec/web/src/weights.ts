@@ -87,7 +87,8 @@ export async function loadWeights(data: Uint8Array, listed: Pick<Listed, "sha256
   if ((await digest(data)) !== listed.sha256) {
     throw new WeightsError(`the weights are not the file listed (${data.length} bytes, SHA-256 differs): load them again`);
   }
-  const model = new Model(readSafetensors(data), listed.margins, noiseLevels(readMetadata(data)));
+  const told = readMetadata(data);
+  const model = new Model(readSafetensors(data), readMargins(told) ?? listed.margins, noiseLevels(told));
   if (listed.model_id && model.modelId !== listed.model_id) {
     throw new WeightsError(`the weights are of model ${model.modelId}, not ${listed.model_id} as listed`);
   }
@@ -110,6 +111,16 @@ function noiseLevels({ changes = "{}" }: Record<string, string>): NoiseLevels {
   }
   if (![low, high].every((level) => Number.isInteger(level) && level > 0 && level < 1000)) throw new WeightsError("the weights' noise levels are out of range");
   return [low, high];
+}
+
+/** The margins of tiles that the weights tell, after spec/weights.md, "Tiles"; undefined if they tell none. */
+function readMargins({ margins }: Record<string, string>): Margins | undefined {
+  if (margins === undefined) return undefined;
+  const told = JSON.parse(margins);
+  if (!VERBS.every((verb) => Number.isInteger(told[verb]) && told[verb] >= 0 && told[verb] < 4096)) {
+    throw new WeightsError("the weights tell margins of tiles that cannot be");
+  }
+  return told;
 }
 
 /** SHA-256 in hexadecimal; browsers have their own only where a page came over a safe connection. */

@@ -99,6 +99,13 @@ test("models of other noise levels or layers are taken, and those of parts that 
   }
 });
 
+test("margins of tiles that the weights tell go before those listed", async () => {
+  const told = { analyse: 4, synthesise: 1, denoise: 2, render: 3 };
+  const telling = (margins: object) => opened(rewritten((header) => (header.__metadata__.margins = JSON.stringify(margins))));
+  assert.deepEqual((await telling(told)).margins, told);
+  await assert.rejects(telling({ render: 3 }), { name: "WeightsError" });
+});
+
 test("weights whose symbols or networks are others are refused in one line", async () => {
   const renamed = (from: string, to: string) =>
     rewritten((header) => {
