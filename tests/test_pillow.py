@@ -5,6 +5,7 @@ import io
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,16 @@ def test_there_and_back(tmp_path, photo):
         assert np.array_equal(picture, osdcodec.decode((tmp_path / "x.osd").read_bytes()))
     buffer = io.BytesIO()
     photo.convert("L").save(buffer, "OSD")
-    with pytest.raises(ValueError, match=r"no option of \.osd files: optimize, quality; give some of lmbda, target"):
-        photo.save(io.BytesIO(), "OSD", quality=90, optimize=True)  # options of other formats
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        others, options = (
+            io.BytesIO(),
+            {"quality": 90, "optimize": True, "dpi": (72, 72), "exif": b"", "icc_profile": None},
+        )
+        photo.convert("L").save(others, "OSD", **options)
+    assert others.getvalue() == buffer.getvalue()
+    with pytest.warns(osdcodec.OsdWarning, match=r"lmbd is no option of \.osd files; lmbda is"):
+        photo.save(io.BytesIO(), "OSD", lmbd=2.0)
     assert Image.open(buffer).resize((8, 8)).size == (8, 8)
 
 

@@ -3,18 +3,20 @@
 >>> import osdcodec.integrations.pillow as osd
 >>> osd.register()
 >>> picture = Image.open("x.osd")  # size and info at once; decoded when its pixels are first wanted
->>> picture.save("y.osd", lmbda=0.5)  # takes the options of osdcodec.encode, and no others
+>>> picture.save("y.osd", lmbda=0.5)  # takes the options of osdcodec.encode, ignores others
 
 Pillow empties the file that `save` names before any format is asked, so one that cannot be written is lost, as with all formats.
 """
 
+import difflib
 import inspect
+import warnings
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from ..container import MAGIC, unpack
-from ..errors import FormatError, OsdError
+from ..errors import FormatError, OsdError, OsdWarning
 from ..image import attachments
 from ..rate_control import lambda_of
 
@@ -65,10 +67,11 @@ def _save(picture: Image.Image, file: IO[bytes], name: str | bytes) -> None:
     from ..shortcuts import encode
 
     known = [name for name in inspect.signature(encode).parameters if name != "picture"]
-    if unknown := picture.encoderinfo.keys() - known:
-        raise ValueError(f"no option of .osd files: {', '.join(sorted(unknown))}; give some of {', '.join(known)}")
+    for option in picture.encoderinfo.keys() - known:  # Pillow's formats ignore options that are not theirs
+        if near := difflib.get_close_matches(option, known, 1, 0.75):
+            warnings.warn(f"{option} is no option of .osd files; {near[0]} is", OsdWarning, stacklevel=3)
     try:
-        file.write(encode(picture, **picture.encoderinfo))
+        file.write(encode(picture, **{key: value for key, value in picture.encoderinfo.items() if key in known}))
     except OsdError as error:
         raise OSError(str(error)) from error
 
