@@ -1,10 +1,17 @@
-"""Effort: how much an encoder searches for better symbols. No torch, no numpy."""
+"""Effort: how much an encoder searches for better symbols. No torch, no numpy.
 
+OSDC_EFFORT, a level from 0 to 10, is what "auto" means where it is set: on slow machines, 0 encodes at once.
+"""
+
+import os
 from dataclasses import dataclass
 from typing import Literal
 
+from .errors import InputError
+
 Effort = int | Literal["auto"]
 HIGHEST = 10
+VARIABLE = "OSDC_EFFORT"
 # Pixels up to which "auto" takes so many steps: of a small picture it costs about two seconds, of a large one as much as decoding.
 AUTO = ((600_000, 2), (2_000_000, 1))
 
@@ -43,7 +50,15 @@ def checked(effort: Effort) -> Effort:
 
 
 def plan_for(effort: Effort, width: int, height: int) -> Plan | None:
-    """The plan for a picture of width x height pixels, the same on every machine; None for no search."""
+    """The plan for a picture of width x height pixels, the same on every machine; None for no search.
+
+    InputError if OSDC_EFFORT is asked for and is no level.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if effort == "auto" and named:
+        if not named.isdecimal() or int(named) > HIGHEST:
+            raise InputError(f"{VARIABLE} must be a whole number from 0 to {HIGHEST}, not {named}")
+        effort = int(named)
     automatic = next((steps for pixels, steps in AUTO if width * height <= pixels), 0)
     level = effort if isinstance(effort, int) else automatic
     return LEVELS[level - 1] if level else None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from osdcodec import cache
+from osdcodec import cache, effort
 from osdcodec.container import pack, unpack
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -78,10 +78,12 @@ def compiled_networks(tmp_path_factory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(autouse=True)
-def no_search_by_default(monkeypatch):
-    """Searching takes a second a file, which tests/test_encoder_search.py is about; elsewhere it is for those who ask for it."""
-    monkeypatch.setattr("osdcodec.effort.AUTO", ())
+@pytest.fixture(scope="session", autouse=True)
+def no_search_by_default() -> Iterator[None]:
+    """Searching takes seconds a file, which tests/test_encoder_search.py is about; elsewhere it is for those who ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(effort.VARIABLE, "0")
+        yield
 
 
 @pytest.fixture(scope="session")

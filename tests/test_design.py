@@ -13,8 +13,8 @@ import osdcodec
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
 LAYERS = (
-    {"cache", "devices", "effort", "errors", "relay", "telemetry"},
-    {"console", "extras", "rate_control"},
+    {"cache", "devices", "errors", "relay", "telemetry"},
+    {"console", "effort", "extras", "rate_control"},
     {"leftovers", "urls"},
     {"profile"},
     {"files", "formats"},

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from osdcodec import Decoder, Encoder, Target, info, weights
-from osdcodec.effort import AUTO, LEVELS, Plan, plan_for
+from osdcodec.effort import LEVELS, VARIABLE, Plan, plan_for
 from osdcodec.entropy.price import Price
-from osdcodec.errors import WeightsError
+from osdcodec.errors import InputError, WeightsError
 from osdcodec.latent import encoder_search
 from osdcodec.latent.descent import Adam, priced_step
 from osdcodec.latent.encoder_search import EncoderSearch, prices_at
@@ -129,6 +129,7 @@ def test_the_picture_is_nearer_and_the_file_no_larger(opened, encoder, photo, lm
 
 
 def test_the_default_searches_and_finds_the_same_again(encoder, photo, monkeypatch):
+    monkeypatch.delenv(VARIABLE)
     monkeypatch.setattr("osdcodec.effort.AUTO", ((10**6, 1),))
     data = encoder.encode(photo)
     assert data == Encoder(device="cpu").encode(photo) == encoder.encode(photo, effort=1)
@@ -179,7 +180,11 @@ def test_where_it_cannot_serve_it_is_left_out(encoder, photo, monkeypatch, caplo
 
 
 def test_effort_is_a_level_or_found_by_the_size(monkeypatch):
-    monkeypatch.setattr("osdcodec.effort.AUTO", AUTO)
+    assert plan_for("auto", 768, 512) is None  # the tests' OSDC_EFFORT is 0
+    monkeypatch.setenv(VARIABLE, "11")
+    with pytest.raises(InputError, match="OSDC_EFFORT must be a whole number from 0 to 10, not 11"):
+        plan_for("auto", 768, 512)
+    monkeypatch.delenv(VARIABLE)
     assert plan_for(0, 9, 9) is None and plan_for(10, 9, 9) == LEVELS[9] and len(LEVELS) == 10
     assert [plan_for("auto", *size) for size in ((768, 512), (1200, 1200), (9000, 9000))] == [*LEVELS[1::-1], None]
     with pytest.raises(ValueError, match="effort must be auto or a whole number from 0 to 10"):
