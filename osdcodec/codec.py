@@ -105,9 +105,9 @@ class Encoder:
         if limit is None:
             osd, symbols = self.coder.code(opened, lmbda, target, roi, **options)
             if tell_errors:
-                osd = self._telling(opened, osd, symbols)
+                osd = self._with_errors(opened, osd, symbols)
         elif tell_errors:
-            osd, symbols = self._telling_within(limit, opened, roi, shrink, **options)
+            osd, symbols = self._with_errors_within(limit, opened, roi, shrink, **options)
         else:
             osd, symbols = self._within(limit, opened, roi, shrink, **options)
         if verify and not self._decodes(osd, symbols):
@@ -147,7 +147,7 @@ class Encoder:
         picture, roi = (sizing or Sizing()).prepare(picture, roi)
         return self.coder.sizes(picture, lambdas, roi, progressive)
 
-    def _telling(self, picture: Image.Image, osd: Osd, symbols: Any) -> Osd:
+    def _with_errors(self, picture: Image.Image, osd: Osd, symbols: Any) -> Osd:
         """The fields of a file with the section that tells the errors of what a decoder will show of it."""
         from .trust import told
 
@@ -157,15 +157,15 @@ class Encoder:
         )
         return replace(osd, sections=(*osd.sections, (told.LETTER, told.encode(steps))))
 
-    def _telling_within(self, limit: int, picture: Image.Image, *given: Any, **options: Any) -> tuple[Osd, Any]:
+    def _with_errors_within(self, limit: int, picture: Image.Image, *given: Any, **options: Any) -> tuple[Osd, Any]:
         """As `_within`, with that section, which counts."""
         room, excess = limit, 0
         while (room := room - excess) > 0:
             osd, symbols = self._within(room, picture, *given, **options)
-            telling = self._telling(picture, osd, symbols)
-            excess = len(container.pack(telling)) - limit
+            coded = self._with_errors(picture, osd, symbols)
+            excess = len(container.pack(coded)) - limit
             if excess <= 0:
-                return telling, symbols
+                return coded, symbols
         raise TargetError(f"{limit:,} bytes are too few for a file that tells its errors; give more")
 
     def _decodes(self, osd: Osd, symbols: Any) -> bool:
@@ -235,7 +235,7 @@ class Decoder:
         file will do, for as much of the picture as has arrived, unverified; steps of the diffusion: those that the model was trained
         for, which are taken anyway; original_size: a picture that was shrunk before it was coded is enlarged again, by Lanczos;
         in any case info["original_size"] has the size that it had; salvage: a damaged file will do, for what can be read of it, and then
-        info["fault"] says what is wrong, which the comment says too. FormatError if the file is damaged, WeightsError if its model is not at hand, was trained for
+        info["fault"] says what is wrong, which the comment says too. FormatError if the file is damaged, WeightsError if its model is not available, was trained for
         another number of steps, or has no map of trust and is asked for one.
         """
         if not 0 <= detail <= 1.5:
@@ -328,7 +328,7 @@ def info(
 ) -> dict[str, Any]:
     """What an .osd file (bytes, a path, a binary file) says of itself, as `description.describe`; `parts` adds token_bits, hyper_bits, latent_bits, or index_bits.
 
-    For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not at hand.
+    For the parts the file is entropy-decoded: FormatError if it is damaged, WeightsError if its model is not available.
     """
     data = bytes_of(data)
     osd = container.unpack(data, max_pixels)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from .errors import Fault, FileError, OsdError
 
 
-def unforeseen(error: Exception) -> Fault:
+def as_fault(error: Exception) -> Fault:
     """What a user is told of an exception that is none of ours; OSDC_DEBUG=1 shows where it came from."""
     if os.environ.get("OSDC_DEBUG"):
         traceback.print_exception(error)

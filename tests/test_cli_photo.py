@@ -175,6 +175,6 @@ def test_a_damaged_payload_is_refused_whatever_the_checksum_says(folder):
 
 def test_cuda_without_a_gpu_is_one_line(folder):
     if Path("/dev/nvidiactl").exists():
-        pytest.skip("a GPU may be at hand")
+        pytest.skip("a GPU may be available")
     done = osdc("encode", "photo.png", "--device", "cuda", cwd=folder)
     assert done.returncode == 4 and done.stderr.count(b"\n") == 1 and not (folder / "photo.osd").exists()

@@ -313,7 +313,7 @@ def test_a_base_covers_odd_and_even_latents(size):
     z, like = torch.randn(2, 8, 2 * size[0], 2 * size[1]), torch.zeros(2, 18, *size)
     made, codes = base(z, like)
     assert made.shape == like.shape and codes.shape == (2, -(-size[0] // 2), -(-size[1] // 2))
-    assert not made.any()  # born as nothing
+    assert not made.any()  # zero-initialised
     if min(size) > 1:
         inside = F.unfold(z[:, :, : size[0] // 2 * 4, : size[1] // 2 * 4], 4, stride=4)
         flat = base.down.weight.flatten(1) @ inside + base.down.bias[:, None]

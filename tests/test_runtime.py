@@ -84,7 +84,7 @@ def test_a_session_that_memory_was_short_for_is_made_when_asked_for_again(loaded
 def test_cuda_is_refused_where_there_is_none(loaded):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
-        pytest.skip("a CUDA device is at hand")
+        pytest.skip("a CUDA device is available")
     with pytest.raises(WeightsError, match="CUDA"):
         open_runtime(loaded, Machine("cuda"))
 

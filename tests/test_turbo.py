@@ -301,7 +301,7 @@ def test_the_table_of_times_has_both_profiles_and_the_baselines(home):
     assert all(measured > 0 for _, measured, _, _ in rows) and len(rows) == 12
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is at hand")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is available")
 def test_the_table_of_times_wants_a_gpu():
     with pytest.raises(SystemExit) as ended:
         budgets.main(["--device", "cuda"])

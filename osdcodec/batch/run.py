@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import files
-from ..console import unforeseen
+from ..console import as_fault
 from ..errors import Ended, FileError, InputError, OsdError, OutputExistsError
 from .jobs import Job
 from .report import Outcome, Report, Style
@@ -46,7 +46,7 @@ def attempt(job: Job, work: Work, skip_existing: bool = False, progress: Progres
     except Stop:
         raise
     except Exception as error:  # one file must not take the others with it
-        outcome.error = unforeseen(error)
+        outcome.error = as_fault(error)
     outcome.seconds = time.perf_counter() - start
     return outcome
 

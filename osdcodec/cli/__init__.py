@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import files
-from ..console import legible, printable, unforeseen
+from ..console import as_fault, legible, printable
 from ..errors import Ended, FileError, OsdWarning
 from . import browser, coding, info, links, measuring, weights
 from .help import Summaries
@@ -123,7 +123,7 @@ def main() -> None:
     except OSError as error:  # help that nobody can read, on a full disk
         code = complain(FileError(f"{error.filename or 'the output'}: {error.strerror or error}; name another file"))
     except Exception as error:
-        code = complain(unforeseen(error))
+        code = complain(as_fault(error))
     # Of any such exception 130 is made, here, in the commands, and by Typer while it reads the command line.
     sys.exit(128 + _ENDED[0] if code == 130 and _ENDED else code or 0)
 

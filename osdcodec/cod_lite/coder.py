@@ -98,7 +98,7 @@ class CodLiteModel(CodLiteSymbolCoder):
 
 
 class CodLiteRates:
-    """All models of the profile that are at hand; λ, a size or a similarity chooses among them."""
+    """All models of the profile that are available; λ, a size or a similarity chooses among them."""
 
     def __init__(self, profile: str, machine: Machine, weights_dir: str | Path | None) -> None:
         self.machine, self.weights_dir = machine, weights_dir

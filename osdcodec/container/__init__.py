@@ -151,7 +151,7 @@ def unpack(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
     """The bytes of a file -> its fields. FormatError, with field and offset, at the first defect.
 
     The size is judged as soon as it is read, then the checksum, then all that lies behind the header. Whether the model
-    is at hand is not asked here.
+    is available is not asked here.
     """
     end = len(data) - _CHECKSUM
     flags, size, at = read_start(data, max_pixels)

@@ -1,4 +1,4 @@
-"""The codecs that osdc is measured beside, each as files: Pillow's formats, and CompressAI's models where they are at hand.
+"""The codecs that osdc is measured beside, each as files: Pillow's formats, and CompressAI's models where they are available.
 
 `python -m osdcodec.evaluation.baselines encode|decode CODEC NAME INPUT OUTPUT` runs one in a process of its own, whose memory can
 be measured.

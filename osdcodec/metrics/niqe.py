@@ -32,7 +32,7 @@ class Niqe:
     """RGB picture with both sides of 192 pixels or more -> NIQE, less is better; NaN where it is flat.
 
     As the published program computes it: luma of BT.601, rounded; whole blocks of 96x96 pixels and, at half size, of 48x48.
-    WeightsError if the model of photographs is not at hand.
+    WeightsError if the model of photographs is not available.
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ def find(name: str, folder: Path | None = None) -> Path | None:
 
 
 def content(name: str, folder: Path | None = None) -> bytes:
-    """The file of `name`. WeightsError if it is not at hand, or is another file than the one that is meant."""
+    """The file of `name`. WeightsError if it is not available, or is another file than the one that is meant."""
     return verified(find(name, folder), FILES[name][2], f"the weights of {name}", INSTALL)
 
 
@@ -50,7 +50,7 @@ def located(package: str, file: str, folder: Path | None = None) -> Path | None:
 
 
 def verified(path: Path | None, sha256: str, what: str, install: str) -> bytes:
-    """The content of a file that others publish. WeightsError if it is not at hand, or is another file than the one that is meant."""
+    """The content of a file that others publish. WeightsError if it is not available, or is another file than the one that is meant."""
     if path is None:
         raise WeightsError(f"{what} are not here: {install}")
     data = path.read_bytes()
@@ -238,7 +238,7 @@ DISTANCES: dict[str, Callable[[Path | None], Distance]] = {
 def available(
     names: Iterable[str] = tuple(DISTANCES), folder: Path | None = None
 ) -> tuple[dict[str, Distance], dict[str, str]]:
-    """Of these distances those of which the weights are here, by name, and of the others why not."""
+    """Returns the available distances by name and, for the others, why they are missing."""
     found, missing = {}, {}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Checkpoints of a model with fewer residual blocks, for one with more: new blocks are born as nothing.
+"""Checkpoints of a model with fewer residual blocks, for one with more: new blocks are zero-initialised.
 
 The branches of residual blocks begin at zero (models/blocks.py), so a grown model does at first what the smaller one did.
 So does a model with a part (`Part`) that the checkpoint knows nothing of.

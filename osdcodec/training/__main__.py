@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     told = parser.add_mutually_exclusive_group()
     told.add_argument("--config", type=Path, help="TOML with one table per stage (default: the profile's own)")
     told.add_argument("--recipe", help="one of ours: small/NAME.toml or turbo/NAME.toml beside this file")
-    data = "folder of photographs; or of train/ with them and, where they are at hand, thumbnails/ and perceptual/"
+    data = "folder of photographs; or of train/ with them and, where they are available, thumbnails/ and perceptual/"
     parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
     parser.add_argument(

@@ -151,7 +151,7 @@ class Adversary:
 
 
 def adversary(recipe: AdversaryRecipe, condition: int) -> Adversary | None:
-    """What a recipe asks for; None without a weight, or where the features are not at hand, which stderr is told in a line.
+    """What a recipe asks for; None without a weight, or where the features are not available, which stderr is told in a line.
 
     condition: channels of the coarse latent.
     """

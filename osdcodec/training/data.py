@@ -1,6 +1,6 @@
 """Training pictures: random crops of photographs from tars or folders, labelled thumbnails from a zip.
 
-A folder of data holds train/ and, where they are at hand, thumbnails/ and perceptual/; a folder of photographs alone will do.
+A folder of data holds train/ and, where they are available, thumbnails/ and perceptual/; a folder of photographs alone will do.
 """
 
 import csv

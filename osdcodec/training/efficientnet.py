@@ -18,7 +18,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class FrozenFeatures(nn.Module):
-    """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. WeightsError if its weights are not at hand."""
+    """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. WeightsError if its weights are not available."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -184,7 +184,7 @@ def perceptual(data: Path, model: nn.Module, stages: int) -> nn.Module:
     raise WeightsError(f"there is no network in {data / 'perceptual'}")
 
 
-# Name in a recipe -> a network of (x_hat, x) -> (B,). WeightsError if its weights are not at hand: then training does without.
+# Name in a recipe -> a network of (x_hat, x) -> (B,). WeightsError if its weights are not available: then training does without.
 NETWORKS: dict[str, Callable[[Path, nn.Module, int], nn.Module]] = {
     "perceptual": perceptual,
     "lpips_alex": lambda data, model, stages: Lpips("alexnet"),
@@ -213,7 +213,7 @@ Terms = dict[str, float | Anchored | Term]
 class Losses(nn.Module):
     """All losses of a stage: Seen, anchors' weights of each picture (B, 5) -> their weighted sum, and the mean of each.
 
-    InputError if a name is not known. A network whose weights are not at hand is left out, which stderr is told in a line.
+    InputError if a name is not known. A network whose weights are not available is left out, which stderr is told in a line.
     """
 
     def __init__(self, terms: Terms, data: Path, model: nn.Module, compiled: bool = False) -> None:

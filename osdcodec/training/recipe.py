@@ -60,7 +60,7 @@ class Schedule(Plain):
 class Changes:
     """The table [profile]: what is otherwise than in the profile (profile.py says what each is).
 
-    Residual blocks and parts that a checkpoint does not have are born as nothing.
+    Residual blocks and parts that a checkpoint does not have are zero-initialised.
     """
 
     transform_layers: tuple[int, ...] | None = None

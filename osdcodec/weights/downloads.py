@@ -80,7 +80,7 @@ def _read(path: Path) -> list[Component]:
 
 
 def folder_of(name: str, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Path:
-    """Where a component lies, its files checked. WeightsError if it is not at hand, or not the one listed."""
+    """Where a component lies, its files checked. WeightsError if it is not available, or not the one listed."""
     component = next((entry for entry in components(weights_dir, registry) if entry.name == name), None)
     if component is None:
         raise WeightsError(f"no component {name} is listed in weights.toml: update osdc")

@@ -62,7 +62,7 @@ class Weights:
         return Prior(self.tensors, self.profile)
 
     def base(self, name: str) -> Path:
-        """Folder of a pretrained model that the profile is built on. WeightsError if it is not at hand."""
+        """Folder of a pretrained model that the profile is built on. WeightsError if it is not available."""
         return downloads.folder_of(name, self.weights_dir)
 
 
@@ -98,11 +98,11 @@ def rates(profile: str, weights_dir: str | Path | None = None) -> dict[float, by
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
-    """The model that an .osd file names by its id. WeightsError if it is not at hand or not the one listed."""
+    """The model that an .osd file names by its id. WeightsError if it is not available or not the one listed."""
     for model, path in _models(weights_dir, registry):
         if model["model_id"] == wanted.hex():
             return _open(model, path, weights_dir)
-    raise WeightsError(f"model {wanted.hex()} is not at hand: update osdc, or name its folder by --weights-dir")
+    raise WeightsError(f"model {wanted.hex()} is not available: update osdc, or name its folder by --weights-dir")
 
 
 def inventory(weights_dir: str | Path | None = None) -> list[dict[str, str]]:

@@ -44,7 +44,7 @@ def cache() -> Path:
 
 
 def lists(weights_dir: str | Path | None = None, registry: str | Path | None = None) -> list[Path]:
-    """Every list at hand, in order of precedence; with `registry` in place of ours what was made in the cache does not count."""
+    """Every list available, in order of precedence; with `registry` in place of ours what was made in the cache does not count."""
     named = folder(weights_dir)
     homes = dict.fromkeys(each for each in (named, None if registry else cache()) if each)
     own = [each / NAME for each in homes if (each / NAME).is_file()]

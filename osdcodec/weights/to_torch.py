@@ -14,7 +14,7 @@ from .loading import Weights
 
 
 def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
-    """An untrained model on pretrained ones. WeightsError if these are not at hand, or not what the profile is built on."""
+    """An untrained model on pretrained ones. WeightsError if these are not available, or not what the profile is built on."""
     try:
         return CodecModel(profile, base)
     except ValueError as error:
@@ -22,7 +22,7 @@ def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
 
 
 def open_tower(model: CodecModel) -> None:
-    """Loads the CLIP tower, where only an encoder needs it. WeightsError if it is not at hand."""
+    """Loads the CLIP tower, where only an encoder needs it. WeightsError if it is not available."""
     try:
         model.semantics.open()
     except ValueError as error:
@@ -32,7 +32,7 @@ def open_tower(model: CodecModel) -> None:
 def load_model(weights: Weights, profile: Profile | None = None) -> CodecModel:
     """The torch model of a weights file, prior included: training resumes from it.
 
-    profile: another one, with more residual blocks, which are born as nothing. WeightsError if the file is not of such a model.
+    profile: another one, with more residual blocks, which are zero-initialised. WeightsError if the file is not of such a model.
     """
     model = new_model(profile or weights.profile, weights.base)
     elsewhere = ("prior.", "gains.", "preview.")

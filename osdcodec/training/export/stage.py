@@ -24,7 +24,7 @@ class ExportRecipe(Plain):
 
 
 def unpack_weights(run: Run) -> CodecModel:
-    """The released weights -> out/start.pt, from which stage `codec` goes on. Residual blocks that they lack are born as nothing."""
+    """The released weights -> out/start.pt, from which stage `codec` goes on. Residual blocks that they lack are zero-initialised."""
     model = load_model(load(run.profile.name), run.profile)
     torch.save(model.state_dict(), run.out / "start.pt")
     return model
