@@ -84,7 +84,11 @@ BAD_OSD = [
 @pytest.mark.parametrize(("name", "code", "word"), BAD_OSD)
 def test_info_of_bad_files(name, code, word, folder):
     for options in ((), ("--json",), ("--parts",)):
-        refused(osdc("info", name, *options, cwd=folder), code, name, word)
+        done = osdc("info", name, *options, cwd=folder)
+        if word.startswith("checksum"):  # what can be read of it is shown
+            assert done.stdout and b"768" in done.stdout
+            done.stdout = b""
+        refused(done, code, name, word)
 
 
 @pytest.mark.parametrize(("name", "code", "word"), BAD_OSD[:-1])
@@ -129,7 +133,7 @@ def test_decode_of_bad_files(name, code, word, folder):
         (("encode", "photo.png", "--profile", "none"), 4, ("none",)),
         (("decode", "unknown.osd", "-o", "out.xyz"), 2, ("out.xyz", ".png")),
         (("decode", "unknown.osd", "-o", "out"), 2, ("out", ".png")),
-        (("decode", "unknown.osd", "-o", "out.ico"), 5, ("out.ico", ".png")),  # an icon has a size of its own
+        (("decode", "unknown.osd", "-o", "out.ico"), 2, ("out.ico", ".png")),  # an icon has a size of its own
         (("decode", "unknown.osd", "-o", "existing.png", "--no-overwrite"), 5, ("existing.png", "exists")),
         (("decode", "unknown.osd", "-o", "none/out.png"), 5, ("none", "there is no folder")),
         (("decode", "unknown.osd", "-o", "out.png", "--max-pixels", "393215"), 3, ("768x512", "--max-pixels")),

@@ -104,7 +104,7 @@ def test_alpha_profile_and_metadata(folder, photo):
     with Image.open(folder / "out.png") as decoded:
         assert decoded.getchannel("A").tobytes() == picture.getchannel("A").tobytes()
         assert decoded.getexif()[0x010F] == "maker"
-        assert "generative codec, lambda 1" in decoded.text["Software"]
+        assert "generative codec, lambda 1" in decoded.text["Comment"]
     done = osdc("decode", "all.osd", "-o", "out.jpg", cwd=folder)
     assert done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"JPEG holds no alpha" in done.stderr
     with Image.open(folder / "out.jpg") as decoded:

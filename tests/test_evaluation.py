@@ -437,7 +437,7 @@ def test_an_empty_folder_and_a_bad_picture_are_input_errors(tmp_path):
 def test_evaluate_on_the_command_line(tmp_path, photo):
     photo.crop((0, 0, 64, 64)).save(tmp_path / "a.png")
     arguments = ("evaluate", "a.png", "-o", "out", "--lambda", "2", "--codec", "webp", "--device", "cpu")
-    done = osdc(*arguments, "--page-pictures", "0", cwd=tmp_path)
+    done = osdc(*arguments, "--page-pictures", "0", "-q", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     assert "λ 2" in done.stdout and "webp-half" in done.stdout and "peak memory" in done.stdout
     told = json.loads((tmp_path / "out" / "records.json").read_text("utf-8"))
@@ -469,7 +469,7 @@ def test_bad_usage_of_evaluate(arguments, code, word, tmp_path, photo):
 def test_evaluate_without_the_extra_says_what_to_install(module, tmp_path, photo):
     photo.crop((0, 0, 32, 32)).save(tmp_path / "a.png")
     done = osdc("evaluate", "a.png", cwd=tmp_path, without=(module,))
-    assert done.returncode == 3 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.returncode == 4 and done.stdout == "" and done.stderr.count("\n") == 1
     assert module in done.stderr and "osdc[eval]" in done.stderr
 
 

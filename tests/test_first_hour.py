@@ -136,7 +136,7 @@ def test_heic_with_its_extra(home):
     if (home / "phone" / "IMG_0004.HEIC").stat().st_size < 99:
         pytest.skip("this pillow-heif cannot write HEIC")
     done = osdc("encode", "phone/IMG_0004.HEIC", "-o", "heic.osd", cwd=home)
-    assert done.returncode == 3 and "HEIC needs the package pillow-heif: pip install 'osdc[heic]'" in done.stderr
+    assert done.returncode == 4 and "HEIC needs the package pillow-heif: pip install 'osdc[heic]'" in done.stderr
     done = osdc("encode", "phone/IMG_0004.HEIC", "-o", "heic.osd", cwd=home, without=("torch",))
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -154,7 +154,7 @@ def test_pillow_decodes_no_sooner_for_it(coders, tmp_path):
     register()
     with Image.open(tmp_path / "x.osd") as opened:
         assert opened.data is not None and opened.mode == "LA"
-        assert opened.tobytes() == coders[1].decode(data).tobytes() and opened.data is None
+        assert opened.tobytes() == osdcodec.decode(data).tobytes() and opened.data is None
 
 
 def test_grey_pictures_stay_grey_and_alpha_stays(coders):

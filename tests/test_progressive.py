@@ -191,7 +191,7 @@ def test_all_that_a_file_can_hold(encoder, decoder, photo):
     picture.info["xmp"] = b"<x/>"
     data = encoder.encode(picture, 0.5, alpha="keep", keep_metadata=True, roi=[(10, 10, 30, 30)], progressive=True)
     osd = container.unpack(data)
-    assert [kind for kind, _ in osd.sections] == ["G", "A", "x"] and osd.progressive
+    assert [kind for kind, _ in osd.sections] == ["G", "A", "e", "x"] and osd.progressive
     whole, cut = decoder.decode(data), decoder.decode(data[:-30], partial=True)
     assert whole.mode == cut.mode == "RGBA" and cut.getchannel("A").tobytes() == whole.getchannel("A").tobytes()
     assert whole.info["xmp"] == b"<x/>" and "xmp" not in cut.info
