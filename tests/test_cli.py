@@ -85,8 +85,8 @@ BAD_OSD = [
 def test_info_of_bad_files(name, code, word, folder):
     for options in ((), ("--json",), ("--parts",)):
         done = osdc("info", name, *options, cwd=folder)
-        if word.startswith("checksum"):  # what can be read of it is shown
-            assert done.stdout and b"768" in done.stdout
+        if word.startswith("checksum") and options != ("--parts",):  # what can be read of it is shown
+            assert b"768" in done.stdout
             done.stdout = b""
         refused(done, code, name, word)
 
