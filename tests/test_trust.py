@@ -25,7 +25,7 @@ from osdcodec.trust.maps import TrustMap, block_means, grid
 from osdcodec.trust.truth import measure
 
 EXAMPLES, SPEC = Path(__file__).parents[1] / "examples", Path(__file__).parents[1] / "spec"
-VECTORS = json.loads((SPEC / "vectors/told/vectors.json").read_text())
+VECTORS = json.loads((SPEC / "vectors/told/sections.json").read_text())
 
 
 @pytest.fixture(scope="module")

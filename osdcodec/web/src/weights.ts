@@ -87,8 +87,9 @@ export async function loadWeights(data: Uint8Array, listed: Pick<Listed, "sha256
   if ((await digest(data)) !== listed.sha256) {
     throw new WeightsError(`the weights are not the file listed (${data.length} bytes, SHA-256 differs): load them again`);
   }
+  const stored = readSafetensors(data); // which refuses what is no such file
   const told = readMetadata(data);
-  const model = new Model(readSafetensors(data), readMargins(told) ?? listed.margins, noiseLevels(told));
+  const model = new Model(stored, readMargins(told) ?? listed.margins, noiseLevels(told));
   if (listed.model_id && model.modelId !== listed.model_id) {
     throw new WeightsError(`the weights are of model ${model.modelId}, not ${listed.model_id} as listed`);
   }
