@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from osdcodec import image
 from osdcodec.errors import InputError, OsdWarning, OutputError
 from osdcodec.image import attachments
+from osdcodec.integrations.pillow import register
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -466,5 +467,6 @@ def test_the_format_is_that_of_the_suffix(suffix):
 
 @pytest.mark.parametrize("name", ["out", "out.xyz", "out.psd", "out.xbm", "out.grib", "out.osd"])
 def test_unknown_output_format(name):
+    register()  # which makes .osd a format of Pillow's
     with pytest.raises(OutputError, match=name):
         image.encode_image(gradient(2, 2), image.output_format(name))

@@ -55,7 +55,9 @@ def output_format(target: str | Path, wanted: str | None = None) -> str:
 def _formats() -> dict[str, str]:
     """Suffixes and Pillow's names of their formats; HEIC, where its package is there."""
     heic = formats.heif.SUFFIXES if available("pillow_heif") else ()
-    return Image.registered_extensions() | dict.fromkeys(heic, "HEIF")
+    known = Image.registered_extensions() | dict.fromkeys(heic, "HEIF")
+    known.pop(".osd", None)  # which is there once our own plugin is registered, and is no format to decode into
+    return known
 
 
 def encode_image(image: Image.Image, name: str) -> bytes:
