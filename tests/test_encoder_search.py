@@ -189,3 +189,11 @@ def test_effort_is_a_level_or_found_by_the_size(monkeypatch):
     assert [plan_for("auto", *size) for size in ((768, 512), (1200, 1200), (9000, 9000))] == [*LEVELS[1::-1], None]
     with pytest.raises(ValueError, match="effort must be auto or a whole number from 0 to 10"):
         Encoder(device="cpu").encode(Image.new("RGB", (9, 9)), effort=11)
+
+
+def test_inputs_of_many_bytes_are_searched_too(photo, monkeypatch):
+    """They make ONNX Runtime give memory back, which a gradient's session cannot."""
+    monkeypatch.setattr("osdcodec.runtime.onnx.LARGE", 1)
+    picture = photo.resize((96, 64))
+    encoder = Encoder(device="cpu")
+    assert encoder.encode(picture, effort=1) != encoder.encode(picture, effort=0)

@@ -8,7 +8,7 @@ from .graphs import GraphRuntime, memory_errors
 # Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a tenth of the time: else every tile of a
 # large picture takes more (12000x9000 pixels were encoded in 6.4 GiB, and are in 4.2).
 LARGE = 2**24
-GRADIENTS = ("distance",)  # graphs that go back
+GRADIENTS = ("distance",)  # graphs that go back, whose memory lies in no arena that could shrink
 
 
 class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
@@ -16,7 +16,7 @@ class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
 
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         options = None
-        if sum(array.nbytes for array in inputs.values()) >= LARGE:
+        if verb not in GRADIENTS and sum(array.nbytes for array in inputs.values()) >= LARGE:
             options = ort.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         session = self.opened(verb)
