@@ -12,8 +12,9 @@ from .errors import InputError
 Effort = int | Literal["auto"]
 HIGHEST = 10
 VARIABLE = "OSDC_EFFORT"
-# Pixels up to which "auto" takes so many steps: of a small picture it costs about two seconds, of a large one as much as decoding.
-AUTO = ((600_000, 2), (2_000_000, 1))
+# (Pixels, level): up to so many pixels "auto" is that level; above the last, 0. None as yet: two steps at 768x512 took 16 s and
+# 1.9 GiB in ONNX Runtime and 6.4 s and 1.2 GiB in bfloat16, where no search takes 2.0 and 1.9 s. The budget is 3 s and 1.5 GiB.
+AUTO: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,8 @@ def test_effort_is_a_level_or_found_by_the_size(monkeypatch):
         plan_for("auto", 768, 512)
     monkeypatch.delenv(VARIABLE)
     assert plan_for(0, 9, 9) is None and plan_for(10, 9, 9) == LEVELS[9] and len(LEVELS) == 10
+    assert plan_for("auto", 768, 512) is None  # until a step costs less
+    monkeypatch.setattr("osdcodec.effort.AUTO", ((600_000, 2), (2_000_000, 1)))
     assert [plan_for("auto", *size) for size in ((768, 512), (1200, 1200), (9000, 9000))] == [*LEVELS[1::-1], None]
     with pytest.raises(ValueError, match="effort must be auto or a whole number from 0 to 10"):
         Encoder(device="cpu").encode(Image.new("RGB", (9, 9)), effort=11)
