@@ -14,6 +14,7 @@ import time
 
 from ..console import run_command
 from ..errors import OsdError
+from .exactness import THREADS
 
 SETTINGS = {
     "avx2, 1 thread": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OPENBLAS_CORETYPE": "Haswell"},
@@ -25,7 +26,6 @@ SETTINGS = {
     "bfloat16, 4 threads": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16", "OPENBLAS_CORETYPE": "SkylakeX"},
     "everything, 2 threads": {},
 }
-THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def failures(name: str, arguments: list[str]) -> list[str]:

@@ -74,13 +74,9 @@ def priced_step(
         after, found = descent.moved(places, gradients)
         count = bits(found)
         made = after, found, count, float(np.exp(at))
-        fits = count <= wanted
-        if best is None or (fits, count if fits else -count) > (
-            best[2] <= wanted,
-            best[2] if best[2] <= wanted else -best[2],
-        ):
+        if best is None or _rank(count, wanted) > _rank(best[2], wanted):
             best = made
-        if fits:
+        if count <= wanted:
             high = at
             if count > 0.998 * wanted:
                 break
@@ -89,3 +85,9 @@ def priced_step(
         at = (low + high) / 2
     assert best is not None
     return best
+
+
+def _rank(bits: float, wanted: float) -> tuple[bool, float]:
+    """How good so many bits are: what fits before what does not, and of either what is nearer to those wanted."""
+    fits = bits <= wanted
+    return fits, bits if fits else -bits

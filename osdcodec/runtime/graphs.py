@@ -16,6 +16,15 @@ SEEN = "coarse", "coarse_thumb"  # further inputs of the denoiser with decoder s
 Opened = TypeVar("Opened")
 
 
+def thread_count(threads: int | None) -> int:
+    """Threads for one picture: as asked for, else as OMP_NUM_THREADS says, else 0, as many as there are cores.
+
+    The runtimes of graphs do not ask for the variable, by which clusters and people share the cores of a machine.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return threads or (int(told) if told.isdecimal() else 0)
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """What the runtimes say in their own ways becomes a MemoryError."""
@@ -34,14 +43,12 @@ class GraphRuntime(ABC, Generic[Opened]):
 
     Args:
         weights: The model, with its graphs.
-        threads: Threads for one picture; by default OMP_NUM_THREADS, by which clusters and people share the cores of a
-            machine, or all cores.
+        threads: See `thread_count`.
     """
 
     def __init__(self, weights: Weights, threads: int | None = None) -> None:
         self.weights = weights
-        told = os.environ.get("OMP_NUM_THREADS", "")
-        self.threads = threads or (int(told) if told.isdecimal() else 0)  # 0: as many as there are cores
+        self.threads = thread_count(threads)
         self.sessions: dict[str, Future[Opened]] = {}
         self.lock = Lock()  # held while a session is begun; sessions themselves may run in many threads
         self.makers = ThreadPoolExecutor(2)

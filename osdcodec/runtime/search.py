@@ -15,11 +15,6 @@ from . import Choice, Machine, choose, open_graphs
 from .choice import TITLES
 
 LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
-PACKAGES = {
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-    "torch": "torch",
-}  # whose versions tell backends apart
 SIDE = 64  # of the picture at which a gradient is checked, in pixels
 STEP = 0.1  # of the walk along it, in the root mean square of the values
 NEAR = 0.5, 1.5  # what the slope may be of the one that the gradient foretells; half precision is that far from it
@@ -64,7 +59,7 @@ def _networks(model: Weights, weights: Weights, choice: Choice, threads: int | N
 
 def _right(networks: SearchNetworks, weights: Weights, choice: Choice) -> bool:
     """Whether the gradient is right, told from a cache where it was found before."""
-    key = "gradient", *choice[:3], weights.sha256, version(PACKAGES[choice.runtime])
+    key = "gradient", *choice[:3], weights.sha256, version(choice.runtime)  # each is called as its package
     known = cache.read(*key) if weights.sha256 else None
     if known is not None:
         return bytes(known) == b"right"

@@ -5,7 +5,6 @@ stride; z_c and z_hat (1, C_z, H/16, W/16); spread, activity and setting as `rea
 expected mean square of luma and of chroma, in squared levels, and expected correlation of texture, -1 .. 1.
 """
 
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 from .. import image
 from ..container import Osd
 from ..errors import WeightsError
+from ..runtime.graphs import thread_count
 from ..runtime.tiles import Tile, spans
 from ..weights import Weights, trust_graph
 from . import told
@@ -55,7 +55,7 @@ def decoder_with_map(
 
 def expect(reading: Reading, weights: Weights, threads: int | None = None) -> TrustMap:
     """The map of a decoded picture. WeightsError if no map was fitted to these weights."""
-    session = _session(trust_graph(weights), threads or _threads())
+    session = _session(trust_graph(weights), thread_count(threads))
     found = np.empty((3, *(2 * side for side in reading.qualities.shape)), np.float32)
     symbols = reading.symbols
     assert symbols.rows is not None  # the prior that read them notes it
@@ -89,12 +89,6 @@ def _pixels(reading: Reading, tile: Tile) -> np.ndarray:
     part = reading.picture.crop(box)
     part = part.resize((2 * part.width, 2 * part.height), Image.Resampling.NEAREST)
     return image.to_array(part.crop((0, 0, right - left, bottom - top)), STRIDE)
-
-
-def _threads() -> int:
-    """ONNX Runtime does not ask for OMP_NUM_THREADS itself. 0: as many as there are cores."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdecimal() else 0
 
 
 @lru_cache(maxsize=2)

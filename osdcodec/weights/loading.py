@@ -147,15 +147,28 @@ def trust_graph(weights: Weights) -> bytes:
 def _trust_graph(model: dict, path: Path) -> bytes:
     place = path.with_name(model["trust"])
     place = place if place.is_file() else EMBEDDED / model["trust"]
+    return read_listed(place, model.get("trust_sha256"))
+
+
+def read_listed(path: Path, sha256: str | None) -> bytes:
+    """The bytes of a file. WeightsError if it cannot be read, or is not the one listed, before anything looks inside."""
     try:
-        data = place.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(
-            f"{place} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != model.get("trust_sha256"):
-        raise WeightsError(f"{place} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
     return data
+
+
+def tensors_of(data: bytes, path: Path) -> Tensors:
+    """The bytes of a weights file -> its tensors. WeightsError if it is no safetensors file, or has an unknown type."""
+    try:
+        return Tensors(parse(data), path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    except KeyError as error:
+        raise WeightsError(f"{path} holds a tensor of the unknown type {error}") from error
 
 
 def entry(path: str | Path, profile: str) -> dict:
@@ -205,18 +218,8 @@ def _open(model: dict, path: Path, weights_dir: str | Path | None = None) -> Wei
         raise WeightsError(f"{path} is refused: weights are {SUFFIX} files, which cannot run code")
     if model["profile"] not in PROFILES:
         raise WeightsError(f"{path} is of profile {model['profile']}, which is not known here: update osdc")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir") from error
-    if hashlib.sha256(data).hexdigest() != model["sha256"]:
-        raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
-    try:
-        tensors = Tensors(parse(data), path)
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
-    except KeyError as error:
-        raise WeightsError(f"{path} holds a tensor of the unknown type {error}") from error
+    data = read_listed(path, model["sha256"])
+    tensors = tensors_of(data, path)
     try:
         identity = model_id(tensors)
     except KeyError as error:

@@ -6,19 +6,16 @@ file = "search.safetensors"  in osdcodec/embedded/
 sha256 = "…"                 of the file
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse
 
 from ..errors import WeightsError
 from ..profile import PROFILES
 from . import registry
-from .loading import EMBEDDED, Weights
-from .storage import TURNED, Tensors
+from .loading import EMBEDDED, Weights, read_listed, tensors_of
+from .storage import TURNED
 
 
 class Both(Mapping[str, np.ndarray]):
@@ -49,15 +46,7 @@ def with_search(model: Weights) -> Weights:
     if listed.get("profile") != name or model.profile != PROFILES[name]:
         raise WeightsError(f"there is no search file for models like {model.path.name}")
     path = EMBEDDED / listed["file"]
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != listed["sha256"]:
-            raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): reinstall osdc")
-        tensors = Tensors(parse(data), path)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc") from error
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    tensors = tensors_of(read_listed(path, listed["sha256"]), path)
     graphs = tensors.graphs()
     known = {*model.tensors, *tensors}
     for tensor in graphs["distance.tensors"].decode().split("\n"):
