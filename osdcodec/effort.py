@@ -23,15 +23,14 @@ class Plan:
 
     steps: int
     place: int = (
-        256  # side of where VGG16 looks, in pixels: for all of the picture it takes longer than everything else
+        256  # side of where VGG16 looks, in pixels: at all of the picture it would take longer than everything else
     )
-    last: bool = True  # what the last step leads to is looked at too, and left if something before it was better
 
 
 # Levels 1 to 10.
 LEVELS = (
-    Plan(1, 128, False),
-    Plan(2, 128, False),
+    Plan(1, 128),
+    Plan(2, 128),
     Plan(3, 128),
     Plan(4, 192),
     Plan(5),

@@ -1,12 +1,14 @@
 """The descent of the encoder's search: where to go from a gradient, and at which price of a bit."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
-TRIES = 6  # prices that are tried for a step: each halves, about, how far its bits are from those wanted
+TRIES = 4  # prices that are tried for a step
+NEAR = 0.996  # share of the bits wanted from which on a price is good enough
 WIDEST = 4.0  # times the usual price, and a part of it: farther away no price is sought
 
 
@@ -67,7 +69,9 @@ def priced_step(
     Returns:
         The descent and the place after the step, its bits, and the price that led there.
     """
-    low, high = np.log(price / WIDEST), np.log(price * WIDEST)  # too many bits, few enough
+    # Logarithms of prices that lead to too many bits and to few enough, and the shares of the bits wanted where these are known.
+    low, high = np.log(price / WIDEST), np.log(price * WIDEST)
+    above, below = math.nan, math.nan
     best, at = None, np.log(price)
     for _ in range(TRIES):
         gradients = tuple(d + np.float32(np.exp(at)) * b for d, b in zip(of_distortion, of_bits, strict=True))
@@ -76,13 +80,14 @@ def priced_step(
         made = after, found, count, float(np.exp(at))
         if best is None or _rank(count, wanted) > _rank(best[2], wanted):
             best = made
+        if NEAR * wanted < count <= wanted:
+            break
         if count <= wanted:
-            high = at
-            if count > 0.998 * wanted:
-                break
+            high, below = at, count / wanted
         else:
-            low = at
-        at = (low + high) / 2
+            low, above = at, count / wanted
+        part = (above - (1 + NEAR) / 2) / (above - below)  # by a straight line, or in the middle
+        at = low + (high - low) * (0.5 if math.isnan(part) else min(max(part, 0.15), 0.85))
     assert best is not None
     return best
 

@@ -6,8 +6,6 @@ bits that holds their number (content-adaptive encoding: Campos et al., 2019; Ya
 other, and a decoder needs to know nothing of it.
 """
 
-import math
-
 import numpy as np
 from PIL import Image
 
@@ -18,7 +16,7 @@ from ..rate_control import ANCHORS, quality_of
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.search import SearchNetworks, open_search
-from ..runtime.tiles import Progress, Tile, spans
+from ..runtime.tiles import Progress, Span, Tile, spans
 from ..weights import Weights
 from .descent import Adam, Arrays, priced_step
 
@@ -74,8 +72,8 @@ class EncoderSearch:
         y, hyper = y.copy(), hyper.copy()
         tiles = [
             Tile(row, column)
-            for row in spans(rows, MARGIN, CORE, profile.hyper_factor)
-            for column in spans(columns, MARGIN, CORE, profile.hyper_factor)
+            for row in windows(rows, profile.hyper_factor)
+            for column in windows(columns, profile.hyper_factor)
         ]
         for n, tile in enumerate(tiles):
             scales = (profile.stride, 1, 1 / profile.hyper_factor, fine)
@@ -97,7 +95,7 @@ class EncoderSearch:
     def _window(
         self, seen: list[np.ndarray], quality: int, qualities: np.ndarray | None, plan: Plan, advance: Progress
     ) -> Arrays:
-        """The best of what the steps lead to that has no more bits than the start."""
+        """What the last of the steps leads to that has no more bits than the start."""
         x, y, hyper, noise, tokens = seen
         gains = self.prior.gain_maps(quality, qualities)
         start = y[0] * gains.latent, hyper[0] * gains.hyper
@@ -109,10 +107,11 @@ class EncoderSearch:
         bit_price = prices["bits"] / pixels
         descent = Adam(rate_at(quality), plan.steps)
         place: Arrays = start
-        kept, best, bits = place, math.inf, 0.0
-        wanted = price.bits(start)
-        for step in range(plan.steps + plan.last):
+        kept, wanted = place, 0.0
+        for step in range(plan.steps):
             priced = price(place)
+            if step == 0:
+                wanted = priced.bits
             values = (priced.values * gains.inverse)[None]
             sides = [min(plan.place, side) for side in x.shape[2:]]
             corner = [
@@ -120,19 +119,14 @@ class EncoderSearch:
                 for whole, side in zip(x.shape[2:], sides, strict=True)
             ]
             spot = np.array([*corner, *(first + side for first, side in zip(corner, sides, strict=True))])
-            squared, perceived, _, _, gradient = self.networks.run("distance", values=values, place=spot, **known)
-            distortion = prices["squared"] * float(squared) + prices["perceived"] * float(perceived)
-            if priced.bits <= wanted and distortion < best:
-                best, kept = distortion, place
-            advance((step + 1) / (plan.steps + plan.last))
-            if step == plan.steps:
-                break
+            *_, gradient = self.networks.run("distance", values=values, place=spot, **known)
             of_distortion = gradient[0] * gains.inverse, np.zeros_like(place[1])
             descent, place, bits, _ = priced_step(
                 descent, place, of_distortion, priced.gradients, bit_price, price.bits, wanted
             )
-        if not plan.last and bits <= wanted:
-            kept = place
+            if bits <= wanted:  # the steps become shorter: the last one leads to the best
+                kept = place
+            advance((step + 1) / plan.steps)
         return (kept[0] / gains.latent)[None], (kept[1] / gains.hyper)[None]
 
     def _known(self, x: np.ndarray, noise: np.ndarray, tokens: np.ndarray, quality: int) -> dict[str, np.ndarray]:
@@ -146,6 +140,19 @@ class EncoderSearch:
             "level": np.array([level], np.float32),
             "alpha_bar": np.full((1, 1, 1, 1), self.profile.alpha_bar(level), np.float32),
         }
+
+
+def windows(length: int, step: int) -> list[Span]:
+    """Rows or columns of windows that see parts of one size, for which one compiled graph is enough.
+
+    Args:
+        length: Of the whole, in positions of y.
+        step: Positions of y for each of the hyper-latent; windows begin at multiples of it.
+    """
+    seen = min(length, CORE + 2 * MARGIN + length % step)
+    cores = spans(length, MARGIN, CORE, step)
+    lows = [min(max(0, core.start - MARGIN), length - seen) for core in cores]
+    return [Span(core.start, core.stop, low, low + seen) for core, low in zip(cores, lows, strict=True)]
 
 
 def at_anchors(quality: int, values: tuple[float, ...]) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from ..weights import Weights
 
 SEEN = "coarse", "coarse_thumb"  # further inputs of the denoiser with decoder semantics
+GRADIENTS = ("distance",)  # graphs that go back through the networks, and keep for that all that was made on the way
 Opened = TypeVar("Opened")
 
 

@@ -1,14 +1,17 @@
 """The four verbs through ONNX Runtime on the CPU. Never imports torch."""
 
+import contextlib
+import ctypes
+import sys
+
 import numpy as np
 import onnxruntime as ort
 
-from .graphs import GraphRuntime, memory_errors
+from .graphs import GRADIENTS, GraphRuntime, memory_errors
 
 # Bytes of inputs from which on ONNX Runtime gives its memory back after a run, at the price of a tenth of the time: else every tile of a
 # large picture takes more (12000x9000 pixels were encoded in 6.4 GiB, and are in 4.2).
 LARGE = 2**24
-GRADIENTS = ("distance",)  # graphs that go back, whose memory lies in no arena that could shrink
 
 
 class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
@@ -36,4 +39,14 @@ class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
         values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]
         options.add_external_initializers(names, values)
-        return ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])
+        if verb in GRADIENTS:
+            give_back_memory()
+        return session
+
+
+def give_back_memory() -> None:
+    """Has glibc give freed memory back to the system: it keeps what lies between blocks in use."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # of another C library
+            ctypes.CDLL(None).malloc_trim(0)

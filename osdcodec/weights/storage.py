@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from safetensors import deserialize
@@ -59,20 +60,24 @@ class Tensors(Mapping[str, np.ndarray]):
 
     def __init__(self, stored: dict[str, np.ndarray], path: Path) -> None:
         self._stored, self._path = stored, path
-        self._made: dict[str, np.ndarray] = {}
+        self._made: WeakValueDictionary[str, np.ndarray] = WeakValueDictionary()
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._made and name.endswith(TURNED):
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = self._make(name)
+        return made
+
+    def _make(self, name: str) -> np.ndarray:
+        if name.endswith(TURNED):
             kernel = self[name.removesuffix(TURNED)]
-            self._made[name] = np.ascontiguousarray(kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
-        elif name not in self._made:
-            array = self.inflated(name)
-            scale = self._stored.get(name + _SCALE)
-            if scale is not None:
-                rows = scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
-                array = np.multiply(array, rows, dtype=np.float32)
-            self._made[name] = array.astype(np.float32) if array.dtype == np.float16 else array
-        return self._made[name]
+            return np.ascontiguousarray(kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+        array = self.inflated(name)
+        scale = self._stored.get(name + _SCALE)
+        if scale is not None:
+            rows = scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+            return np.multiply(array, rows, dtype=np.float32)
+        return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def __iter__(self) -> Iterator[str]:
         names = (name.removesuffix(_DEFLATED) for name in self._stored if not name.endswith((_SCALE, _SHAPE)))
