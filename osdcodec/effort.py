@@ -12,9 +12,8 @@ from .errors import InputError
 Effort = int | Literal["auto"]
 HIGHEST = 10
 VARIABLE = "OSDC_EFFORT"
-# (Pixels, level): up to so many pixels "auto" is that level; above the last, 0. None as yet: two steps at 768x512 took 16 s and
-# 1.9 GiB in ONNX Runtime and 6.4 s and 1.2 GiB in bfloat16, where no search takes 2.0 and 1.9 s. The budget is 3 s and 1.5 GiB.
-AUTO: tuple[tuple[int, int], ...] = ()
+# (Pixels, level): up to so many pixels "auto" is that level; above the last, 0, for time grows with the pixels.
+AUTO = (600_000, 2), (1_050_000, 1)
 
 
 @dataclass(frozen=True)

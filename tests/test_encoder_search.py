@@ -130,9 +130,8 @@ def test_the_picture_is_nearer_and_the_file_no_larger(opened, encoder, photo, lm
 
 def test_the_default_searches_and_finds_the_same_again(encoder, photo, monkeypatch):
     monkeypatch.delenv(VARIABLE)
-    monkeypatch.setattr("osdcodec.effort.AUTO", ((10**6, 1),))
     data = encoder.encode(photo)
-    assert data == Encoder(device="cpu").encode(photo) == encoder.encode(photo, effort=1)
+    assert data == Encoder(device="cpu").encode(photo) == encoder.encode(photo, effort=2)
     assert data != encoder.encode(photo, effort=0)
 
 
@@ -146,6 +145,15 @@ def test_windows_meet_and_progress_is_told(opened, encoder, photo, monkeypatch):
     assert y.shape == analysed.y.shape and hyper.shape == analysed.hyper.shape
     assert np.abs(y - analysed.y).reshape(-1, 5, 9).max(0).min() > 0  # every position was looked at
     assert len(heard) == 2 * 3 and heard == sorted(heard) and heard[-1] == 1
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 24, 25, 38, 49, 63, 95, 126])
+def test_windows_see_parts_of_one_size_with_margins(length):
+    spans = encoder_search.windows(length, 4)
+    assert [span.start for span in spans] == [0, *(span.stop for span in spans[:-1])] and spans[-1].stop == length
+    assert len({span.high - span.low for span in spans}) == 1 and not any(span.low % 4 for span in spans)
+    for span in spans:
+        assert max(0, span.start - 4) >= span.low >= 0 and min(length, span.stop + 4) <= span.high <= length
 
 
 @pytest.mark.parametrize(("factor", "higher"), [(1.1, True), (0.9, False)])
@@ -186,9 +194,7 @@ def test_effort_is_a_level_or_found_by_the_size(monkeypatch):
         plan_for("auto", 768, 512)
     monkeypatch.delenv(VARIABLE)
     assert plan_for(0, 9, 9) is None and plan_for(10, 9, 9) == LEVELS[9] and len(LEVELS) == 10
-    assert plan_for("auto", 768, 512) is None  # until a step costs less
-    monkeypatch.setattr("osdcodec.effort.AUTO", ((600_000, 2), (2_000_000, 1)))
-    assert [plan_for("auto", *size) for size in ((768, 512), (1200, 1200), (9000, 9000))] == [*LEVELS[1::-1], None]
+    assert [plan_for("auto", *size) for size in ((768, 512), (1024, 1024), (4000, 3000))] == [*LEVELS[1::-1], None]
     with pytest.raises(ValueError, match="effort must be auto or a whole number from 0 to 10"):
         Encoder(device="cpu").encode(Image.new("RGB", (9, 9)), effort=11)
 

@@ -27,7 +27,7 @@ SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
 BITS = (35.0, 25.0, 18.0, 15.0, 14.0)
 CLOSELY = (6.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
-RATE = (0.085, 0.125, 0.125, 0.1, 0.075)  # of the descent at the same anchors, in units of symbols
+RATE = (0.12, 0.16, 0.17, 0.18, 0.17)  # of the descent at the same anchors, in units of symbols
 LEAST = 32  # side of the smallest place in which texture has windows
 CORE, MARGIN = 24, 4  # of a window that is searched at once, in positions of y: 768 pixels, and what is around
 
@@ -149,8 +149,9 @@ def windows(length: int, step: int) -> list[Span]:
         length: Of the whole, in positions of y.
         step: Positions of y for each of the hyper-latent; windows begin at multiples of it.
     """
-    seen = min(length, CORE + 2 * MARGIN + length % step)
     cores = spans(length, MARGIN, CORE, step)
+    seen = max(core.high - core.low for core in cores)
+    seen += (length - seen) % step
     lows = [min(max(0, core.start - MARGIN), length - seen) for core in cores]
     return [Span(core.start, core.stop, low, low + seen) for core, low in zip(cores, lows, strict=True)]
 
