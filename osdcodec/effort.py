@@ -28,9 +28,9 @@ class Plan:
 
 # Levels 1 to 10.
 LEVELS = (
-    Plan(1, 128),
-    Plan(2, 128),
-    Plan(3, 128),
+    Plan(1, 128, 1.0),
+    Plan(2, 128, 1.0),
+    Plan(3, 128, 1.0),
     Plan(4, 192),
     Plan(5),
     Plan(7),

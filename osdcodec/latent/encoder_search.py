@@ -105,7 +105,7 @@ class EncoderSearch:
         known |= {f"{name}_price": np.array([value], np.float32) for name, value in prices.items() if name != "bits"}
         random, pixels = np.random.default_rng(0), x[0, 0].size
         bit_price = prices["bits"] / pixels
-        descent = Adam(rate_at(quality), plan.steps)
+        descent = Adam(plan.rate * rate_at(quality), plan.steps)
         place: Arrays = start
         kept, wanted = place, 0.0
         for step in range(plan.steps):
