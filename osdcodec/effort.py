@@ -21,9 +21,9 @@ class Plan:
     """How much is done for each window of a picture."""
 
     steps: int
-    place: int = (
-        256  # side of where VGG16 looks, in pixels: at all of the picture it would take longer than everything else
-    )
+    # Side of where VGG16 looks, in pixels: at all of the picture it would take longer than everything else.
+    place: int = 256
+    rate: float = 0.75  # of the lengths of steps; few steps are longer
 
 
 # Levels 1 to 10.

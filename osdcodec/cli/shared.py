@@ -50,7 +50,7 @@ EffortLevel = Annotated[
     typer.Option(
         metavar="auto|0..10",
         callback=_level,
-        help="Search for better symbols: 1 fast, 10 minutes and best; 0, and for now auto: none.",
+        help="Search for better symbols: 0 not at all, 1 fast, 10 minutes and best; auto: by the picture's size.",
     ),
 ]
 MaxPixels = Annotated[int, typer.Option(min=1, help="Refuse larger pictures.")]
