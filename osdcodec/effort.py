@@ -23,21 +23,21 @@ class Plan:
     steps: int
     # Side of where VGG16 looks, in pixels: at all of the picture it would take longer than everything else.
     place: int = 256
-    rate: float = 0.75  # of the lengths of steps; few steps are longer
+    rate: float = 1.0  # of the lengths of steps: the more there are, the shorter
 
 
 # Levels 1 to 10.
 LEVELS = (
-    Plan(1, 128, 1.0),
-    Plan(2, 128, 1.0),
-    Plan(3, 128, 1.0),
-    Plan(4, 192),
-    Plan(5),
-    Plan(7),
-    Plan(10),
-    Plan(14),
-    Plan(20),
-    Plan(30),
+    Plan(1, 128),
+    Plan(2, 128),
+    Plan(3, 128),
+    Plan(4, 192, 0.9),
+    Plan(5, rate=0.8),
+    Plan(7, rate=0.7),
+    Plan(10, rate=0.6),
+    Plan(13, rate=0.5),
+    Plan(16, rate=0.45),
+    Plan(20, rate=0.4),
 )
 
 
