@@ -46,7 +46,9 @@ class Machine:
 
 _FROM_DEBIAN = "python3", "python3-numpy", "python3-pil"
 MACHINES = {
-    "aarch64": Machine("arm64", "aarch64-linux-gnu", "trixie", ("python3", "python3-pip"), "aarch64", True),
+    "aarch64": Machine(
+        "arm64", "aarch64-linux-gnu", "trixie", ("python3", "python3-pip", "libstdc++6"), "aarch64", True
+    ),
     "s390x": Machine("s390x", "s390x-linux-gnu", "forky", _FROM_DEBIAN, "s390x", False),
     "arm": Machine("armhf", "arm-linux-gnueabihf", "forky", _FROM_DEBIAN, "armv7l", False),
 }
@@ -76,7 +78,8 @@ def qemu(folder: Path, name: str) -> Path:
 def fetch_system(machine: Machine, folder: Path) -> Path:
     """Unpacks the machine's packages and all that they depend on -> the folder of its files."""
     apt, root = folder / "apt", folder / "root"
-    if (folder / "unpacked").exists():
+    unpacked, wanted = folder / "unpacked", " ".join(machine.packages)
+    if unpacked.exists() and unpacked.read_text() == wanted:
         return root
     for name in ("lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
@@ -98,9 +101,9 @@ def fetch_system(machine: Machine, folder: Path) -> Path:
     for package in sorted((apt / "cache" / "archives").glob("*.deb")):
         call("dpkg-deb", "-x", package, root)
     for name in ("lib", "lib64"):  # which a package of the base system would make
-        if not (root / name).exists():
+        if not os.path.lexists(root / name):
             (root / name).symlink_to(Path("usr") / name)
-    (folder / "unpacked").touch()
+    unpacked.write_text(wanted)
     return root
 
 
