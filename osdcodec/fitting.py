@@ -17,7 +17,7 @@ from .container import Box, Osd
 from .container.sections import Size
 from .errors import TargetError
 from .image.resizing import scaled_boxes, shrunk
-from .rate_control import LAMBDA_MAX, Target, lambda_of
+from .rate_control import LAMBDA_MAX, Progress, Target, lambda_of, stages
 
 STEP = 32  # pixels: networks see whole squares of this side, so other sizes pay for pixels that they do not have
 FIRST, COARSE = 2**16, 2**18  # pixels of the first version that is looked at, and of the largest
@@ -32,7 +32,12 @@ class Coder(Protocol):
     """What is needed of a `families.PictureEncoder`."""
 
     def code(
-        self, picture: Image.Image, lmbda: float, target: Target | None, roi: Sequence[Box]
+        self,
+        picture: Image.Image,
+        lmbda: float,
+        target: Target | None,
+        roi: Sequence[Box],
+        progress: Progress | None = None,
     ) -> tuple[Osd, Any]: ...
 
     def sizes(
@@ -111,14 +116,16 @@ class Fitting:
                 f"{fits}x{high} would fit: leave out --no-shrink, or give more"
             )
 
-    def made(self, **options: Any) -> tuple[Osd, Any]:
+    def made(self, progress: Progress | None = None, **options: Any) -> tuple[Osd, Any]:
         """The best file that fits: its fields and symbols. options: more of them for `coder.code`."""
         place, best = self.expected(), None
-        for _ in range(TRIES):
+        heard = stages(progress, *(0.5**n for n in range(TRIES)))  # the first one is often the last
+        for hear in heard:
             size = self.sizes[place]
             try:
                 small = shrunk(self.picture, size)
-                made = self.coder.code(small, LAMBDA_MAX, Target(max_bytes=self.limit), self.regions(size), **options)
+                goal = Target(max_bytes=self.limit)
+                made = self.coder.code(small, LAMBDA_MAX, goal, self.regions(size), progress=hear, **options)
             except TargetError as error:
                 if best or not place:
                     break

@@ -10,6 +10,7 @@ from typing import TypeVar
 from .errors import TargetError
 
 File = TypeVar("File")
+Progress = Callable[[float], None]  # share of some work that is done, 0 .. 1
 LAMBDA_MIN, LAMBDA_MAX = 0.1, 2.0
 BEST, SMALLEST = 0, 255  # their quality bytes
 ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
@@ -62,7 +63,21 @@ class Target:
         return ""
 
 
-def largest_below(limit: int, code: Callable[[int], File], size: Callable[[File], int]) -> File:
+def stages(progress: Progress | None, *weights: float) -> list[Progress | None]:
+    """What each part of some work tells of itself, so that `progress` hears of the whole. weights: of the time that each takes, about."""
+    if progress is None:
+        return [None] * len(weights)
+    hear, whole = progress, sum(weights)
+
+    def part(begun: float, weight: float) -> Progress:
+        return lambda share: hear((begun + share * weight) / whole)
+
+    return [part(sum(weights[:n]), weight) for n, weight in enumerate(weights)]
+
+
+def largest_below(
+    limit: int, code: Callable[[int], File], size: Callable[[File], int], progress: Progress | None = None
+) -> File:
     """The file of best quality that has at most `limit` bytes.
 
     code(quality) makes a file, size(file) tells its bytes, which fall as the quality byte grows, by about 0.6 % a step.
@@ -90,10 +105,14 @@ def largest_below(limit: int, code: Callable[[int], File], size: Callable[[File]
             fitting, below = made, (quality, size(made))
         else:
             above = quality, size(made)
+        if progress:
+            progress(1 - math.log2(max(1, below[0] - above[0])) / 8)
     return fitting
 
 
-def smallest_above(least: float, code: Callable[[int], File], similarity: Callable[[File], float]) -> File:
+def smallest_above(
+    least: float, code: Callable[[int], File], similarity: Callable[[File], float], progress: Progress | None = None
+) -> File:
     """The smallest file with at least this similarity, which falls as the quality byte grows; the best one if none has it."""
     good, bad = BEST, SMALLEST + 1
     fitting = code(BEST)
@@ -106,6 +125,8 @@ def smallest_above(least: float, code: Callable[[int], File], similarity: Callab
             fitting, good = made, quality
         else:
             bad = quality
+        if progress:
+            progress(1 - math.log2(max(1, bad - good)) / 8)
     return fitting
 
 

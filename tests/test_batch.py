@@ -498,3 +498,25 @@ def test_a_terminal_sees_what_became_of_one_file(pictures):
     told = on_a_terminal("decode", "a.osd", "-o", "b.png", cwd=pictures)
     assert re.fullmatch(r"a\.osd \d+ bytes → b\.png [\d.]+ kB\r\n", told), told
     assert on_a_terminal("encode", "in/a.png", "-o", "a.osd", "-q", cwd=pictures) == ""
+
+
+def test_long_work_says_how_far_it_is(jobs, capsys, monkeypatch):
+    """A line every ten seconds where there is no terminal, for a single file too; with -q none."""
+    now = [0.0]
+    monkeypatch.setattr("osdcodec.console.time.monotonic", lambda: now[0])
+
+    def work(source: str, target: str, progress: Progress) -> dict:
+        for second in range(31):
+            now[0] += 1
+            progress(second / 40)
+        return copy(source, target, progress)
+
+    assert run(jobs[:1], work) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"osdc: {jobs[0][0]}: ") for line in lines] == [
+        "22%, 34 s left",
+        "48%, 22 s left",
+        "72%, 11 s left",
+    ]
+    assert run(jobs[:1], work, style="quiet") == 0 and run(jobs[:1], work, style="json") == 0
+    assert not capsys.readouterr().err

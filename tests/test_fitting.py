@@ -49,9 +49,11 @@ def test_a_large_photo_is_looked_at_in_small_versions_first(encoder, large, monk
     monkeypatch.setattr(
         encoder.coder, "code", lambda picture, *rest, **more: coded.append(picture.size) or code(picture, *rest, **more)
     )
-    data = encoder.encode(large, target=Target(max_bytes=1500), shrink=True)
+    heard: list[float] = []
+    data = encoder.encode(large, target=Target(max_bytes=1500), shrink=True, progress=heard.append)
     told = info(data)
     assert len(data) <= 1500 and (told["original_width"], told["original_height"]) == (1500, 1000)
+    assert heard == sorted(heard) and len(heard) > 2 and 0.4 < heard[-1] <= 1
     assert looked and all(width * height <= COARSE for width, height in looked) and len(looked) <= 8
     assert len(coded) <= 3 and coded[-1] == (told["width"], told["height"])
 

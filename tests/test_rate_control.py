@@ -9,7 +9,7 @@ from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, TargetError, info
 from osdcodec.metrics.ms_ssim import ms_ssim
-from osdcodec.rate_control import _QUALITIES, _size_at, largest_below, shares, smallest_above
+from osdcodec.rate_control import _QUALITIES, _size_at, largest_below, shares, smallest_above, stages
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +179,21 @@ def test_a_folder_within_so_many_bytes(tmp_path, photo):
         "encode", "-", "-o", "-", "--total-bytes", "500", cwd=tmp_path, input=(tmp_path / "in" / "c.png").read_bytes()
     )
     assert done.returncode == 0 and 350 < len(done.stdout) <= 500  # a stream can be read once only
+
+
+def test_parts_of_the_work_tell_of_the_whole():
+    heard: list[float] = []
+    first, none, last = stages(heard.append, 1, 0, 3)
+    for tell in (first, none, last):
+        tell(0.5)
+        tell(1)
+    assert heard == [0.125, 0.25, 0.25, 0.25, 0.625, 1.0] and stages(None, 1, 2) == [None, None]
+
+
+def test_a_search_says_how_far_it_is():
+    heard: list[float] = []
+    largest_below(4000, lambda quality: quality, lambda quality: 10000 - 30 * quality, heard.append)
+    assert heard == sorted(heard) and heard[-1] == 1 and len(heard) > 2
+    heard.clear()
+    smallest_above(0.5, lambda quality: quality, lambda quality: 1 - quality / 255, heard.append)
+    assert heard == sorted(heard) and heard[-1] == 1

@@ -77,6 +77,8 @@ def test_margins_of_the_weights_go_before_those_of_the_profile(runtime):
     assert first.rows.high - first.rows.stop == MARGINS["render"]
     assert tiles.margins_of(replace(SMALL, decoder_semantics=True))["denoise"] == MARGINS["denoise"] + 1
     assert tiles.margins_of(PROFILES["turbo"]) is None
+    deeper = replace(SMALL, decoder_layers=(*SMALL.decoder_layers[:-1], SMALL.decoder_layers[-1] + 1))
+    assert tiles.margins_of(deeper) is None, "nobody knows how far it reaches"
 
 
 def test_weights_tell_their_margins():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .. import files
-from ..console import complaint, label, legible, printable, without_surrogates
+from ..console import Progress, complaint, label, legible, printable, without_surrogates
 from ..errors import OsdError
 from .jobs import Job
 
@@ -103,6 +103,8 @@ class Report:
         self.shares: dict[Job, float] = {}  # of the files in work
         self.bar: Any = None
         self.lock = threading.Lock()
+        title = f"{len(jobs)} files" if many else label(jobs[0][0]) if jobs else ""
+        self.pace = Progress(title, quiet=style in ("quiet", "json"))  # where there is no bar, but work that is long
         # Where stdout carries data, or nobody can tell, the JSON lines go to stderr.
         self.json_to_stderr = any(target == files.STREAM for _, target in jobs)
 
@@ -128,10 +130,13 @@ class Report:
             self._print("; ".join([", ".join(parts), *([self.summary] if self.summary else [])]))
 
     def advance(self, job: Job, share: float) -> None:
-        """Called from the threads: so much of a large picture is done."""
+        """Called from the threads: so much of the work on a picture is done."""
         with self.lock:
             self.shares[job] = share
             self._show_bar()
+            if not self.bar:
+                done = sum(self.counts.values()) + sum(self.shares.values())
+                self.pace.tell(done / len(self.jobs))
         self._move()
 
     def tell(self, outcome: Outcome) -> None:
@@ -167,11 +172,12 @@ class Report:
         if self.bar or self.style != "plain" or not sys.stderr.isatty():
             return
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
         name = TextColumn("{task.description}", markup=False)
         columns = [name, BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()]
-        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self.bar.add_task(printable(self.jobs[0][0]), total=len(self.jobs))
         self.bar.start()
 

@@ -116,10 +116,10 @@ class Encoding(Task):
         self.write(target, data)
         return self.facts(data) | {"input_bytes": given}
 
-    def limit(self, jobs: list[Job], total: int, threads: int) -> None:
+    def limit(self, jobs: list[Job], total: int, threads: int, progress: Progress | None = None) -> None:
         """Shares out `total` bytes among the files of these jobs. What cannot be read gets none: it fails when its turn comes.
 
-        TargetError if they are too few.
+        progress hears how many of the files were looked at. TargetError if the bytes are too few.
         """
         chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
         sizes = {name: self.options[name] for name in ("crop", "resize", "scale", "show") if name in self.options}
@@ -133,8 +133,13 @@ class Encoding(Task):
                 return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
             return None
 
+        known_sizes = {}
         with ThreadPoolExecutor(threads) as pool:
-            known_sizes = {job[0]: known for job, known in zip(jobs, pool.map(measured, jobs), strict=True) if known}
+            for n, (job, known) in enumerate(zip(jobs, pool.map(measured, jobs), strict=True), 1):
+                if known:
+                    known_sizes[job[0]] = known
+                if progress:
+                    progress(n / len(jobs))
         self.limits = dict(zip(known_sizes, shares(list(known_sizes.values()), total), strict=True))
 
     def read(self, source: str) -> tuple[int, Any]:

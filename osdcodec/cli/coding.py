@@ -8,6 +8,7 @@ import typer
 
 from .. import files
 from ..batch.jobs import plan
+from ..console import Progress
 from ..container import MAX_PIXELS
 from ..errors import OutputError, TargetError, WeightsError
 from .batches import FILES, Batch, named, style_of
@@ -284,7 +285,9 @@ def encode(
                     f"{total:,} bytes are out of reach: the files that are there already take {taken:,}; give more"
                 )
             try:
-                work.limit([job for job in planned.jobs if job[1] not in there], total - taken, jobs or FILES)
+                new = [job for job in planned.jobs if job[1] not in there]
+                with Progress(f"sizes of {len(new)} files", style in ("quiet", "json")) as progress:
+                    work.limit(new, total - taken, jobs or FILES, progress.tell)
             except TargetError as error:
                 if not taken:
                     raise

@@ -22,7 +22,7 @@ from ..image import attachments
 from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..profile import Profile
-from ..rate_control import Target, largest_below, quality_of, smallest_above
+from ..rate_control import Target, largest_below, quality_of, smallest_above, stages
 from ..relay import relay
 from ..runtime import Machine, open_runtime
 from ..runtime.noise import standard_normals
@@ -78,19 +78,21 @@ class LatentModel(LatentSymbolCoder):
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         plan = plan_for(effort, *picture.size)
         opened = self._opened() if plan else None  # while the picture is analysed
-        quality, at = quality_of(lmbda), self.analyse(picture, roi, progress, progressive)
+        aim = 0 if target is None else 1 if target.ms_ssim is None else 20  # a similarity takes eight decodings
+        told = stages(progress, 1, aim, 4 * plan.steps if plan else 0, aim if plan else 0)
+        quality, at = quality_of(lmbda), self.analyse(picture, roi, told[0], progressive)
 
         def better(quality: int) -> Analysed:
-            return at if plan is None or opened is None else self.searched(at, quality, plan, opened, progress)
+            return at if plan is None or opened is None else self.searched(at, quality, plan, opened, told[2])
 
         if target is None:
             return self.finest_as_small(better(quality), quality)
         if target.ms_ssim is None:
             limit = target.limit(*picture.size)
-            made = largest_below(limit, at, size_of)
+            made = largest_below(limit, at, size_of, told[1])
             if plan:
                 with suppress(TargetError):  # if it were a byte too many at the largest lambda, what is there stays
-                    made = largest_below(limit, better(made[0].quality), size_of)
+                    made = largest_below(limit, better(made[0].quality), size_of, told[3])
             return made
         if min(picture.size) < ms_ssim.SMALLEST:
             raise InputError(f"MS-SSIM needs sides of {ms_ssim.SMALLEST} pixels or more; give a size as the target")
@@ -99,8 +101,8 @@ class LatentModel(LatentSymbolCoder):
         def similarity(made: Encoded) -> float:
             return ms_ssim.ms_ssim(rgb, self.reconstruct(*made))
 
-        made = smallest_above(target.ms_ssim, at, similarity)
-        return smallest_above(target.ms_ssim, better(made[0].quality), similarity) if plan else made
+        made = smallest_above(target.ms_ssim, at, similarity, told[1])
+        return smallest_above(target.ms_ssim, better(made[0].quality), similarity, told[3]) if plan else made
 
     def tiled(self, progress: Progress | None) -> TiledRuntime:
         return TiledRuntime(self.runtime, self.profile, progress, margins=self.weights.margins)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from .. import image
-from ..profile import Profile
+from ..profile import PROFILES, Profile
 from . import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
@@ -25,6 +25,7 @@ LEAST = 8  # and the side below which tiles do not become smaller where memory i
 # 27 (of which 21 for y), 16.5, 13 and 15.9, and writes what it measures into new files. A multiple of 4 for the analysis, so that
 # hyper-latents begin where those of the whole do. A profile without margins sees all of a picture at once, and cuts it itself where it must.
 MARGINS = {"small": {"analyse": 28, "synthesise": 17, "denoise": 14, "render": 16}}
+_LAYERS = "transform_layers", "encoder_layers", "decoder_layers"
 PROJECTOR = 1  # position of y that the projector of decoder semantics reaches farther than the denoiser behind it
 SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  # of the time for a picture
 
@@ -77,9 +78,17 @@ def spans(length: int, margin: int, core: int = CORE, step: int = 4) -> list[Spa
     ]
 
 
+def _deeper(layers: tuple[int, ...], measured: tuple[int, ...]) -> bool:
+    return len(layers) != len(measured) or any(a > b for a, b in zip(layers, measured, strict=True))
+
+
 def margins_of(profile: Profile) -> dict[str, int] | None:
-    """Returns the margins of a profile, for weights that tell none; None if its networks see all of a picture at once."""
+    """Returns the margins of a profile, for weights that tell none; None if its networks see all of a picture at once, or have more
+    layers than those that were measured.
+    """
     margins = MARGINS.get(profile.name)
+    if margins and any(_deeper(getattr(profile, name), getattr(PROFILES[profile.name], name)) for name in _LAYERS):
+        return None
     if margins and profile.decoder_semantics:
         return margins | {"denoise": margins["denoise"] + PROJECTOR}
     return margins
