@@ -12,13 +12,13 @@ import typer
 from .. import files
 from ..batch.jobs import Plan, may_replace, names
 from ..batch.report import Style, json_line
-from ..console import complaint, printable
-from ..errors import InputError, OsdError, OsdWarning
+from ..console import Progress, complaint, printable
+from ..errors import InputError, OsdError, OsdWarning, TargetError
 from ..urls import check_folder, parent
 from .shared import complain, tell_of_gpu
 
 if TYPE_CHECKING:
-    from ..batch.tasks import Task
+    from ..batch.tasks import Encoding, Task
 
 FILES = 2  # in work at the same time: while one is computed another is read and written
 
@@ -78,6 +78,25 @@ class Batch:
             raise typer.Exit(self._rehearse())
         if not self.skip_existing:
             self.planned.refuse_existing()
+
+    def limit(self, work: "Encoding", total: int) -> None:
+        """Shares out so many bytes among the files, less what files take that are there already and stay. TargetError if they are too few."""
+        there = [target for _, target in self.planned.jobs if self.skip_existing and files.exists(target)]
+        taken = sum(len(files.read_input(target)) for target in there)
+        if taken >= total:
+            raise TargetError(
+                f"{total:,} bytes are out of reach: the files that are there already take {taken:,}; give more"
+            )
+        new = [job for job in self.planned.jobs if job[1] not in there]
+        try:
+            with Progress(f"sizes of {len(new)} files", self.style in ("quiet", "json")) as progress:
+                work.limit(new, total - taken, self.jobs or FILES, progress.tell)
+        except TargetError as error:
+            if not taken:
+                raise
+            raise TargetError(
+                f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}"
+            ) from error
 
     def run(self) -> None:
         """Exit with the code of `batch.run`; 3 if a folder could not be read."""

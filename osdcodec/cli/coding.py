@@ -8,10 +8,9 @@ import typer
 
 from .. import files
 from ..batch.jobs import plan
-from ..console import Progress
 from ..container import MAX_PIXELS
-from ..errors import OutputError, TargetError, WeightsError
-from .batches import FILES, Batch, named, style_of
+from ..errors import OutputError, WeightsError
+from .batches import Batch, named, style_of
 from .help import GroupedOptions
 from .links import RegionName, Repair, link_of, share_of
 from .shared import (
@@ -278,22 +277,7 @@ def encode(
         batch = Batch(planned, work, style, many, skip_existing, jobs, engine, ray_address)
         batch.begin(dry_run)
         if total:
-            there = [target for _, target in planned.jobs if skip_existing and files.exists(target)]
-            taken = sum(len(files.read_input(target)) for target in there)
-            if taken >= total:
-                raise TargetError(
-                    f"{total:,} bytes are out of reach: the files that are there already take {taken:,}; give more"
-                )
-            try:
-                new = [job for job in planned.jobs if job[1] not in there]
-                with Progress(f"sizes of {len(new)} files", style in ("quiet", "json")) as progress:
-                    work.limit(new, total - taken, jobs or FILES, progress.tell)
-            except TargetError as error:
-                if not taken:
-                    raise
-                raise TargetError(
-                    f"of {total:,} bytes {taken:,} are taken by files that are there already: {error}"
-                ) from error
+            batch.limit(work, total)
         batch.run()
 
 
