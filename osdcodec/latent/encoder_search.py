@@ -23,11 +23,11 @@ from .descent import Adam, Arrays, priced_step
 # Prices at the anchor lambdas 2, 1, 0.5, 0.25 and 0.1: of the squared error in [-1, 1], of LPIPS on AlexNet, and of a bit per pixel to begin with. LPIPS as
 # in the training of the embedded weights (gpu.toml). There squared error weighs 0.6, and a bit 1.6 to 4 times as much: at these the search would
 # buy LPIPS with squared error, and fewer bits with both.
-SQUARED = (29.0, 29.0, 35.0, 70.0, 190.0)
+SQUARED = (44.0, 29.0, 35.0, 70.0, 190.0)
 PERCEIVED = (8.0, 9.0, 10.5, 12.0, 14.0)
 BITS = (35.0, 25.0, 18.0, 15.0, 14.0)
 CLOSELY = (6.0, 3.0, 4.0, 5.0, 6.5)  # of LPIPS on VGG16 and of texture each, which are looked at in one place a step
-RATE = (0.12, 0.16, 0.17, 0.18, 0.17)  # of the descent at the same anchors, in units of symbols
+RATE = (0.1, 0.16, 0.17, 0.18, 0.17)  # of the descent at the same anchors, in units of symbols
 LEAST = 32  # side of the smallest place in which texture has windows
 CORE, MARGIN = 24, 4  # of a window that is searched at once, in positions of y: 768 pixels, and what is around
 
