@@ -23,6 +23,8 @@ class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
             options = ort.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         session = self.opened(verb)
+        if verb in GRADIENTS:
+            give_back_memory()  # of what ran before
         with memory_errors():
             return session.run(None, inputs, options)
 
@@ -39,10 +41,7 @@ class OnnxRuntime(GraphRuntime[ort.InferenceSession]):
         names = self.weights.graphs[f"{verb}.tensors"].decode().split("\n")
         values = [ort.OrtValue.ortvalue_from_numpy(self.weights.tensors[name]) for name in names]
         options.add_external_initializers(names, values)
-        session = ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])
-        if verb in GRADIENTS:
-            give_back_memory()
-        return session
+        return ort.InferenceSession(self.weights.graphs[verb], options, providers=["CPUExecutionProvider"])
 
 
 def give_back_memory() -> None:
