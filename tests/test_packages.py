@@ -45,7 +45,7 @@ def test_the_default_install_is_the_light_one():
 
 def test_every_package_is_in_an_extra():
     assert PROJECT["optional-dependencies"].keys() == {
-        "gpu", "fast", "turbo", "train", "eval", "pull", "packets", "heic", "ray", "urls", "test", "all",
+        "gpu", "fast", "turbo", "train", "eval", "pull", "packets", "links", "heic", "ray", "urls", "test", "all",
     }  # fmt: skip
     assert brought("gpu") >= {"torch", "torchvision", "diffusers", "open_clip_torch"}
     others = PROJECT["optional-dependencies"].keys() - {"all", "test"}
