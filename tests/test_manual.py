@@ -12,7 +12,10 @@ from test_cli import environment, osdc
 
 README = Path(__file__).parents[1] / "README.md"
 USING = README.parent / "osdcodec" / "cli" / "README.md"
-COMMANDS = ((), ("encode",), ("decode",), ("info",), ("split",), ("join",), ("compare",), ("evaluate",), ("weights",))
+COMMANDS = (
+    (), ("encode",), ("decode",), ("info",), ("split",), ("join",), ("compare",), ("evaluate",), ("weights",),
+    ("install-desktop",),
+)  # fmt: skip
 BROWSER = {"web", "view"}  # what they serve must have been built by npm: its own tests run them
 
 

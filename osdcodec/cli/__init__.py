@@ -13,7 +13,7 @@ import typer
 from .. import files
 from ..console import as_fault, legible, printable
 from ..errors import Ended, FileError, OsdWarning
-from . import browser, coding, info, links, measuring, weights
+from . import browser, coding, desktop, info, links, measuring, weights
 from .help import Summaries
 from .shared import complain, examples, reporting
 
@@ -41,6 +41,7 @@ app.add_typer(info.app)
 app.add_typer(links.app)
 app.add_typer(measuring.app)
 app.add_typer(browser.app)
+app.add_typer(desktop.app)
 app.add_typer(weights.app, name="weights")
 
 

@@ -1,1 +1,1 @@
-"""osdc in other programs: Pillow."""
+"""osdc in other programs: Pillow, and the file managers of Linux desktops."""
