@@ -1,72 +1,17 @@
 import hashlib
 import pickle
-import signal
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from helpers.perceptual import ALEXNET, WIDTHS
+from helpers.pictures import EXAMPLES
+from helpers.training import CONFIG
+from PIL import Image
 
 from osdcodec import cache, effort
-from osdcodec.container import pack, unpack
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
-ALEXNET = [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, 3)]
-WIDTHS = {"alexnet": (64, 192, 384, 256, 256), "vgg16": (64, 128, 256, 512, 512)}
-CONFIG = """
-[tower]
-batch = 8
-learning_rate = 1e-3
-weight_decay = 0.1
-[autoencoder]
-pictures = 5
-batch = 2
-crop = 64
-learning_rate = 1e-3
-weight_decay = 0.0
-latent_noise = 0.1
-losses = { mse = 38.0, perceptual = 0.0 }
-[codec]
-pictures = 6
-seed = 2
-rate_factors = { prior = 3.0 }
-crops = [[2, 192], [1, 192]]
-learning_rate = 5e-4
-weight_decay = 0.0
-bpp = [0.024, 0.044, 0.065, 0.091, 0.12]
-rate = [14.0, 8.0, 4.5, 2.5, 1.4]
-steer = 0.005
-adversary = { weight = 0.1, start = 0.3 }
-[codec.losses]
-mse = [30.0, 32.0, 34.0, 36.0, 38.0]
-coarse = 4.0
-relay = 0.5
-ms_ssim = [3.0, 2.5, 2.0, 1.5, 1.0]
-local_contrast = [3.0, 2.5, 2.0, 1.5, 1.0]
-grid_artefacts = 100.0
-perceptual = { weight = 1.0, share = 0.5, start = 0.3, stages = 2 }
-[prior]
-residual_gain = 1.0
-pictures = 4
-batch = 1
-crop = 128
-learning_rate = 3e-4
-weight_decay = 0.0
-[gain_tuning]
-share = [0.0, 0.0, 0.0, 0.5, 1.0]
-crop = 192
-learning_rate = 4e-3
-weight_decay = 0.0
-[gain_tuning.losses]
-mse = [10.0, 10.0, 10.0, 10.0, 10.0]
-ms_ssim = [1.0, 1.0, 1.0, 1.0, 1.0]
-local_contrast = [5.0, 5.0, 5.0, 5.0, 5.0]
-[export]
-pictures = 3
-"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -161,7 +106,7 @@ def trained(tmp_path_factory, perceptual_weights) -> Path:
 @pytest.fixture(scope="module")
 def tiny_profile():
     """Profile turbo at the sizes of tiny_turbo.py, while a module of tests runs."""
-    from tiny_turbo import TINY
+    from helpers.tiny_turbo import TINY
 
     from osdcodec.profile import PROFILES
 
@@ -174,10 +119,19 @@ def tiny_profile():
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     """A folder of weights with both of profile turbo's base models, tiny and random."""
-    from tiny_turbo import lay_out
+    from helpers.tiny_turbo import lay_out
 
     folder = tmp_path_factory.mktemp("weights")
     lay_out(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_photos(tmp_path_factory) -> Path:
+    """A folder with one photograph, just large enough for every measure."""
+    folder = tmp_path_factory.mktemp("small")
+    with Image.open(EXAMPLES / "astronaut.png") as picture:
+        picture.convert("RGB").resize((192, 192), Image.Resampling.LANCZOS).save(folder / "astronaut.png")
     return folder
 
 
@@ -186,32 +140,3 @@ def photo() -> Image.Image:
     """A real photograph, RGB, 256x192."""
     path = next(p for p in sorted(EXAMPLES.iterdir()) if "astronaut" in p.name)
     return Image.open(path).convert("RGB").resize((256, 192), Image.Resampling.LANCZOS)
-
-
-def screen() -> Image.Image:
-    """A window of a computer: a dark bar, lines of words on white, a button."""
-    picture = Image.new("RGB", (800, 600), "white")
-    draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, 799, 47), (36, 41, 47))
-    draw.text((20, 16), "Files    Search    Settings    Help", "white", ImageFont.load_default(14))
-    for line in range(8):
-        draw.text(
-            (240, 90 + 22 * line),
-            "The quick brown fox jumps over the lazy dog. " * 2,
-            (30, 30, 30),
-            ImageFont.load_default(13),
-        )
-    draw.rectangle((240, 300, 420, 340), (9, 105, 218))
-    draw.line((200, 48, 200, 599), (208, 215, 222), 2)
-    return picture
-
-
-def without_flat_background(data: bytes) -> bytes:
-    """The same file, that names no flat background and has no other section."""
-    return pack(replace(unpack(data), sections=()))
-
-
-def hears_signals() -> None:
-    """In the child: a background job of a shell would pass on that SIGINT is ignored, nohup that SIGHUP is."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)

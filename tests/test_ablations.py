@@ -4,11 +4,14 @@ import json
 
 import pytest
 import torch
-from conftest import CONFIG, EXAMPLES
+from helpers.pictures import EXAMPLES
+from helpers.training import CONFIG
 
 from osdcodec.maintenance.experiments import ablations
 from osdcodec.profile import SMALL
 from osdcodec.training.measure import METRICS
+
+pytestmark = pytest.mark.slow
 
 
 def built(name: str):
@@ -87,12 +90,12 @@ def test_no_loss_of_the_picture_reaches_a_denoiser_trained_in_latents(pictures):
         assert (model.denoiser.unet.conv_out.weight.grad is not None) is reach
 
 
-def test_a_run_leaves_a_table(trained, perceptual_weights, tmp_path, capsys):
+def test_a_run_leaves_a_table(trained, perceptual_weights, small_photos, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train").symlink_to(EXAMPLES)
     (tmp_path / "data" / "perceptual").symlink_to(perceptual_weights.parent)
     (tmp_path / "config.toml").write_text(CONFIG.replace("weight = 0.1", "weight = 0.0"))
-    arguments = [str(EXAMPLES), "--data", str(tmp_path / "data"), "--start", str(trained / "model.pt")]
+    arguments = [str(small_photos), "--data", str(tmp_path / "data"), "--start", str(trained / "model.pt")]
     arguments += ["--out", str(tmp_path / "out"), "--config", str(tmp_path / "config.toml")]
     ablations.main([*arguments, "--steps", "2", "--every", "9", "--variant", "no tokens", "--threads", "1"])
     found = json.loads((tmp_path / "out" / "ablations.json").read_text())

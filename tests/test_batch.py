@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import hears_signals
+from helpers.commands import environment, hears_signals, osdc
 from PIL import Image
-from test_cli import environment, osdc
 
 from osdcodec import files
 from osdcodec.batch import report
@@ -29,6 +28,8 @@ from osdcodec.cli import batches
 from osdcodec.cli.batches import Batch
 from osdcodec.container import MAGIC
 from osdcodec.errors import InputError, OutputError, WeightsError
+
+pytestmark = pytest.mark.slow
 
 
 def copy(source: str, target: str, progress: Progress) -> dict:

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import hears_signals
+from helpers.commands import environment, hears_signals, osdc, refused
 from PIL import Image
 
 from osdcodec.cli.shared import byte_count
@@ -16,28 +16,6 @@ from osdcodec.container import Osd, pack
 
 PLAIN = Osd(bytes.fromhex("deadbeef"), 768, 512, 196, bytes(range(1, 100)))
 OSD = pack(PLAIN)
-
-
-def osdc(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "osdcodec", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, env=environment(), **options)
-
-
-def environment() -> dict[str, str]:
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    kept = {name: value for name, value in os.environ.items() if name != "OSDC_WEIGHTS"}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "NO_COLOR": "1"}
-
-
-def refused(done: subprocess.CompletedProcess, code: int, *words: str) -> None:
-    """It left with this exit code, one line on stderr that has these words, and nothing on stdout."""
-    assert done.returncode == code, done
-    assert done.stdout == b""
-    lines = done.stderr.decode().splitlines()
-    assert len(lines) == 1, done.stderr.decode()
-    assert lines[0].startswith("osdc: ")
-    assert all(word in lines[0] for word in words), lines[0]
 
 
 @pytest.fixture

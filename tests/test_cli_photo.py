@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 def osdc(
     *arguments, cwd: Path, standard_input: bytes | None = None, largest_file: int | None = None

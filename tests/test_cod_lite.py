@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.hub import Hub
+from helpers.public_cod_lite import SIZES, noise, picture, recorded, shapes, state
 from PIL import Image
-from public_cod_lite import SIZES, noise, picture, recorded, shapes, state
-from test_downloads import Hub
 from typer.testing import CliRunner
 
 from osdcodec import (
@@ -38,6 +38,8 @@ from osdcodec.image import open_image
 from osdcodec.runtime import Machine, choose
 from osdcodec.weights.downloads import Component
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 from osdcodec.cod_lite import checkpoint, graphs, networks  # noqa: E402
 
@@ -52,7 +54,7 @@ TINY = Sizes(
     pixel_blocks=2,
     bottleneck=7,
 )
-# Of `tests/public_cod_lite.py GenCodec/CoD_Lite`, with torch 2.14.1 on the CPU: the packed indices, and some of the pixels.
+# Of `tests/helpers/public_cod_lite.py GenCodec/CoD_Lite`, with torch 2.14.1 on the CPU: the packed indices, and some of the pixels.
 PUBLIC = {
     "0.0312": (
         "fcfc64fcf6fcd0fcfcfcfcfcd0d0fc33fcfcfcfcfcfcfcfca1fcfcf6d0fcd0fcd0f6f66464f6f664646402d0d0d0fcd03a64646464d0646464"

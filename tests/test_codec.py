@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from helpers.pictures import EXAMPLES
 from PIL import Image, ImageCms
 
 import osdcodec
@@ -21,6 +21,8 @@ from osdcodec.errors import FormatError, InputError, OsdError, WeightsError
 from osdcodec.latent.coder import decode_symbols
 from osdcodec.metrics.meter import ms_ssim, psnr
 from osdcodec.rate_control import quality_of
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from osdcodec.runtime.torch import load_model
 from osdcodec.runtime.torch_search import TorchNetworks
 from osdcodec.weights.search import with_search
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:

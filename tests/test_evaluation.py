@@ -21,6 +21,8 @@ from osdcodec.evaluation.comparison import compare_page
 from osdcodec.evaluation.rate_distortion import peak_memory, stems, summary, unique_names
 from osdcodec.metrics.meter import METRICS, Meter, Metric, PatchStatistics, detail_correlation, detail_ratio, psnr
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({}, None)); from osdcodec.cli import main; main()"
 

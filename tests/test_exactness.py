@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
-from conftest import EXAMPLES
+from helpers import tiny
+from helpers.pictures import EXAMPLES
 
 from osdcodec import container, weights
 from osdcodec.checks import exactness
@@ -26,6 +26,8 @@ from osdcodec.entropy.prior import Prior
 from osdcodec.image import open_image
 from osdcodec.latent.coder import decode_symbols
 from osdcodec.profile import SMALL
+
+pytestmark = pytest.mark.slow
 
 FOLDER = VECTORS / "conformance"
 LISTED = {v["name"]: v["symbols"] for v in json.loads((FOLDER / "vectors.json").read_text("utf-8"))["vectors"]}

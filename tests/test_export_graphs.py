@@ -4,6 +4,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+pytestmark = pytest.mark.slow
+
 VERBS = ("synthesise", "denoise", "render")
 
 

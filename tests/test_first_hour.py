@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import EXAMPLES
+from helpers.commands import environment
+from helpers.pictures import EXAMPLES
 from PIL import Image
-from test_cli import environment
+
+pytestmark = pytest.mark.slow
 
 # What a default install has not, though the tests' own has it.
 LIGHT = """

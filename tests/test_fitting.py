@@ -4,15 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from helpers.commands import osdc
+from helpers.pictures import EXAMPLES
 from PIL import Image
-from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, TargetError, decode, info
 from osdcodec.container import Osd, pack, unpack
 from osdcodec.errors import FormatError
 from osdcodec.fitting import COARSE, Fitting, sizes_of
 from osdcodec.image.resizing import Sizing, enlarged, scaled_boxes, shrunk, within
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

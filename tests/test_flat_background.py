@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import screen, without_flat_background
+from helpers.pictures import screen, without_flat_background
 from PIL import Image, ImageDraw, ImageFilter
 
 import osdcodec
@@ -15,6 +15,8 @@ from osdcodec.container import pack, unpack
 from osdcodec.image import flat_background
 from osdcodec.integrations.pillow import register
 from osdcodec.rate_control import ANCHORS
+
+pytestmark = pytest.mark.slow
 
 WHITE, BAR, BUTTON = (16, 255, 255, 255), (24, 36, 41, 47), (24, 9, 105, 218)
 

@@ -7,37 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers.formats import RANDOM, chunk, make_jpeg, make_png, opened
 from PIL import Image
 
 from osdcodec import image
 from osdcodec.errors import InputError, OsdWarning, OutputFormatError, PackageError
 from osdcodec.formats import colour, heif, jpeg, png, tiff
-
-RANDOM = np.random.default_rng(7)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def make_png(samples: np.ndarray, depth: int, kind: int, *chunks: bytes) -> bytes:
-    """(H, W) or (H, W, C) samples of any depth, with these chunks before them."""
-    height, width = samples.shape[:2]
-    values = samples.reshape(height, -1)
-    if depth == 16:
-        rows = values.astype(">u2").view(np.uint8).reshape(height, -1)
-    else:
-        bits = np.unpackbits(values.astype(np.uint8)[..., None], axis=-1)[..., 8 - depth :].reshape(height, -1)
-        rows = np.packbits(bits, axis=1)
-    lines = b"".join(b"\0" + row.tobytes() for row in rows)
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
-    end = chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + end
-
-
-def opened(data: bytes, **options) -> np.ndarray:
-    return np.asarray(image.open_image(data, alpha="keep", **options), int)
-
 
 PNG_KINDS = [(0, 1), (0, 2), (0, 4), (0, 8), (0, 16), (2, 8), (2, 16), (3, 1), (3, 2), (3, 4), (3, 8), (4, 8), (4, 16),
              (6, 8), (6, 16)]  # fmt: skip
@@ -365,14 +340,6 @@ def test_no_tiff_is_taken_for_raw_or_ends_the_search():
         tiff.raw_maker(bytes(data))
     for data in (b"", b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff\xff"):
         assert tiff.raw_maker(data) is None
-
-
-def make_jpeg(**options) -> bytes:
-    buffer = io.BytesIO()
-    y, x = np.mgrid[:96, :128]
-    pixels = np.stack([x * 2, y * 2, (x * y) % 256], 2).astype(np.uint8)
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}])

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers.pictures import gradient
 from PIL import Image, ImageCms, PngImagePlugin
 
 from osdcodec import image
@@ -21,12 +22,6 @@ def data_of(picture: Image.Image, name: str, **options) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, name, **options)
     return buffer.getvalue()
-
-
-def gradient(width: int, height: int) -> Image.Image:
-    y, x = np.mgrid[:height, :width]
-    red, green = x * 255 / max(width - 1, 1), y * 255 / max(height - 1, 1)
-    return Image.fromarray(np.stack([red, green, 0 * x], 2).astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM"])

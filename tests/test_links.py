@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import osdc, refused
+from helpers.commands import osdc, refused
+from helpers.packets import FILE, FOLDER, LISTED
 
 from osdcodec.checks.conformance import VECTORS
 from osdcodec.checks.fuzz import run_joins
@@ -24,9 +25,6 @@ from osdcodec.maintenance.vectors.packets import refused as refused_vectors
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
 
-FOLDER = VECTORS / "packets"
-LISTED = json.loads((FOLDER / "packets.json").read_text("utf-8"))
-FILE = (VECTORS / LISTED["file"]).read_bytes()
 SPECIFICATION = (VECTORS.parent / "packets-1.md").read_text("utf-8")
 
 

@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from test_cli import environment, osdc
+from helpers.commands import environment, osdc
+
+pytestmark = pytest.mark.slow
 
 README = Path(__file__).parents[1] / "README.md"
 USING = README.parent / "osdcodec" / "cli" / "README.md"

@@ -1,9 +1,10 @@
 """Curves of checkpoints, and by how much one lies above another."""
 
 import pytest
-from conftest import EXAMPLES
 
 from osdcodec.training.measure import METRICS, gains, main
+
+pytestmark = pytest.mark.slow
 
 
 def test_gains_are_differences_at_equal_rate():
@@ -16,8 +17,8 @@ def test_gains_are_differences_at_equal_rate():
     assert gains(curve(0, factor=1.1), curve(0))["psnr"] < -0.1  # the same quality for more bits
 
 
-def test_a_checkpoint_is_measured_in_a_row_for_each_rate(trained, capsys):
-    main([str(trained / "model.pt"), str(EXAMPLES), "--every", "9"])
+def test_a_checkpoint_is_measured_in_a_row_for_each_rate(trained, small_photos, capsys):
+    main([str(trained / "model.pt"), str(small_photos), "--every", "9"])
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["lambda", *METRICS]
     rates = [float(row.split()[1]) for row in rows]

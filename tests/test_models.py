@@ -11,6 +11,8 @@ from osdcodec.models.prior_twin import IntegerConv, Prior, frequencies, tables
 from osdcodec.profile import SMALL
 from osdcodec.rate_control import ANCHORS, quality_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> CodecModel:

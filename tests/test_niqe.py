@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from helpers.pictures import EXAMPLES
 from PIL import Image, ImageFilter
 
 from osdcodec.errors import WeightsError
@@ -12,6 +12,8 @@ from osdcodec.image import open_image
 from osdcodec.metrics import niqe
 from osdcodec.metrics.meter import METRICS, Meter
 from osdcodec.metrics.niqe import Niqe, features
+
+pytestmark = pytest.mark.slow
 
 # Of the function `niqe` of BasicSR 1.4.2 (basicsr/metrics/niqe.py), given the same luma and, for the distances, the same model:
 # mean features over the blocks of chelsea.png, and NIQE of three pictures, as they are and under a Gaussian blur of 2 pixels.

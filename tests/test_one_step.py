@@ -6,6 +6,8 @@ from osdcodec import weights
 from osdcodec.maintenance.benchmarks.one_step import main, measure
 from osdcodec.runtime import Machine, open_runtime
 
+pytestmark = pytest.mark.slow
+
 
 class Counted:
     """A runtime that counts how often each of its networks runs."""

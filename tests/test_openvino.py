@@ -17,6 +17,8 @@ from osdcodec.runtime.onnx import OnnxRuntime
 from osdcodec.runtime.onnx_inputs import external_as_inputs
 from osdcodec.runtime.openvino import OpenVinoRuntime, compile_graph
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def loaded() -> weights.Weights:

@@ -12,11 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_cli import environment
+from helpers.commands import environment
 
 from osdcodec import extras
 from osdcodec.errors import OsdError
 from osdcodec.maintenance.release import faults_of_wheel
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -12,6 +12,8 @@ from osdcodec.metrics.meter import Meter
 from osdcodec.profile import SMALL
 from osdcodec.weights import registry
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PLAIN = "psnr", "detail_ratio", "detail_correlation"
 

@@ -6,11 +6,13 @@ import pickle
 
 import pytest
 import torch
-from conftest import ALEXNET, WIDTHS
+from helpers.perceptual import ALEXNET, WIDTHS
 
 from osdcodec.errors import WeightsError
 from osdcodec.metrics import perceptual
 from osdcodec.metrics.perceptual import ArrayUnpickler, Dists, Lpips, available, content, layers_of
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("build", [lambda f: Lpips("alexnet", f), lambda f: Lpips("vgg16", f), Dists])

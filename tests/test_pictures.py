@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, screen, without_flat_background
+from helpers.pictures import EXAMPLES, screen, without_flat_background
 from PIL import Image, ImageFilter
 
 from osdcodec.codec import Decoder, Encoder
 from osdcodec.rate_control import ANCHORS
+
+pytestmark = pytest.mark.slow
 
 SIZES = [(200 + 21 * k, 200 + 23 * k) for k in range(31)] + [(800, 600), (1440, 900), (640, 480), (1920, 1080)]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import environment
 from PIL import Image, ImageCms
-from test_cli import environment
 
 import osdcodec
 from osdcodec.image import arrays

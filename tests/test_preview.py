@@ -4,11 +4,13 @@ import time
 
 import numpy as np
 import pytest
+from helpers.commands import osdc
 from PIL import Image
-from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, weights
 from osdcodec.runtime import preview
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=["embedded", "trained"])

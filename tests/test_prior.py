@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
+from helpers import tiny
 
 from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
 from osdcodec.errors import FormatError, WeightsError

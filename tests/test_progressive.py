@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
-import tiny
+from helpers import tiny
+from helpers.commands import osdc, refused
+from helpers.stacks import COLUMNS, PAYLOAD, ROWS, TABLES, encoded, random_case
 from PIL import Image
-from test_cli import osdc, refused
-from test_rans import COLUMNS, PAYLOAD, ROWS, TABLES, encoded, random_case
 
 import osdcodec
 from osdcodec import container, weights

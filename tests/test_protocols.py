@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES
+from helpers.pictures import EXAMPLES
 from PIL import Image
 from typer.testing import CliRunner
 
 from osdcodec.cli import app
 from osdcodec.evaluation.protocols import opener, rdeic
 from osdcodec.image import open_image
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("size", [(1200, 1200), (2048, 1365), (1365, 2048), (769, 2000), (500, 333)])

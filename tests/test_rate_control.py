@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from helpers.commands import osdc
 from PIL import Image
-from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, TargetError, info
 from osdcodec.metrics.ms_ssim import ms_ssim
 from osdcodec.rate_control import _QUALITIES, _size_at, largest_below, shares, smallest_above, stages
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding
 from osdcodec.errors import Ended, InputError, OsdError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray")
 ROOT = str(Path(__file__).parents[1])
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
+from helpers import tiny
+from helpers.commands import osdc
 from PIL import Image
 from safetensors.numpy import save
-from test_cli import osdc
 
 from osdcodec import Decoder, Encoder, InputError, Target, container
 from osdcodec.codec import info
@@ -20,6 +20,8 @@ from osdcodec.latent.coder import decode_symbols, qualities_of
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
+
+pytestmark = pytest.mark.slow
 
 BOX = (64, 32, 96, 96)
 

@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from test_cli import osdc, refused
-from test_links import FILE
+from helpers.commands import osdc, refused
+from helpers.packets import FILE
 
 from osdcodec.errors import InputError
 from osdcodec.links.packet import crc16

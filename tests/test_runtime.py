@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import without_flat_background
+from helpers.pictures import without_flat_background
 
 from osdcodec import image, weights
 from osdcodec.codec import Decoder, Encoder
@@ -16,6 +16,8 @@ from osdcodec.metrics.meter import psnr
 from osdcodec.runtime import Machine, open_runtime
 from osdcodec.runtime.onnx import OnnxRuntime
 from osdcodec.runtime.torch import TorchRuntime
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

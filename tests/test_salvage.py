@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 import pytest
+from helpers.commands import osdc, refused
 from PIL import Image
-from test_cli import osdc, refused
 
 from osdcodec import Decoder, container, weights
 from osdcodec.checks.conformance import VECTORS

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers.pictures import gradient
 from PIL import Image
-from test_image import gradient
 
 import osdcodec
 from osdcodec import Decoder, Encoder, container

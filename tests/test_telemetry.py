@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from helpers.commands import environment
 from PIL import Image
-from test_cli import environment
 
 from osdcodec import telemetry
+
+pytestmark = pytest.mark.slow
 
 # Ends a process at its first socket, in Python; what libraries open in C, strace sees.
 NO_SOCKETS = """

@@ -11,6 +11,8 @@ from osdcodec.profile import PROFILES, SMALL
 from osdcodec.runtime import tiles
 from osdcodec.runtime.tiles import SHARES, TiledRuntime, spans
 
+pytestmark = pytest.mark.slow
+
 MARGINS = tiles.MARGINS["small"]
 torch = pytest.importorskip("torch")
 from osdcodec.models import CodecModel  # noqa: E402

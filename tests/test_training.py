@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIG, EXAMPLES
+from helpers.pictures import EXAMPLES
+from helpers.training import CONFIG
 from PIL import Image
 from pytorch_msssim import ms_ssim
 from safetensors.numpy import load as parse
@@ -29,6 +30,8 @@ from osdcodec.training.export.tensors import STEPS, quantise
 from osdcodec.training.losses import flat_region_error, grey_chroma_error, grid_artefacts, local_contrast, structure
 from osdcodec.training.match_rates import main as calibrate
 from osdcodec.training.rate import RateControl
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_stage_leaves_a_checkpoint(trained):

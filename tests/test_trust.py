@@ -24,6 +24,8 @@ from osdcodec.trust import drawing, network, told
 from osdcodec.trust.maps import TrustMap, block_means, grid
 from osdcodec.trust.truth import measure
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES, SPEC = Path(__file__).parents[1] / "examples", Path(__file__).parents[1] / "spec"
 VECTORS = json.loads((SPEC / "vectors/told/sections.json").read_text())
 

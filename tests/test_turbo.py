@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES
 from diffusers import DDIMScheduler
+from helpers.pictures import EXAMPLES
+from helpers.tiny_turbo import TINY
 from PIL import Image
-from tiny_turbo import TINY
 from typer.testing import CliRunner
 
 from osdcodec import container, weights
@@ -56,7 +56,7 @@ losses = { mse = 38.0, perceptual = 1.0, relay = 1.0, coarse = 2.0 }
 """
 RELAY = "pictures = 12\nrelay = 1.0\ncoarse = 2.0\n"
 CONFIG = f"[tokens]\nbatch = 2\n[relay]\n{RELAY}{COMMON}\n[pixels]\n{COMMON}{PIXELS}\n[export]\npictures = 2\n"
-pytestmark = pytest.mark.usefixtures("tiny_profile")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_profile")]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import EXAMPLES
-from tiny_turbo import TINY, lay_out
+from helpers.pictures import EXAMPLES
+from helpers.tiny_turbo import TINY, lay_out
 
 from osdcodec import profile
 from osdcodec.codec import Decoder, Encoder
@@ -48,7 +48,7 @@ workers = 0
 pictures = 2
 """
 CONTROLLED = replace(TINY, control=50, denoiser_rank=0, encoder_rank=0)
-pytestmark = pytest.mark.usefixtures("tiny_profile")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_profile")]
 
 
 @pytest.fixture(scope="module")

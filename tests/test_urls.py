@@ -1,8 +1,8 @@
 """URLs in place of names: file:// without any package, the rest through fsspec."""
 
 import pytest
+from helpers.commands import osdc
 from PIL import Image
-from test_cli import osdc
 from typer.testing import CliRunner
 
 import osdcodec

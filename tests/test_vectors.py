@@ -17,6 +17,8 @@ from osdcodec.maintenance.vectors import edges
 from osdcodec.rate_control import ANCHORS, quality_of
 from osdcodec.runtime import Machine
 
+pytestmark = pytest.mark.slow
+
 FOLDER = VECTORS / "conformance"
 FILES = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.osd"))}
 

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import hears_signals
+from helpers.commands import environment, hears_signals
 from PIL import Image
-from test_cli import environment
 from typer.testing import CliRunner
 
 from osdcodec import web, weights
@@ -27,6 +26,8 @@ from osdcodec.checks.conformance import ROOT, VECTORS
 from osdcodec.cli import app
 from osdcodec.profile import SMALL
 from osdcodec.runtime.tiles import MARGINS
+
+pytestmark = pytest.mark.slow
 
 PICTURE = VECTORS / "embedded" / "one-pixel.osd"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
+from helpers import tiny
 from safetensors.numpy import save
 
 from osdcodec import weights

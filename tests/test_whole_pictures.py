@@ -10,8 +10,8 @@ import zlib
 
 import numpy as np
 import pytest
+from helpers.formats import RANDOM, chunk, make_jpeg, make_png, opened
 from PIL import Image, ImageCms, PngImagePlugin
-from test_formats import RANDOM, chunk, make_jpeg, make_png, opened
 
 import osdcodec
 from osdcodec import image
@@ -19,6 +19,8 @@ from osdcodec.errors import InputError, OsdWarning
 from osdcodec.formats import heif, jpeg, orientation
 from osdcodec.formats.icc import Profile
 from osdcodec.image import encode_image
+
+pytestmark = pytest.mark.slow
 
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIG, EXAMPLES
+from helpers.pictures import EXAMPLES
+from helpers.training import CONFIG
 from PIL import Image
 
 from osdcodec.errors import InputError, OsdWarning
@@ -18,6 +19,8 @@ from osdcodec.training.adversary import Adversary, AdversaryRecipe, Discriminato
 from osdcodec.training.data import Photos, Variety
 from osdcodec.training.losses import Losses, Seen
 from osdcodec.training.recipe import check, read
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("profile", "room"), [(SMALL, small), (TURBO, turbo)])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from conftest import EXAMPLES
+from helpers import tiny
+from helpers.pictures import EXAMPLES
 from PIL import Image
 from torch.nn import functional as F
 
@@ -34,6 +34,8 @@ from osdcodec.training.recipe import read
 
 sys.path.append(str(Path(__file__).parents[1] / "spec"))
 import reference
+
+pytestmark = pytest.mark.slow
 
 RECIPES = {
     "onestep": {"noise_low": 300},

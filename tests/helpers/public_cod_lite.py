@@ -3,7 +3,7 @@
 As a program it is how the literals of test_cod_lite.py were made: the authors' own code, given the same numbers and the same noise.
 
     git clone https://github.com/microsoft/GenCodec && git -C GenCodec checkout c49eb0d
-    PYTHONPATH=. python tests/public_cod_lite.py GenCodec/CoD_Lite
+    PYTHONPATH=. python tests/helpers/public_cod_lite.py GenCodec/CoD_Lite
 """
 
 import sys
