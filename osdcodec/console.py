@@ -10,6 +10,14 @@ from typing import Any, NoReturn
 
 from .errors import Fault, FileError, OsdError
 
+# Arguments of the API -> options of the command that is speaking; `osdc` fills it (cli/shared.py).
+OPTIONS: dict[str, str] = {}
+
+
+def by_options(text: str) -> str:
+    """A message of the API, which names arguments as `name`, in the words of the command."""
+    return re.sub(r"`(\w+)`", lambda found: OPTIONS.get(found[1], found[0]), text)
+
 
 def as_fault(error: Exception) -> Fault:
     """What a user is told of an exception that is none of ours; OSDC_DEBUG=1 shows where it came from."""
@@ -37,7 +45,7 @@ def _leave(error: OsdError) -> NoReturn:
 
 def complaint(error: OsdError, source: str | None = None) -> str:
     """The one line on stderr. It names the file that it is about, which some errors do not know: those of bytes."""
-    text, name = str(error), printable(label(source)) if source else ""
+    text, name = by_options(str(error)), printable(label(source)) if source else ""
     if source:  # a line break in a name is told as one, not what others say in several lines
         text = text.replace(label(source), name)
     if name and not isinstance(error, FileError) and not text.startswith(name):

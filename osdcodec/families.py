@@ -11,10 +11,9 @@ from PIL import Image
 
 from . import weights
 from .container import Box, Osd
-from .effort import Effort
 from .latent.coder import LatentModel, LatentSymbolCoder
+from .options import EncodeOptions
 from .profile import PROFILES
-from .rate_control import Target
 from .runtime import Machine
 from .runtime.tiles import Progress
 
@@ -40,14 +39,10 @@ class PictureEncoder(SymbolCoder, Protocol):
     def code(
         self,
         picture: Image.Image,
-        lmbda: float,
-        target: Target | None = None,
-        roi: Sequence[Box] = (),
+        options: EncodeOptions = ...,
         progress: Progress | None = None,
-        progressive: bool = False,
-        effort: Effort = 0,
     ) -> Encoded:
-        """TargetError if the target is out of reach, InputError if the model cannot do what is asked for."""
+        """Of the options it follows those for the rate, the regions and the order. TargetError if the target is out of reach, InputError if the model cannot do what is asked for."""
 
     def sizes(
         self, picture: Image.Image, lambdas: Sequence[float], roi: Sequence[Box] = (), progressive: bool = False

@@ -145,7 +145,7 @@ def check_input(source: str | Path) -> None:
 
 
 def _in_the_way(target: str | Path) -> OutputExistsError:
-    return OutputExistsError(f"{target}: exists; name another file with -o, or replace it by --overwrite")
+    return OutputExistsError(f"{target}: exists; name another file with -o, or replace it by `overwrite`")
 
 
 def _is_terminal(target: str | Path) -> bool:

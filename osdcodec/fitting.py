@@ -9,6 +9,7 @@ It looks at small versions of the picture first, which take a fraction of a seco
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from PIL import Image
@@ -17,7 +18,8 @@ from .container import Box, Osd
 from .container.sections import Size
 from .errors import TargetError
 from .image.resizing import scaled_boxes, shrunk
-from .rate_control import LAMBDA_MAX, Progress, Target, lambda_of, stages
+from .options import DEFAULTS, EncodeOptions
+from .rate_control import LAMBDA_MAX, Progress, Target, lambda_of_byte, stages
 
 STEP = 32  # pixels: networks see whole squares of this side, so other sizes pay for pixels that they do not have
 FIRST, COARSE = 2**16, 2**18  # pixels of the first version that is looked at, and of the largest
@@ -32,12 +34,7 @@ class Coder(Protocol):
     """What is needed of a `families.PictureEncoder`."""
 
     def code(
-        self,
-        picture: Image.Image,
-        lmbda: float,
-        target: Target | None,
-        roi: Sequence[Box],
-        progress: Progress | None = None,
+        self, picture: Image.Image, options: EncodeOptions = ..., progress: Progress | None = None
     ) -> tuple[Osd, Any]: ...
 
     def sizes(
@@ -52,14 +49,12 @@ class Fitting:
         coder: encodes a version of the picture at a lambda, or to a target.
         picture: as `image.open_image` gives it, in the largest size that may be coded.
         limit: bytes that the file may have.
-        roi: regions of interest in pixels of the picture.
-        progressive: the file is progressive.
+        options: those of the encoding, with regions of interest in pixels of the picture.
     """
 
-    def __init__(
-        self, coder: Coder, picture: Image.Image, limit: int, roi: Sequence[Box] = (), progressive: bool = False
-    ) -> None:
-        self.coder, self.picture, self.limit, self.roi, self.progressive = coder, picture, limit, roi, progressive
+    def __init__(self, coder: Coder, picture: Image.Image, limit: int, options: EncodeOptions = DEFAULTS) -> None:
+        self.coder, self.picture, self.limit = coder, picture, limit
+        self.options = replace(options, lmbda=LAMBDA_MAX, quality=None, target=Target(max_bytes=limit))
         self.sizes = sizes_of(*picture.size)
         self.areas = [width * height for width, height in self.sizes]
         small = self.sizes[self.at(COARSE)]
@@ -70,12 +65,14 @@ class Fitting:
         return max(0, bisect_right(self.areas, area) - 1)
 
     def regions(self, size: Size) -> list[Box]:
-        return scaled_boxes(self.roi, self.picture.size, size)
+        return scaled_boxes(self.options.roi, self.picture.size, size)
 
     def least(self, place: int) -> int:
         """Bytes of the smallest file in one of the sizes."""
         size = self.sizes[place]
-        return self.coder.sizes(shrunk(self.coarse, size), [LAMBDA_MAX], self.regions(size), self.progressive)[0]
+        return self.coder.sizes(shrunk(self.coarse, size), [LAMBDA_MAX], self.regions(size), self.options.progressive)[
+            0
+        ]
 
     def expected(self) -> int:
         """Place of the largest size whose smallest file fits, as far as small versions tell. TargetError if none fits."""
@@ -113,33 +110,32 @@ class Fitting:
             about = self.limit * self.areas[-1] / self.areas[place]
             raise TargetError(
                 f"{self.limit:,} bytes are out of reach: {width}x{height} takes about {about:,.0f} at lambda {LAMBDA_MAX:g}; "
-                f"{fits}x{high} would fit: leave out --no-shrink, or give more"
+                f"{fits}x{high} would fit: allow it by `shrink`, or give more"
             )
 
-    def made(self, progress: Progress | None = None, **options: Any) -> tuple[Osd, Any]:
-        """The best file that fits: its fields and symbols. options: more of them for `coder.code`."""
+    def coded(self, place: int, roi: Sequence[Box], progress: Progress | None) -> tuple[Osd, Any]:
+        """The best file in one of the sizes that fits. TargetError if none does."""
+        return self.coder.code(shrunk(self.picture, self.sizes[place]), replace(self.options, roi=roi), progress)
+
+    def made(self, progress: Progress | None = None) -> tuple[Osd, Any]:
+        """The best file that fits: its fields and symbols."""
         place, best = self.expected(), None
         heard = stages(progress, *(0.5**n for n in range(TRIES)))  # the first one is often the last
         for hear in heard:
-            size = self.sizes[place]
             try:
-                small = shrunk(self.picture, size)
-                goal = Target(max_bytes=self.limit)
-                made = self.coder.code(small, LAMBDA_MAX, goal, self.regions(size), progress=hear, **options)
+                made = self.coded(place, self.regions(self.sizes[place]), hear)
             except TargetError as error:
                 if best or not place:
                     break
                 share = (self.limit - FRAME) / ((error.least or 2 * self.limit) - FRAME)
                 place = min(place - 1, self.at(0.99 * max(0.01, share) * self.areas[place]))
                 continue
-            lmbda, best = lambda_of(made[0].quality), made
+            lmbda, best = lambda_of_byte(made[0].quality), made
             larger = self.at(self.areas[place] * (LAMBDA_MAX / lmbda) ** 0.5)
             if lmbda > BETTER or larger <= place or self.areas[place] <= COARSE:
                 break
             place = larger
-        return best or self.coder.code(
-            shrunk(self.picture, self.sizes[0]), LAMBDA_MAX, Target(max_bytes=self.limit), (), **options
-        )
+        return best or self.coded(0, (), progress)
 
 
 def sizes_of(width: int, height: int, step: int = STEP) -> list[Size]:

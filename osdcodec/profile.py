@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .rate_control import ANCHORS, quality_of
+from .rate_control import ANCHORS, quality_byte
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Profile:
 
     def step_count(self, quality: int) -> int:
         """Diffusion steps for a quality byte: those of the nearest anchor."""
-        nearest = min(range(len(ANCHORS)), key=lambda place: abs(quality_of(ANCHORS[place]) - quality))
+        nearest = min(range(len(ANCHORS)), key=lambda place: abs(quality_byte(ANCHORS[place]) - quality))
         return self.steps[nearest] if len(self.steps) > 1 else self.steps[0]
 
     def spaced(self, quality: int) -> list[int]:

@@ -1,4 +1,11 @@
-"""Lambda and the quality byte, and the searches for the one that meets a size or a similarity. No torch, no numpy."""
+"""Lambda, the quality and the quality byte, and the searches for the one that meets a size or a similarity. No torch, no numpy.
+
+Three names for one thing, each on a logarithmic scale of lambda:
+
+    lambda        0.1 (best) .. 2 (smallest file)   multiplies the rate in the training loss
+    quality       0 (smallest file) .. 100 (best)   what people give, as for other image formats
+    quality byte  0 (best) .. 255 (smallest file)   what a file stores
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,12 +23,12 @@ BEST, SMALLEST = 0, 255  # their quality bytes
 ANCHORS = (2.0, 1.0, 0.5, 0.25, 0.1)  # the lambdas whose gain vectors are trained, in the order of the stored rows
 
 
-def lambda_of(quality: int) -> float:
+def lambda_of_byte(byte: int) -> float:
     """Quality byte 0..255 -> lambda 0.1..2 (255 is the smallest file)."""
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (quality / 255)
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** (byte / 255)
 
 
-def quality_of(lmbda: float) -> int:
+def quality_byte(lmbda: float) -> int:
     """Lambda 0.1..2 -> nearest quality byte; ValueError outside."""
     if not isinstance(lmbda, Real):
         raise TypeError(f"lambda is a number, not {type(lmbda).__name__}")
@@ -30,7 +37,21 @@ def quality_of(lmbda: float) -> int:
     return round(255 * math.log(lmbda / LAMBDA_MIN) / math.log(LAMBDA_MAX / LAMBDA_MIN))
 
 
-_QUALITIES = [quality_of(lmbda) for lmbda in ANCHORS]  # 255 .. 0, the smallest files first
+def lambda_of_quality(quality: float) -> float:
+    """Quality 0..100 -> lambda 2..0.1, in equal steps of its logarithm (100 is the best); ValueError outside."""
+    if not isinstance(quality, Real):
+        raise TypeError(f"quality is a number, not {type(quality).__name__}")
+    if not 0 <= quality <= 100:
+        raise ValueError(f"quality must lie between 0 and 100, not {quality}")
+    return max(LAMBDA_MIN, LAMBDA_MAX * (LAMBDA_MIN / LAMBDA_MAX) ** (quality / 100))
+
+
+def quality_of_byte(byte: int) -> float:
+    """Quality byte 0..255 -> quality 100..0, the one that people give, to a tenth."""
+    return round(100 * (1 - byte / 255), 1)
+
+
+_QUALITIES = [quality_byte(lmbda) for lmbda in ANCHORS]  # 255 .. 0, the smallest files first
 
 
 @dataclass(frozen=True)
@@ -56,9 +77,9 @@ class Target:
 
     def note(self, facts: dict) -> str:
         """What a person should hear of a file that was made for this target, "" for nothing."""
-        if facts["quality"] == BEST and self.ms_ssim is not None:
+        if facts["quality_byte"] == BEST and self.ms_ssim is not None:
             return f"no lambda reaches MS-SSIM {self.ms_ssim:g}, or none but the best: {LAMBDA_MIN} was taken, {facts['bytes']:,} bytes"
-        if facts["quality"] == BEST:
+        if facts["quality_byte"] == BEST:
             return f"lambda {LAMBDA_MIN}, the best there is, was taken: {facts['bytes']:,} bytes"
         return ""
 

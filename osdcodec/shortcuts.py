@@ -1,59 +1,35 @@
 """encode and decode as functions, with the embedded weights; models stay loaded."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Callable
+from functools import cache, wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, overload
 
 from PIL import Image
 
-from .codec import Decoder, Encoder, Picture
-from .container import Box
-from .effort import Effort
+from .codec import Decoder, Encoder
 from .files import Source
-from .rate_control import Target
 
 if TYPE_CHECKING:
     from .trust.maps import TrustMap
 
 
-def encode(
-    picture: Picture,
-    lmbda: float = 1.0,
-    *,
-    target: Target | None = None,
-    roi: Sequence[Box] = (),
-    alpha: str = "white",
-    icc: str = "srgb",
-    keep_metadata: bool = False,
-    progressive: bool = False,
-    effort: Effort = "auto",
-    tell_errors: bool = False,
-    crop: Box | None = None,
-    resize: int | tuple[int, int] | None = None,
-    scale: float = 1.0,
-    show: int | None = None,
-    shrink: bool = False,
-    strict: bool = False,
-) -> bytes:
-    """A picture -> the bytes of an .osd file, as `Encoder.encode`, with the embedded weights, which stay loaded."""
-    return _encoder().encode(
-        picture,
-        lmbda,
-        target=target,
-        roi=roi,
-        alpha=alpha,
-        icc=icc,
-        keep_metadata=keep_metadata,
-        progressive=progressive,
-        effort=effort,
-        tell_errors=tell_errors,
-        crop=crop,
-        resize=resize,
-        scale=scale,
-        show=show,
-        shrink=shrink,
-        strict=strict,
-    )
+P = ParamSpec("P")
+
+
+def _with_kept_encoder(method: Callable[Concatenate[Encoder, P], bytes]) -> Callable[P, bytes]:
+    """A method of the encoder that stays loaded, as a function with the same arguments."""
+
+    @wraps(method)
+    def function(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        return method(_encoder(), *args, **kwargs)
+
+    _, *parameters = signature(method).parameters.values()
+    function.__signature__ = signature(method).replace(parameters=parameters)  # type: ignore[attr-defined]
+    return function
+
+
+encode = _with_kept_encoder(Encoder.encode)
 
 
 @overload

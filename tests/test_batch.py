@@ -28,6 +28,7 @@ from osdcodec.cli import batches
 from osdcodec.cli.batches import Batch
 from osdcodec.container import MAGIC
 from osdcodec.errors import InputError, OutputError, WeightsError
+from osdcodec.options import EncodeOptions
 
 pytestmark = pytest.mark.slow
 
@@ -189,8 +190,8 @@ def test_a_model_is_loaded_once_and_never_sent():
     for thread in threads:
         thread.join()
     assert len(set(map(id, got))) == 1
-    sent = pickle.loads(pickle.dumps(Encoding({"lmbda": 0.5}, profile="small")))
-    assert sent == Encoding({"lmbda": 0.5}) and sent.loaded is None
+    sent = pickle.loads(pickle.dumps(Encoding(EncodeOptions(lmbda=0.5), profile="small")))
+    assert sent == Encoding(EncodeOptions(lmbda=0.5)) and sent.loaded is None
 
 
 def test_an_exception_that_nobody_foresaw_costs_one_file(jobs, capsys):

@@ -133,6 +133,14 @@ def test_refusals(arguments, code, words, folder):
         ("encode", "photo.png", "--lambda", "0.09"),
         ("encode", "photo.png", "--lambda", "2.1"),
         ("encode", "photo.png", "--lambda", "nan"),
+        ("encode", "photo.png", "--quality", "101"),
+        ("encode", "photo.png", "--quality", "-1"),
+        ("encode", "photo.png", "--quality", "nan"),
+        ("encode", "photo.png", "--quality", "50", "--lambda", "1"),
+        ("encode", "photo.png", "--quality", "50", "--max-bytes", "2k"),
+        ("encode", "photo.png", "--quality", "50", "--target-bpp", "0.1"),
+        ("encode", "photo.png", "--quality", "50", "--target-ms-ssim", "0.6"),
+        ("encode", "photo.png", "--quality", "50", "--total-bytes", "20k"),
         ("encode", "photo.png", "--device", "gpu"),
         ("encode", "photo.png", "--target-bpp", "inf"),
         ("encode", "photo.png", "--target-bpp", "nan"),
@@ -177,11 +185,30 @@ def test_info_as_json(folder):
         assert (done.returncode, done.stderr) == (0, b"")
         facts = json.loads(done.stdout)
         assert facts == {
-            "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 196,
+            "version": 1, "width": 768, "height": 512, "bytes": 117, "bpp": 117 * 8 / 768 / 512, "quality": 23.1, "quality_byte": 196,
             "lambda": pytest.approx(1, abs=0.001), "grey": False, "model_id": "deadbeef", "profile": None,
             "header_bytes": 14, "payload_bytes": 99, "section_bytes": 0, "checksum_bytes": 4,
             "sections": {},
         }  # fmt: skip
+
+
+def test_info_of_several_files_goes_on_behind_bad_ones(folder):
+    (folder / "more" / "deep").mkdir(parents=True)
+    (folder / "more" / "deep" / "b.osd").write_bytes(OSD)
+    (folder / "more" / "a.osd").write_bytes(b"not an .osd file")
+    (folder / "more" / "notes.txt").write_bytes(b"")
+    done = osdc("info", "unknown.osd", "none.osd", "more", "--json", cwd=folder)
+    rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [row["input"] for row in rows] == ["unknown.osd", "none.osd", "more/a.osd", "more/deep/b.osd"]
+    assert [row.get("exit_code") for row in rows] == [None, 3, 3, None] and rows[0]["bytes"] == rows[3]["bytes"] == 117
+    assert done.returncode == 3 and len(done.stderr.splitlines()) == 2
+    assert all(row["error"] in done.stderr.decode() for row in rows if "error" in row)
+    table = osdc("info", "unknown.osd", "none.osd", cwd=folder)
+    assert table.returncode == 3 and table.stdout.decode().splitlines()[0] == "unknown.osd"
+    (folder / "more" / "a.osd").unlink()
+    assert osdc("info", "more", "unknown.osd", cwd=folder).returncode == 0
+    (folder / "empty").mkdir()
+    refused(osdc("info", "empty", cwd=folder), 3, "no file in this folder ends in .osd")
 
 
 def test_info_as_a_table(tmp_path):
@@ -191,7 +218,7 @@ def test_info_as_a_table(tmp_path):
     rows = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
     assert {name: value.strip() for name, value in rows.items()} == {
         "version": "1", "size": "1 x 65535 pixels", "bytes": "2,026", "rate": "0.2473 bits per pixel",
-        "λ": "2.000 (0.1: best, largest file; 2: smallest)", "model": "01020304 (not known here)",
+        "λ": "2.000 (0.1: best, largest file; 2: smallest), quality 0 of 100", "model": "01020304 (not known here)",
         "header": "16 bytes", "payload": "2,000 bytes", "section": "6 bytes", "checksum": "4 bytes",
         "XMP": "6 bytes",
     }  # fmt: skip

@@ -299,9 +299,9 @@ def test_a_similarity_chooses_among_the_rates(home, photo):
 
 
 def test_what_it_does_not_do_is_said_in_a_line(encoder, decoder, photo):
-    with pytest.raises(InputError, match="leave --roi out"):
+    with pytest.raises(InputError, match="leave `roi` out"):
         encoder.encode(photo, roi=[(0, 0, 32, 32)])
-    with pytest.raises(InputError, match="leave --detail out"):
+    with pytest.raises(InputError, match="leave `detail` out"):
         decoder.decode(encoder.encode(photo), detail=0.5)
 
 

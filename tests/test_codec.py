@@ -20,7 +20,7 @@ from osdcodec.entropy.prior import Prior
 from osdcodec.errors import FormatError, InputError, OsdError, WeightsError
 from osdcodec.latent.coder import decode_symbols
 from osdcodec.metrics.meter import ms_ssim, psnr
-from osdcodec.rate_control import quality_of
+from osdcodec.rate_control import quality_byte
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_a_photo_comes_back_recognisable(encoder, decoder):
 
 def test_plain_pictures_take_a_lower_lambda_that_costs_no_byte(encoder, photo):
     plain = Image.new("RGB", (96, 64), (128, 128, 128))
-    asked, taken = encoder.coder.analyse(plain)(quality_of(1.0)), encoder.encode(plain, 1.0)
+    asked, taken = encoder.coder.analyse(plain)(quality_byte(1.0)), encoder.encode(plain, 1.0)
     assert osdcodec.info(taken)["lambda"] < 0.7 and len(taken) <= len(container.pack(asked[0]))
     assert encoder.encode(plain, 1.0) == encoder.encode(plain, target=osdcodec.Target(max_bytes=len(taken)))
     assert osdcodec.info(encoder.encode(photo, 1.0))["lambda"] == pytest.approx(1.0, rel=0.01)
@@ -158,10 +158,10 @@ def test_profile_and_metadata_come_back_on_request(encoder, decoder, photo):
 
 def test_the_limit_on_pixels_holds_for_both(encoder, decoder, photo):
     picture = photo.resize((40, 30))
-    with pytest.raises(InputError, match="raise --max-pixels"):
+    with pytest.raises(InputError, match="raise `max_pixels`"):
         encoder.encode(picture, max_pixels=1199)
     data = encoder.encode(picture, max_pixels=1200)
-    with pytest.raises(FormatError, match="raise --max-pixels"):
+    with pytest.raises(FormatError, match="raise `max_pixels`"):
         decoder.decode(data, max_pixels=1199)
     with pytest.raises(ValueError):
         encoder.encode(picture, alpha="no colour")

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import osdcodec
+from osdcodec.cli.shared import ARGUMENTS
 
 PACKAGE = Path(osdcodec.__file__).parent
 # Imports run to lower layers only, or stay within a room.
@@ -22,10 +24,11 @@ LAYERS = (
     {"links"},
     {"entropy", "image", "metrics", "models"},
     {"weights"},
-    {"file_info", "runtime"},
+    {"file_info", "options", "runtime"},
     {"trust"},
     {"cod_lite", "latent"},
     {"families", "fitting"},
+    {"decoding", "encoding"},
     {"codec", "web"},
     {"shortcuts"},
     {"batch"},
@@ -90,9 +93,11 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "codec": {"numpy", "PIL"},
     "container": set(),
     "console": set(),
+    "decoding": {"PIL"},
     "devices": set(),
     "entropy": {"numpy", "constriction"},
     "effort": set(),
+    "encoding": {"PIL"},
     "errors": set(),
     "families": {"PIL"},
     "file_info": set(),
@@ -102,6 +107,7 @@ AT_ONCE = {  # and when the module is imported, beside the standard library
     "image": {"numpy", "PIL"},
     "extras": set(),
     "links": set(),
+    "options": set(),
     "latent": {"numpy", "PIL"},
     "leftovers": set(),
     "metrics": {"numpy", "PIL"},
@@ -224,6 +230,36 @@ def test_commands_of_python_m_end_in_one_line():
     guards = {name: text for name, text in last.items() if text.startswith("if __name__ ==")}
     assert len(guards) > 20
     assert [name for name, text in guards.items() if "run_command(" not in text] == []
+
+
+SPEAK_OF_OPTIONS = {  # commands of their own, and texts that stand in a batch's notes
+    "cli", "training", "evaluation", "maintenance", "checks", "links", "runtime", "trust", "web",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.split(".")[0] not in SPEAK_OF_OPTIONS))
+def test_errors_of_the_api_name_arguments_not_options(name):
+    """The command turns `argument` into --option by one table, cli/shared.py."""
+    raised = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.Raise)]
+    texts = [
+        inner.value
+        for node in raised
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    ]
+    assert [text for text in texts if re.search(r"(?<!\w)--[a-z]", text) and "python -m" not in text] == []
+
+
+def test_all_arguments_that_errors_name_are_in_the_table_of_the_command():
+    named = {
+        found
+        for name, tree in MODULES.items()
+        if name.split(".")[0] not in SPEAK_OF_OPTIONS
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        for found in re.findall(r"`([a-z_]+)`", ast.unparse(node))
+    }
+    assert {"max_pixels", "weights_dir", "roi"} <= named <= ARGUMENTS.keys()
 
 
 def test_no_module_imports_itself_by_way_of_others():

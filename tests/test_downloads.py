@@ -148,7 +148,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, text):
 
 def test_no_network_and_no_leave_to_use_it_are_said(nowhere, tmp_path, monkeypatch):
     registry = listing(tmp_path, [])
-    with pytest.raises(WeightsError, match=r"base cannot be fetched .*ConnectError.* --weights-dir"):
+    with pytest.raises(WeightsError, match=r"base cannot be fetched .*ConnectError.* `weights_dir`"):
         list(downloads.pull("turbo", None, registry))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE"):

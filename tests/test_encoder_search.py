@@ -16,7 +16,7 @@ from osdcodec.latent import encoder_search
 from osdcodec.latent.descent import Adam, priced_step
 from osdcodec.latent.encoder_search import EncoderSearch, prices_at
 from osdcodec.profile import SMALL
-from osdcodec.rate_control import quality_of
+from osdcodec.rate_control import quality_byte
 from osdcodec.runtime import Machine, search
 from osdcodec.runtime.torch import load_model
 from osdcodec.runtime.torch_search import TorchNetworks
@@ -37,7 +37,7 @@ def opened() -> EncoderSearch:
 
 def inputs(opened: EncoderSearch, picture: Image.Image, encoder: Encoder) -> dict[str, np.ndarray]:
     """Of the graph `distance`, for a picture at λ = 1."""
-    analysed, quality = encoder.coder.analyse(picture), quality_of(1.0)
+    analysed, quality = encoder.coder.analyse(picture), quality_byte(1.0)
     _, symbols = analysed(quality)
     x = encoder_search.image.to_array(picture, SMALL.stride)
     noise = encoder_search.standard_normals(0, (1, 48, *(2 * side for side in symbols.y16.shape[1:])))

@@ -25,6 +25,7 @@ from osdcodec.entropy import integer_net, rans
 from osdcodec.entropy.prior import Prior
 from osdcodec.image import open_image
 from osdcodec.latent.coder import decode_symbols
+from osdcodec.options import EncodeOptions
 from osdcodec.profile import SMALL
 
 pytestmark = pytest.mark.slow
@@ -92,7 +93,7 @@ def coded(model, tmp_path_factory) -> tuple[Path, dict[str, str]]:
         encoder.coder.runtime = runtime
         for i, picture in enumerate(pictures):
             for lmbda in (2.0, 0.33, 0.1):
-                osd, symbols = encoder.coder.code(picture, lmbda)
+                osd, symbols = encoder.coder.code(picture, EncodeOptions(lmbda=lmbda, effort=0))
                 held[f"{name}-{i}-{lmbda}"] = symbols.digest()
                 (folder / f"{name}-{i}-{lmbda}.osd").write_bytes(container.pack(osd))
     return folder, held

@@ -412,7 +412,7 @@ def test_size_is_judged_before_pixels_are_decoded(recwarn):
     assert not recwarn  # Pillow's own limits keep quiet
     data = data_of(Image.new("RGB", (10, 10)), "PNG")
     assert image.open_image(data, max_pixels=100).size == (10, 10)
-    with pytest.raises(InputError, match="raise --max-pixels"):
+    with pytest.raises(InputError, match="raise `max_pixels`"):
         image.open_image(data, max_pixels=99)
 
 

@@ -176,11 +176,11 @@ def test_only_names_that_somebody_chose_are_replaced(tmp_path):
         told.refuse_existing()
 
     plan([source], "a.osd", (".png",), ".osd").refuse_existing()
-    with pytest.raises(OutputError, match=r"a\.osd: exists; name another file with -o, or replace it by --overwrite"):
+    with pytest.raises(OutputError, match=r"a\.osd: exists; name another file with -o, or replace it by `overwrite`"):
         plan([source], None, (".png",), ".osd").refuse_existing()
     (tmp_path / "in" / "c.png").touch()
     (tmp_path / "in" / "c.osd").touch()
-    with pytest.raises(OutputError, match=r"b\.osd: exists, and so do 1 more .* -o, .*--skip-existing, .*--overwrite"):
+    with pytest.raises(OutputError, match=r"b\.osd: exists, and so do 1 more .* -o, .*`skip_existing`, .*`overwrite`"):
         plan([folder], None, (".png",), ".osd").refuse_existing()
 
 

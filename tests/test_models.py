@@ -9,7 +9,7 @@ from osdcodec.entropy.prior import Prior as IntegerPrior
 from osdcodec.models import CodecModel
 from osdcodec.models.prior_twin import IntegerConv, Prior, frequencies, tables
 from osdcodec.profile import SMALL
-from osdcodec.rate_control import ANCHORS, quality_of
+from osdcodec.rate_control import ANCHORS, quality_byte
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,8 @@ def test_alpha_bar_is_that_of_diffusers():
 
 
 def test_noise_level_follows_lambda():
-    assert SMALL.level(quality_of(0.1)) == SMALL.noise_low
-    assert SMALL.level(quality_of(2.0)) == SMALL.noise_high
+    assert SMALL.level(quality_byte(0.1)) == SMALL.noise_low
+    assert SMALL.level(quality_byte(2.0)) == SMALL.noise_high
     levels = [SMALL.level(q) for q in range(256)]
     assert levels == sorted(levels)
 
@@ -36,7 +36,7 @@ def test_noise_level_follows_lambda():
 def test_gains_meet_the_anchors_and_lie_between_them(model):
     with torch.no_grad():
         model.gains.latent.copy_(torch.randn_like(model.gains.latent))
-    anchors = torch.tensor([float(quality_of(lmbda)) for lmbda in ANCHORS])
+    anchors = torch.tensor([float(quality_byte(lmbda)) for lmbda in ANCHORS])
     at, _, _ = model.gains(anchors)
     assert torch.allclose(at[:, :, 0, 0].log(), model.gains.latent, atol=1e-5)
     middle, _, _ = model.gains((anchors[1:2] + anchors[2:3]) / 2)

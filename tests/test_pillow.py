@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def registered(monkeypatch):
     for name in ("OPEN", "SAVE", "EXTENSION", "MIME"):
         monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
+    monkeypatch.setattr(Image.Image, "save", Image.Image.save)
     pillow.register()
 
 
@@ -54,13 +56,64 @@ def test_there_and_back(tmp_path, photo):
         warnings.simplefilter("error")
         others, options = (
             io.BytesIO(),
-            {"quality": 90, "optimize": True, "dpi": (72, 72), "exif": b"", "icc_profile": None},
+            {"optimize": True, "quality": "keep", "dpi": (72, 72), "exif": b"", "icc_profile": None},
         )
         photo.convert("L").save(others, "OSD", **options)
     assert others.getvalue() == buffer.getvalue()
     with pytest.warns(osdcodec.OsdWarning, match=r"lmbd is no option of \.osd files; lmbda is"):
         photo.save(io.BytesIO(), "OSD", lmbd=2.0)
     assert Image.open(buffer).resize((8, 8)).size == (8, 8)
+
+
+def test_quality_is_that_of_other_formats(photo):
+    small = photo.resize((64, 48))
+    sizes = []
+    for quality in (1, 50, 95):
+        small.save(buffer := io.BytesIO(), "OSD", quality=quality, effort=0)
+        sizes.append(len(buffer.getvalue()))
+        assert buffer.getvalue() == osdcodec.encode(small, quality=quality, effort=0)
+    assert sizes == sorted(sizes) and len(set(sizes)) == 3
+
+
+def test_a_refused_save_leaves_the_file_that_is_there(tmp_path, photo):
+    path = tmp_path / "x.osd"
+    path.write_bytes(b"an earlier file")
+    for options, error in (({"quality": 300}, ValueError), ({"target": osdcodec.Target(max_bytes=5)}, OSError)):
+        for name in (path, str(path), os.fsencode(path)):
+            with pytest.raises(error):
+                photo.resize((64, 48)).save(name, **options)
+        with pytest.raises(error):
+            photo.resize((64, 48)).save(path, "osd", **options)
+        assert path.read_bytes() == b"an earlier file"
+    with pytest.raises((OSError, ValueError)):
+        photo.save(tmp_path / "new.osd", quality=300)
+    assert not (tmp_path / "new.osd").exists()
+    photo.resize((64, 48)).save(path)
+    assert path.read_bytes() == osdcodec.encode(photo.resize((64, 48)))
+    photo.save(tmp_path / "x.png")  # goes to Pillow as it is
+    assert np.array_equal(Image.open(tmp_path / "x.png"), photo)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_thumbnails_and_drafts_are_made_of_the_preview(tmp_path, photo, alpha):
+    picture = photo.crop((0, 0, 255, 191))
+    if alpha:
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    data = osdcodec.encode(picture, alpha="keep", effort=0)
+    preview = osdcodec.decode(data, preview=True)
+    assert preview.size == (128, 96)
+    opened = Image.open(io.BytesIO(data))
+    assert opened.draft(None, (100, 90)) is not None and opened.size == (128, 96)
+    assert opened.mode == preview.mode and np.array_equal(opened, preview)
+    opened = Image.open(io.BytesIO(data))
+    opened.thumbnail((40, 40))
+    shrunk = preview.resize((40, 30), Image.Resampling.BICUBIC, box=(0, 0, 127.5, 95.5), reducing_gap=2.0)
+    assert opened.size == (40, 30) and np.array_equal(opened, shrunk)
+    for size in (None, (129, 20), (20, 97)):  # more than the preview has
+        assert Image.open(io.BytesIO(data)).draft("L", size) is None
+    opened = Image.open(io.BytesIO(data))
+    opened.thumbnail((120, 120))
+    assert opened.size == (120, 90) and not opened.preview
 
 
 @pytest.mark.parametrize("loaded", [False, True])
@@ -103,6 +156,11 @@ def test_arrays_are_pictures(photo):
     assert osdcodec.encode(pixels, 1.0) == wanted
     assert osdcodec.encode(pixels / 255, 1.0) == osdcodec.encode(pixels / 254.9999, 1.0) == wanted
     assert osdcodec.encode(pixels[:, :, :1]) == osdcodec.encode(pixels[:, :, 0]) == osdcodec.encode(photo.getchannel(0))
+    deep = pixels.astype(np.uint16) * 257
+    assert np.array_equal(arrays.to_picture(deep), pixels) and np.array_equal(
+        arrays.to_picture(deep[..., 0]), pixels[..., 0]
+    )
+    assert np.asarray(arrays.to_picture(np.array([[0, 128, 129, 65535]], np.uint16))).tolist() == [[0, 0, 1, 255]]
     assert np.array_equal(arrays.to_picture(pixels[:, :, 0] > 99), Image.fromarray(pixels[:, :, 0] > 99).convert("L"))
     for bad in (
         np.zeros((4, 4, 2), np.uint8),

@@ -9,7 +9,7 @@ from helpers import tiny
 from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
 from osdcodec.errors import FormatError, WeightsError
 from osdcodec.profile import SMALL
-from osdcodec.rate_control import ANCHORS, quality_of
+from osdcodec.rate_control import ANCHORS, quality_byte
 
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 9), (3, 3), (4, 4), (5, 2), (8, 13), (17, 4)]
 GOLDEN = (
@@ -171,10 +171,10 @@ def test_symbols_compare_by_value(prior):
 def test_gains_meet_the_anchors_and_lie_between_them(prior):
     stored = [prior._gains[name] for name in ("latent", "inverse", "hyper")]
     for row, lmbda in enumerate(ANCHORS):
-        for found, rows in zip(prior.gains(quality_of(lmbda)), stored, strict=True):
+        for found, rows in zip(prior.gains(quality_byte(lmbda)), stored, strict=True):
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, rows[row], rtol=1e-6)
-    first, second = quality_of(0.25), quality_of(0.1)
+    first, second = quality_byte(0.25), quality_byte(0.1)
     share = (first - 30) / (first - second)
     expected = stored[0][3] ** (1 - share) * stored[0][4] ** share
     np.testing.assert_allclose(prior.gains(30)[0], expected, rtol=1e-6)
@@ -184,7 +184,7 @@ def test_gains_are_those_of_training():
     torch = pytest.importorskip("torch")
     from osdcodec.models.transforms import Gains
 
-    twin = Gains(tiny.TINY, [quality_of(lmbda) for lmbda in ANCHORS])
+    twin = Gains(tiny.TINY, [quality_byte(lmbda) for lmbda in ANCHORS])
     tensors = tiny.tensors()
     with torch.no_grad():
         for name in ("latent", "inverse", "hyper"):

@@ -19,6 +19,7 @@ from osdcodec.entropy.rans import Reader
 from osdcodec.errors import FormatError
 from osdcodec.latent.coder import decode_symbols
 from osdcodec.metrics.meter import psnr
+from osdcodec.options import EncodeOptions
 
 FOLDER = VECTORS / "conformance"
 
@@ -204,7 +205,7 @@ def test_a_target_size_is_met(encoder, photo):
 
 
 def test_plain_files_do_not_know_of_it(encoder, photo):
-    osd, symbols = encoder.coder.code(photo, 0.5)
+    osd, symbols = encoder.coder.code(photo, EncodeOptions(lmbda=0.5, effort=0))
     data = container.pack(osd)
     assert not data[4] & container.PROGRESSIVE and not osd.progressive
     assert decode_symbols(container.unpack(data), encoder.coder.prior) == symbols

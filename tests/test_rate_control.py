@@ -48,7 +48,7 @@ def test_the_smallest_file_that_is_similar_enough():
     assert smallest_above(0.1, lambda quality: quality, likeness.__getitem__) == 255
     assert smallest_above(1.0, lambda quality: quality, likeness.__getitem__) == 0
     assert smallest_above(1.1, lambda quality: quality, likeness.__getitem__) == 0
-    assert "MS-SSIM 0.99" in Target(ms_ssim=0.99).note({"quality": 0, "bytes": 9})
+    assert "MS-SSIM 0.99" in Target(ms_ssim=0.99).note({"quality_byte": 0, "bytes": 9})
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

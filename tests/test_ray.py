@@ -14,6 +14,7 @@ from osdcodec.batch.ray import outcomes
 from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding
 from osdcodec.errors import Ended, InputError, OsdError
+from osdcodec.options import EncodeOptions
 
 pytestmark = pytest.mark.slow
 
@@ -76,14 +77,14 @@ def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, ca
     planned = plan([str(tmp_path / "in")], str(tmp_path / "out"), (".png",), ".osd")
     planned.make_folders()
     jobs = planned.jobs
-    work = deadly(Encoding({"lmbda": 1.0}, "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
+    work = deadly(Encoding(EncodeOptions(lmbda=1.0), "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
     code = run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
     assert code == 3 and len(list((tmp_path / "marks").iterdir())) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("7 of 7 files: 6 done, 1 failed, ")
     assert [line for line in told if "bad.png" in line][0].startswith("osdc: ")  # noqa: RUF015
     assert sorted(os.listdir(tmp_path / "out")) == [f"{name}.osd" for name in "abcdef"]
-    local = Encoding({"lmbda": 1.0}, "cpu")
+    local = Encoding(EncodeOptions(lmbda=1.0), "cpu")
     local(jobs[3][0], str(tmp_path / "again.osd"))
     assert (tmp_path / "again.osd").read_bytes() == Path(jobs[3][1]).read_bytes()
 
@@ -100,7 +101,7 @@ def test_a_file_that_kills_every_worker_fails(cluster, tmp_path, photo):
     for name in "ab":
         photo.resize((40, 40)).save(tmp_path / f"{name}.png")
     jobs = [(str(tmp_path / f"{name}.png"), str(tmp_path / f"{name}.osd")) for name in "ab"]
-    work = deadly(Encoding({}, "cpu"), tmp_path / "marks", "a.png", "before", times=99)
+    work = deadly(Encoding(EncodeOptions(), "cpu"), tmp_path / "marks", "a.png", "before", times=99)
     bad, good = outcomes(jobs, work, address=cluster)
     assert "workers died" in str(bad.error) and good.status == "done"
 
@@ -115,7 +116,7 @@ def test_a_signal_ends_the_batch_as_it_ends_any_other(cluster, tmp_path, photo):
 
     before = signal.signal(signal.SIGTERM, ended)
     try:
-        found = outcomes(jobs, Encoding({}, "cpu"), address=cluster)
+        found = outcomes(jobs, Encoding(EncodeOptions(), "cpu"), address=cluster)
         assert next(found).status == "done"
         with pytest.raises(Ended) as raised:
             os.kill(os.getpid(), signal.SIGTERM)

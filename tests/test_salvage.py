@@ -107,7 +107,7 @@ def test_salvaging_a_whole_file_changes_nothing(decoder):
 def test_partial_says_where_a_file_is_not_progressive(decoder):
     with pytest.warns(OsdWarning, match="not progressive"):
         decoder.decode(PLAIN, partial=True)
-    with pytest.raises(FormatError, match=r"not progressive.*--salvage"):
+    with pytest.raises(FormatError, match=r"not progressive.*`salvage`"):
         decoder.decode(PLAIN[:-4], partial=True)
 
 

@@ -15,6 +15,7 @@ from osdcodec.container.sections import KINDS, Section
 from osdcodec.errors import FormatError
 from osdcodec.image import attachments
 from osdcodec.image.attachments import ATTACHMENTS, Attachment
+from osdcodec.options import EncodeOptions
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 20), (16383, 1), (16384, 2)])
@@ -70,9 +71,9 @@ def rating(monkeypatch) -> None:
 
 def test_a_new_section_takes_one_entry_in_each_table(rating, photo, monkeypatch):
     picture = photo.resize((64, 48))
-    plain = Encoder(device="cpu").coder.code(picture, 1.0)[0]
+    plain = Encoder(device="cpu").coder.code(picture, EncodeOptions(lmbda=1.0, effort=0))[0]
     picture.info["stars"] = 4
-    osd, _ = Encoder(device="cpu").coder.code(picture, 1.0)
+    osd, _ = Encoder(device="cpu").coder.code(picture, EncodeOptions(lmbda=1.0, effort=0))
     data = container.pack(osd)
     assert osd.sections == (*plain.sections, ("s", b"\4")) and container.unpack(data).contents["s"] == 4
     assert Decoder("cpu").decode(data).info["stars"] == 4

@@ -25,6 +25,7 @@ from osdcodec.maintenance.experiments.gpu_needs import Peak
 from osdcodec.models import CodecModel, turbo
 from osdcodec.models.tiling import by_tiles
 from osdcodec.models.transforms import Synthesis
+from osdcodec.options import EncodeOptions
 from osdcodec.profile import TURBO
 from osdcodec.runtime.torch import TorchRuntime
 from osdcodec.training.__main__ import main
@@ -240,7 +241,7 @@ def test_training_leaves_a_model_that_makes_a_round_trip(trained, photo):
         kind(device="cpu", weights_dir=trained) for kind in (lambda **o: Encoder("turbo", **o), Decoder)
     )
     picture = photo.resize((150, 100))
-    osd, symbols = encoder.coder.code(picture, 0.3)
+    osd, symbols = encoder.coder.code(picture, EncodeOptions(lmbda=0.3, effort=0))
     assert decode_symbols(osd, encoder.coder.prior) == symbols
     data = encoder.encode(picture, 0.3)
     assert container.unpack(data).payload == osd.payload

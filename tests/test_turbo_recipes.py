@@ -15,6 +15,7 @@ from osdcodec.codec import Decoder, Encoder
 from osdcodec.errors import InputError
 from osdcodec.latent.coder import decode_symbols
 from osdcodec.models import CodecModel, turbo
+from osdcodec.options import EncodeOptions
 from osdcodec.profile import PROFILES, TURBO
 from osdcodec.training import small
 from osdcodec.training.__main__ import main
@@ -122,7 +123,7 @@ def test_three_steps_make_a_codec_that_writes_and_reads_files(trained, photo):
     assert bool(told.base_codes) == (name == "diffo")
     picture = photo.resize((150, 100))
     for lmbda in (2.0, 0.1):
-        osd, symbols = encoder.coder.code(picture, lmbda)
+        osd, symbols = encoder.coder.code(picture, EncodeOptions(lmbda=lmbda, effort=0))
         assert decode_symbols(osd, encoder.coder.prior) == symbols
         data = encoder.encode(picture, lmbda)
         again = [np.asarray(decoder.decode(data, seed=seed)) for seed in (1, 1, 2)]

@@ -14,7 +14,7 @@ from osdcodec.checks.conformance import VECTORS, check, distance, main, renew
 from osdcodec.codec import Decoder
 from osdcodec.latent.coder import LatentModel, decode_symbols, qualities_of
 from osdcodec.maintenance.vectors import edges
-from osdcodec.rate_control import ANCHORS, quality_of
+from osdcodec.rate_control import ANCHORS, quality_byte
 from osdcodec.runtime import Machine
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def test_vectors_cover_the_format(model):
     """All anchors and some rates between, every length of LEB128, sections, both ends of tables and symbols."""
     files = [container.unpack(data) for data in FILES.values()]
     qualities = {osd.quality for osd in files}
-    assert qualities > {quality_of(lmbda) for lmbda in ANCHORS} and {0, 255} < qualities
+    assert qualities > {quality_byte(lmbda) for lmbda in ANCHORS} and {0, 255} < qualities
     sides = {side for osd in files for side in (osd.width, osd.height)}
     assert {1, 127, 128, 16384} <= sides and any(side % 2 for side in sides - {1, 127})
     assert {kind for osd in files for kind, _ in osd.sections} == {"A", "G", "p", "i", "e", "x", "z"}

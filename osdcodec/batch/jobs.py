@@ -44,7 +44,7 @@ class Plan:
             files.check_output(found[0], False, self.jobs[0][0])
         more = f", and so do {len(found) - 1} more of the outputs" if len(found) > 1 else ""
         raise OutputError(
-            f"{found[0]}: exists{more}; name a folder with -o, keep what is there by --skip-existing, or replace it by --overwrite"
+            f"{found[0]}: exists{more}; name a folder with -o, keep what is there by `skip_existing`, or replace it by `overwrite`"
         )
 
     @property
@@ -104,7 +104,7 @@ def plan(
     known: set[str] = set()  # a file that is named twice, in two ways, is taken once
     left_out: list[tuple[str, str]] = []
     for source in sources:
-        for path, name in _found(source, left_out):
+        for path, name in expand(source, left_out):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
                 continue
             if (spelled := path if urls.is_url(path) else os.path.abspath(urls.plain(path))) in known:
@@ -238,7 +238,7 @@ def _target(source: str, output: str | None, suffix: str, inputs: tuple[str, ...
     return output, True
 
 
-def _found(source: str, left_out: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
+def expand(source: str, left_out: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
     """A file that was named, and None; or all files below a folder and their names in it, in the order of these."""
     if urls.is_folder(source):
         within = sorted(urls.walk(source, lambda path, why: left_out.append((path, why))))

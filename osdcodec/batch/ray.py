@@ -37,7 +37,7 @@ def outcomes(
     limit: of actors, by default as many as there is room for. OsdError if Ray is not installed or the cluster not there.
     """
     if any(files.STREAM in job for job in jobs):
-        raise InputError("a cluster knows no standard input or output; name files, or leave out --engine ray")
+        raise InputError("a cluster knows no standard input or output; name files, or leave out `engine` ray")
     jobs = [(_everywhere(source), _everywhere(target)) for source, target in jobs]
     ray = _connected(address)
     try:
@@ -58,7 +58,7 @@ def _connected(address: str | None) -> Any:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
             raise OsdError(
-                f"no Ray cluster answers at {address} ({error.strerror or error}); check --ray-address"
+                f"no Ray cluster answers at {address} ({error.strerror or error}); check `ray_address`"
             ) from error
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a warning of it
     if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:

@@ -4,7 +4,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from PIL.Image import Resampling
 
 from .. import files, image
 from ..console import label
-from ..container import MAX_PIXELS, unpack, unpack_prefix
+from ..container import MAX_PIXELS, Osd, unpack, unpack_prefix
 from ..container.salvage import salvage
+from ..devices import Device
 from ..errors import InputError, OsdError, OsdWarning, OutputError, WeightsError
 from ..file_info import describe
-from ..image.resizing import Sizing
+from ..options import EncodeOptions
 from ..profile import PROFILES
 from ..rate_control import ANCHORS, Target, shares
 from ..urls import is_url
@@ -26,12 +27,12 @@ from .run import Progress, Stop
 
 @dataclass
 class Task:
-    """options: those of Encoder.encode or Decoder.decode; overwrite: whether outputs that exist may be replaced; ours: of these
+    """overwrite: whether outputs that exist may be replaced; ours: of these
     only what osdc wrote.
     """
 
-    options: dict = field(default_factory=dict)
-    device: str = "auto"
+    options: Any
+    device: Device = "auto"
     weights_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
     overwrite: bool = True
@@ -86,13 +87,16 @@ class Task:
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
-        read = unpack_prefix if self.options.get("partial") else unpack
-        read = salvage if self.options.get("salvage") else read
-        return describe(data, read(data, self.max_pixels), self.weights_dir)
+        return dict(describe(data, self.fields(data), self.weights_dir))
+
+    def fields(self, data: bytes) -> Osd:
+        """The fields of an .osd file."""
+        return unpack(data, self.max_pixels)
 
 
 @dataclass
 class Encoding(Task):
+    options: EncodeOptions = field(default_factory=EncodeOptions)
     profile: str = "small"
     limits: dict[str, int] = field(default_factory=dict)  # bytes that the file of an input may have
     held: dict[str, bytes] = field(default_factory=dict)  # what came from streams and URLs, which are read but once
@@ -111,8 +115,10 @@ class Encoding(Task):
         """A picture -> an .osd file."""
         self.check(source, target)
         given, picture = self.read(source)  # before a model is loaded, which takes longer
-        options = self.options | ({"target": Target(max_bytes=self.limits[source])} if source in self.limits else {})
-        data = self.model.encode(picture, **options, max_pixels=self.max_pixels, progress=progress)
+        options = replace(self.options, max_pixels=self.max_pixels)
+        if source in self.limits:
+            options = replace(options, target=Target(max_bytes=self.limits[source]))
+        data = self.model.encode_with(options, picture, progress)
         self.write(target, data)
         return self.facts(data) | {"input_bytes": given}
 
@@ -121,16 +127,14 @@ class Encoding(Task):
 
         progress hears how many of the files were looked at. TargetError if the bytes are too few.
         """
-        chosen = {name: self.options[name] for name in ("roi", "progressive") if name in self.options}
-        sizes = {name: self.options[name] for name in ("crop", "resize", "scale", "show") if name in self.options}
-        chosen["sizing"] = Sizing(**sizes)
+        chosen = self.options.roi, self.options.progressive, self.options.sizing
 
         def measured(job: Job) -> list[int] | None:
             with suppress(OsdError), warnings.catch_warnings():
                 warnings.simplefilter("ignore", OsdWarning)  # they come when the picture is read again
                 if files.is_stream(job[0]) or is_url(job[0]):
                     self.held[job[0]] = files.read_input(job[0])
-                return self.model.sizes(self.read(job[0])[1], ANCHORS, **chosen)
+                return self.model.sizes(self.read(job[0])[1], ANCHORS, *chosen)
             return None
 
         known_sizes = {}
@@ -145,13 +149,12 @@ class Encoding(Task):
     def read(self, source: str) -> tuple[int, Any]:
         """Bytes of a picture file, and the picture."""
         data = self.held[source] if source in self.held else files.read_input(source)
-        reading = {
-            name: self.options[name] for name in ("alpha", "icc", "keep_metadata", "strict") if name in self.options
-        }
-        return len(data), image.open_image(data, self.max_pixels, **reading, name=label(source))
+        chosen = self.options
+        reading = chosen.alpha, chosen.icc, chosen.keep_metadata
+        return len(data), image.open_image(data, self.max_pixels, *reading, label(source), chosen.strict)
 
     def facts(self, data: bytes) -> dict:
-        facts, aim = super().facts(data), self.options.get("target")
+        facts, aim = super().facts(data), self.options.target
         notes = [aim.note(facts)] if aim else []
         if aim and "original_width" in facts:
             notes.append(f"coded as {facts['width']}x{facts['height']}, which --original-size enlarges when decoding")
@@ -164,11 +167,20 @@ class Encoding(Task):
 
 @dataclass
 class Decoding(Task):
+    """options: those of Decoder.decode."""
+
+    options: dict[str, Any] = field(default_factory=dict)
     format: str | None = None  # suffix of the outputs' format; None: each by its own
     within: tuple[int, int] | None = None  # the largest width and height; larger pictures are shrunk
     # Files for the map of trust: over the grey picture, or its numbers if it ends in .npy, and as lines over the picture.
     trust: str | None = None
     overlay: str | None = None
+
+    def fields(self, data: bytes) -> Osd:
+        if self.options.get("salvage"):
+            return salvage(data, self.max_pixels)
+        read = unpack_prefix if self.options.get("partial") else unpack
+        return read(data, self.max_pixels)
 
     def load(self) -> Any:
         from ..codec import Decoder

@@ -20,6 +20,7 @@ from ..codec import Encoder
 from ..console import run_command
 from ..image import open_image
 from ..latent.coder import decode_symbols
+from ..options import EncodeOptions
 from ..rate_control import ANCHORS
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         for path in sorted(options.folder.glob("*.png")):
             picture = open_image(path)
             for lmbda in ANCHORS:
-                osd, symbols = encoder.coder.code(picture, lmbda)
+                osd, symbols = encoder.coder.code(picture, EncodeOptions(lmbda=lmbda, effort=0))
                 data, ideal = container.pack(osd), sum(encoder.coder.prior.parts(symbols, osd.quality).values()) / 8
                 Path(coded, f"{len(expected):05}.osd").write_bytes(data)
                 expected.append(symbols.digest())

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import files
-from ..console import as_fault, legible, printable
+from ..console import as_fault, by_options, legible, printable
 from ..errors import Ended, FileError, OsdWarning
-from . import browser, coding, desktop, info, links, measuring, weights
+from . import browser, decoding, desktop, encoding, info, links, measuring, weights
 from .help import Summaries
 from .shared import complain, examples, reporting
 
@@ -36,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(coding.app)
+app.add_typer(encoding.app)
+app.add_typer(decoding.app)
 app.add_typer(info.app)
 app.add_typer(links.app)
 app.add_typer(measuring.app)
@@ -64,7 +65,7 @@ def _options(
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    _say("osdc: " + printable(" ".join(str(message).split())))
+    _say("osdc: " + printable(" ".join(by_options(str(message)).split())))
 
 
 def _say(line: str) -> None:

@@ -29,7 +29,9 @@ def named(
     """Returns the inputs that were named, and those that a list names; comments: but for its lines that begin with #."""
     found = list(sources or [])
     if quiet and any(re.fullmatch(r"\d+", name) and not os.path.exists(name) for name in found):
-        raise typer.BadParameter("-q means --quiet and takes no number; quality is --lambda 0.1 (best) to 2 (smallest)")
+        raise typer.BadParameter(
+            "-q means --quiet and takes no number; quality is --quality 0 (smallest) to 100 (best)"
+        )
     if files_from is not None:
         listed = names(files.read_input(files_from), nul)
         if comments:

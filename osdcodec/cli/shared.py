@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from .. import devices
-from ..console import complaint, legible
+from ..console import OPTIONS, complaint, legible
 from ..effort import HIGHEST, Effort, checked
 from ..errors import FileError, InputError, OsdError, OsdWarning
 from ..extras import unused_gpu
@@ -81,10 +81,34 @@ Mark = Annotated[
     bool, typer.Option("--mark/--no-mark", help="Mark the picture as partly synthetic, in XMP and a comment.")
 ]
 
+Output = Annotated[str | None, typer.Option("-o", "--output", help="File, folder, or - (default: beside the input).")]
+FilesFrom = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Read names of inputs from a file, or - for stdin.")
+]
+Nul = Annotated[bool, typer.Option("-0", "--null", help="Names in --files-from end in NUL: `find -print0`.")]
+Comments = Annotated[bool, typer.Option("--comments", help="Lines of --files-from that begin with # are comments.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print a line for each file.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print which file would become which, and do nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="A JSON line for each file (on stderr if stdout has the output).")]
+
 
 def examples(*lines: str) -> str:
     """The end of a help text, each line as it stands; tests/test_manual.py runs them."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+# What messages of the API call an argument, and what the command calls it.
+ARGUMENTS = {
+    "detail": "--detail", "device": "--device", "effort": "--effort", "engine": "--engine", "lmbda": "--lambda",
+    "max_pixels": "--max-pixels", "original_size": "--original-size", "overwrite": "--overwrite", "partial": "--partial",
+    "perceptual": "--perceptual", "progressive": "--progressive", "quality": "--quality", "rate": "--rate",
+    "ray_address": "--ray-address", "roi": "--roi", "salvage": "--salvage", "shrink": "--shrink",
+    "skip_existing": "--skip-existing", "steps": "--steps", "target": "a target", "trust": "--trust",
+    "weights_dir": "--weights-dir",
+}  # fmt: skip
+OPTIONS.update(ARGUMENTS)
 
 
 @contextmanager

@@ -12,13 +12,12 @@ from PIL import Image
 
 from .. import container, image, weights
 from ..container import Box, Osd
-from ..effort import Effort
 from ..entropy.indices import IndexCoder, Indices
 from ..errors import FormatError, InputError, TargetError, WeightsError
 from ..image import attachments
 from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
-from ..rate_control import Target
+from ..options import EncodeOptions
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.tiles import Progress
@@ -27,6 +26,7 @@ from .sizes import Sizes, nearest_rate
 
 LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
 
+WITHOUT_SEARCH = EncodeOptions(effort=0)
 Made = tuple[Osd, Indices]
 
 
@@ -83,7 +83,7 @@ class CodLiteModel(CodLiteSymbolCoder):
     ) -> Image.Image:
         """The colours that these symbols of a file stand for. InputError for a detail: there is no coarse picture here."""
         if detail != 1:
-            raise InputError("files of profile cod-lite hold no coarse picture to move from: leave --detail out")
+            raise InputError("files of profile cod-lite hold no coarse picture to move from: leave `detail` out")
         entries = np.ascontiguousarray(self.code.codebook[symbols.grid].transpose(2, 0, 1))[None]
         noise = []
         if self.sizes.noise_level:
@@ -117,20 +117,17 @@ class CodLiteRates:
     def code(
         self,
         picture: Image.Image,
-        lmbda: float,
-        target: Target | None = None,
-        roi: Sequence[Box] = (),
+        options: EncodeOptions = WITHOUT_SEARCH,
         progress: Progress | None = None,
-        progressive: bool = False,
-        effort: Effort = 0,
     ) -> Made:
         """A picture, as `image.open_image` gives it -> the fields of the file, and its symbols. TargetError, InputError."""
-        self._refuse(roi, progressive)
-        if effort not in (0, "auto"):
+        self._refuse(options.roi, options.progressive)
+        if options.effort not in (0, "auto"):
             LOG.info("the encoder did not search: profile cod-lite has no search")
         colours, kept = picture.convert("RGB"), attachments.collect(picture)
+        target = options.target
         if target is None:
-            return self.at(nearest_rate(lmbda, list(self.ids))).encode(colours, kept, progress)
+            return self.at(nearest_rate(options.chosen_lambda, list(self.ids))).encode(colours, kept, progress)
         if target.ms_ssim is not None:
             return self._similar(colours, kept, target.ms_ssim, progress)
         limit, least = target.limit(*picture.size), 0
@@ -168,10 +165,10 @@ class CodLiteRates:
     @staticmethod
     def _refuse(roi: Sequence[Box], progressive: bool) -> None:
         if roi:
-            raise InputError("profile cod-lite spends the same bits everywhere: leave --roi out")
+            raise InputError("profile cod-lite spends the same bits everywhere: leave `roi` out")
         if progressive:
             raise InputError(
-                "files of profile cod-lite have no beginning that shows the whole: leave --progressive out"
+                "files of profile cod-lite have no beginning that shows the whole: leave `progressive` out"
             )
 
     @staticmethod

@@ -72,7 +72,7 @@ class TorchNetworks:
         state = {name: torch.from_numpy(weights.tensors[name]) for name in names if name in weights.tensors}
         if missing := names - state.keys():
             raise WeightsError(
-                f"{weights.path} lacks the tensor {sorted(missing)[0]}: without an encoder use --device cpu"
+                f"{weights.path} lacks the tensor {sorted(missing)[0]}: without an encoder use `device` cpu"
             )
         self.model.load_state_dict(state, assign=True)
         self.model.to(self.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)

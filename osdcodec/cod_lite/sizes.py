@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ..rate_control import LAMBDA_MAX, LAMBDA_MIN, quality_of
+from ..rate_control import LAMBDA_MAX, LAMBDA_MIN, quality_byte
 
 PATCH = 16  # pixels per position of the denoiser
 GROUPS = 32  # of every group norm
@@ -105,7 +105,7 @@ class Sizes:
     @property
     def quality(self) -> int:
         """The quality byte of files: that of the λ which stands for this rate, or of the nearest there is."""
-        return quality_of(min(max(lambda_of_rate(self.bpp), LAMBDA_MIN), LAMBDA_MAX))
+        return quality_byte(min(max(lambda_of_rate(self.bpp), LAMBDA_MIN), LAMBDA_MAX))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

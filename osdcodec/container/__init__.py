@@ -172,7 +172,7 @@ def unpack_prefix(data: bytes, max_pixels: int = MAX_PIXELS) -> Osd:
         if error.field != "checksum":
             raise
         if not data[4] & PROGRESSIVE:
-            told = f"{error.message}; --partial shows nothing of it, for it is not progressive: try --salvage"
+            told = f"{error.message}; `partial` shows nothing of it, for it is not progressive: try `salvage`"
             raise FormatError(told, error.field, error.offset) from error
     flags, size, at = read_start(data, max_pixels)
     return _read_rest(data, at, len(data), flags, size, cut=True)
@@ -196,7 +196,7 @@ def read_start(data: bytes, max_pixels: int) -> tuple[int, tuple[int, int], int]
         if not 1 <= side <= MAX_SIDE:
             raise FormatError(f"{side} is not between 1 and {MAX_SIDE}", name, offset)
     if width * height > max_pixels:
-        raise FormatError(f"{width}x{height} is more than {max_pixels} pixels: raise --max-pixels", "size", 9)
+        raise FormatError(f"{width}x{height} is more than {max_pixels} pixels: raise `max_pixels`", "size", 9)
     return flags, (width, height), at
 
 
@@ -262,9 +262,9 @@ def _what_is_there(data: bytes, flags: int, size: tuple[int, int], at: int) -> s
         whole = osd.missing + len(osd.payload)
         if osd.missing:
             return (
-                f"cut short: {len(osd.payload):,} of {whole:,} bytes of the payload are there; --partial decodes them"
+                f"cut short: {len(osd.payload):,} of {whole:,} bytes of the payload are there; `partial` decodes them"
             )
-        return "does not match: damaged, or cut short behind the payload; --partial decodes what is there"
+        return "does not match: damaged, or cut short behind the payload; `partial` decodes what is there"
     return "does not match: the file is damaged or cut short"
 
 

@@ -65,7 +65,7 @@ def units(roi: Sequence[Box], width: int, height: int) -> tuple[Box, ...]:
         x, y, w, h = map(int, box)
         left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
         if right <= left or bottom <= top:
-            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct --roi")
+            raise InputError(f"the region {x},{y},{w},{h} is outside of the picture of {width}x{height}; correct `roi`")
         first = left // Regions.UNIT, top // Regions.UNIT
         boxes.append((*first, -(-right // Regions.UNIT) - first[0], -(-bottom // Regions.UNIT) - first[1]))
     return tuple(boxes)

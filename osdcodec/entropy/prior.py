@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import FormatError, WeightsError
 from ..profile import Profile
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 from . import Array
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
@@ -258,7 +258,7 @@ class Prior:
 
         The log of a gain is piecewise linear in the log of lambda, hence in the quality (Cui et al., 2021).
         """
-        anchors = [quality_of(lmbda) for lmbda in reversed(ANCHORS)]  # ascending, as np.interp wants them
+        anchors = [quality_byte(lmbda) for lmbda in reversed(ANCHORS)]  # ascending, as np.interp wants them
         places = np.interp(quality, anchors, np.arange(len(anchors))[::-1])
         below = min(int(places), len(anchors) - 2)
         share = places - below

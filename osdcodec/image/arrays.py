@@ -4,7 +4,7 @@ torch is asked for only where it has been imported already.
 """
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -14,37 +14,60 @@ from ..profile import Profile
 _ROUNDING = 1e-3  # what computing in single or half precision may add to 0 .. 1
 
 
+class Tensor(Protocol):
+    """A torch tensor, as far as it is looked at here; this package does not import torch to say so."""
+
+    @property
+    def ndim(self) -> int: ...
+    def detach(self) -> Any: ...
+    def is_floating_point(self) -> bool: ...
+    def movedim(self, source: Any, destination: Any, /) -> Any: ...
+
+
 def is_array(source: object) -> bool:
     return isinstance(source, np.ndarray) or _is_tensor(source)
 
 
-def to_picture(array: Any) -> Image.Image:
-    """Array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor (H, W), (C, H, W) or (1, C, H, W) -> picture.
+def to_picture(array: np.ndarray | Tensor) -> Image.Image:
+    """Array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or tensor (H, W), (C, H, W) or (1, C, H, W) -> picture of 8 bits.
 
-    Values: uint8, bool, or floats in [0, 1]. ValueError for any other.
+    Values: uint8, uint16 (0 .. 65535), bool, or floats in [0, 1]. ValueError for any other.
     """
-    if _is_tensor(array):
-        tensor = array.detach().cpu()
-        tensor = tensor.float() if tensor.is_floating_point() else tensor  # NumPy knows no bfloat16
-        tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
-        array = tensor.movedim(0, -1).numpy() if tensor.ndim == 3 else tensor.numpy()
+    pixels = levels(of_tensor(array) if _is_tensor(array) else np.asarray(array))
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+        raise ValueError(f"an array of {pixels.shape} is no picture; give (H, W), (H, W, 3) or (H, W, 4)")
+    if pixels.size == 0:
+        raise ValueError(f"an array of {pixels.shape} holds no pixels")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def of_tensor(tensor: Any) -> np.ndarray:
+    """Tensor (H, W), (C, H, W) or (1, C, H, W) -> array (H, W) or (H, W, C)."""
+    tensor = tensor.detach().cpu()
+    tensor = tensor.float() if tensor.is_floating_point() else tensor  # NumPy knows no bfloat16
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    return np.asarray(tensor.movedim(0, -1).numpy() if tensor.ndim == 3 else tensor.numpy())
+
+
+def levels(array: np.ndarray) -> np.ndarray:
+    """An array of any shape in 0 .. 255, rounded to the nearest level. ValueError as `to_picture`."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return np.rint(array / 257).astype(np.uint8)
     if array.dtype == bool:
-        array = array * np.uint8(255)
-    elif np.issubdtype(array.dtype, np.floating):
-        if not np.isfinite(array).all():
-            raise ValueError("the array holds values that are not finite")
-        if array.size and not -_ROUNDING <= array.min() <= array.max() <= 1 + _ROUNDING:
-            raise ValueError(
-                f"the array holds floats from {array.min():g} to {array.max():g}; give them in 0 .. 1, or uint8"
-            )
-        array = (array.clip(0, 1) * 255).round().astype(np.uint8)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ValueError(f"an array of {array.dtype} {array.shape} is no picture; give uint8, or floats in 0 .. 1")
-    if array.size == 0:
-        raise ValueError(f"an array of {array.shape} holds no pixels")
-    return Image.fromarray(np.ascontiguousarray(array))
+        return array * np.uint8(255)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"an array of {array.dtype} is no picture; give uint8, uint16, or floats in 0 .. 1")
+    if not np.isfinite(array).all():
+        raise ValueError("the array holds values that are not finite")
+    if array.size and not -_ROUNDING <= array.min() <= array.max() <= 1 + _ROUNDING:
+        raise ValueError(
+            f"the array holds floats from {array.min():g} to {array.max():g}; give them in 0 .. 1, or uint8, or uint16"
+        )
+    return (array.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _is_tensor(source: object) -> bool:

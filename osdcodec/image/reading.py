@@ -16,7 +16,7 @@ from ..errors import InputError, OsdWarning
 from ..extras import available, install
 from ..files import Source, bytes_of
 from ..formats import orientation
-from .arrays import is_array, to_picture
+from .arrays import Tensor, is_array, to_picture
 
 SUFFIXES = (  # taken in a folder
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm",
@@ -32,7 +32,7 @@ _STRUCTURE = (
 
 
 def open_image(
-    source: Source | Image.Image | np.ndarray,
+    source: Source | Image.Image | np.ndarray | Tensor,
     max_pixels: int = MAX_PIXELS,
     alpha: str = "white",
     icc: str = "srgb",
@@ -60,7 +60,7 @@ def open_image(
     name = name or (label(source) if isinstance(source, str | Path) else "the picture")
     given: bytes | Image.Image
     if is_array(source):
-        given = to_picture(source)
+        given = to_picture(cast(np.ndarray, source))
     else:
         given = source if isinstance(source, Image.Image) else bytes_of(cast(Source, source))
     if given == b"":
@@ -108,7 +108,7 @@ def _judge(image: Image.Image, name: str, max_pixels: int) -> None:
     if not image.width * image.height:
         raise InputError(f"{name}: {image.width}x{image.height} holds no pixels")
     if image.width * image.height > max_pixels:
-        raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise --max-pixels")
+        raise InputError(f"{name}: {image.width}x{image.height} is more than {max_pixels} pixels; raise `max_pixels`")
     if max(image.size) > MAX_SIDE:
         raise InputError(f"{name}: {image.width}x{image.height} has a side above {MAX_SIDE} pixels; resize it first")
     if _several(image):

@@ -15,14 +15,15 @@ from PIL import Image
 
 from .. import container, image, weights
 from ..container import Box, Osd, Regions, units
-from ..effort import Effort, Plan, plan_for
+from ..effort import Plan, plan_for
 from ..entropy.prior import Prior, Symbols
 from ..errors import InputError, OsdError, TargetError
 from ..image import attachments
 from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
+from ..options import EncodeOptions
 from ..profile import Profile
-from ..rate_control import Target, largest_below, quality_of, smallest_above, stages
+from ..rate_control import largest_below, quality_byte, smallest_above, stages
 from ..relay import relay
 from ..runtime import Machine, open_runtime
 from ..runtime.noise import standard_normals
@@ -34,6 +35,7 @@ from .encoder_search import EncoderSearch
 LOG = logging.getLogger("osdcodec.search")  # the command line shows it with --verbose
 # of a payload, and per position of y beside: a photograph has more than 20 bits a position
 PLAIN_BYTES, PLAIN_BITS = 16, 4
+WITHOUT_SEARCH = EncodeOptions(effort=0)
 REGION_STEP = 118  # quality steps by which a region of interest is better: a quarter of lambda
 Encoded = tuple[Osd, Symbols]  # the fields of a file, and the symbols that its payload holds
 
@@ -68,19 +70,16 @@ class LatentModel(LatentSymbolCoder):
     def code(
         self,
         picture: Image.Image,
-        lmbda: float,
-        target: Target | None = None,
-        roi: Sequence[Box] = (),
+        options: EncodeOptions = WITHOUT_SEARCH,
         progress: Progress | None = None,
-        progressive: bool = False,
-        effort: Effort = 0,
     ) -> Encoded:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
-        plan = plan_for(effort, *picture.size)
+        plan, target = plan_for(options.effort, *picture.size), options.target
         opened = self._opened() if plan else None  # while the picture is analysed
         aim = 0 if target is None else 1 if target.ms_ssim is None else 20  # a similarity takes eight decodings
         told = stages(progress, 1, aim, 4 * plan.steps if plan else 0, aim if plan else 0)
-        quality, at = quality_of(lmbda), self.analyse(picture, roi, told[0], progressive)
+        quality = quality_byte(options.chosen_lambda)
+        at = self.analyse(picture, options.roi, told[0], options.progressive)
 
         def better(quality: int) -> Analysed:
             return at if plan is None or opened is None else self.searched(at, quality, plan, opened, told[2])
@@ -112,7 +111,7 @@ class LatentModel(LatentSymbolCoder):
     ) -> list[int]:
         """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas; it is analysed once."""
         at = self.analyse(picture, roi, None, progressive)
-        return [size_of(at(quality_of(lmbda))) for lmbda in lambdas]
+        return [size_of(at(quality_byte(lmbda))) for lmbda in lambdas]
 
     def finest_as_small(self, analysed: "Analysed", quality: int) -> Encoded:
         """The file for a quality. Of a plain picture finer ones may be no larger: then the finest of these."""

@@ -12,7 +12,7 @@ from PIL import Image
 from .. import image
 from ..effort import Plan
 from ..entropy.price import Price
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.search import SearchNetworks, open_search
@@ -158,7 +158,7 @@ def windows(length: int, step: int) -> list[Span]:
 
 def at_anchors(quality: int, values: tuple[float, ...]) -> float:
     """A positive number between those at the anchors, linear in the logarithm."""
-    places = [quality_of(lmbda) for lmbda in reversed(ANCHORS)]  # ascending
+    places = [quality_byte(lmbda) for lmbda in reversed(ANCHORS)]  # ascending
     return float(np.exp(np.interp(quality, places, np.log(values[::-1]))))
 
 

@@ -148,7 +148,7 @@ class Meter:
 
     def _add_perceptual(self, path: Path | None) -> None:
         if path is None:
-            self.unavailable["perceptual"] = "no network given by --perceptual"
+            self.unavailable["perceptual"] = "no network given by `perceptual`"
             return
         from safetensors import SafetensorError
         from torch import nn
@@ -159,7 +159,7 @@ class Meter:
         try:
             distance = PerceptualDistance(path)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise WeightsError(f"{path} is not a perceptual network ({error}); correct --perceptual") from error
+            raise WeightsError(f"{path} is not a perceptual network ({error}); correct `perceptual`") from error
         # The same numbers in half the time: this network takes longer than all other metrics together.
         distance.stages = nn.ModuleList(
             nn.Sequential(fuse(stage[0], stage[1]), nn.ReLU(True), fuse(stage[3], stage[4]), nn.ReLU(True))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 from ..relay import relay
 from .autoencoder import Autoencoder
 from .decoder_semantics import DecoderSemantics
@@ -64,7 +64,7 @@ class CodecModel(nn.Module):
         self.profile = profile
         self.autoencoder, self.semantics, self.analysis, self.synthesis, self.denoiser = parts(profile, base)
         self.hyper_analysis = HyperAnalysis(profile)
-        self.gains = Gains(profile, [quality_of(lmbda) for lmbda in ANCHORS])
+        self.gains = Gains(profile, [quality_byte(lmbda) for lmbda in ANCHORS])
         self.prior = Prior(profile)
         self.base = Base(profile) if profile.base_codes else None
         self.decoder_semantics = DecoderSemantics(profile) if profile.decoder_semantics else None

@@ -17,7 +17,7 @@ from ..container import Osd
 from ..entropy.prior import Prior
 from ..image import open_image
 from ..models import CodecModel
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 from .checkpoints import load
 from .data import Photos
 from .export.tensors import analyse, count_symbols, count_tokens, normative
@@ -41,7 +41,7 @@ def rates(prior: Prior, pictures: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """Bits per pixel of whole files at each anchor lambda, mean over the pictures."""
     means = []
     for lmbda in ANCHORS:
-        quality, bpp = quality_of(lmbda), []
+        quality, bpp = quality_byte(lmbda), []
         gain, _, hyper_gain = prior.gains(quality)
         for (width, height), y, hyper, tokens, *base in pictures:
             gained = y * gain[:, None, None], hyper * hyper_gain[:, None, None]

@@ -20,7 +20,7 @@ from ..image import network_inputs, open_image
 from ..metrics.perceptual import INSTALL, available
 from ..metrics.vgg_like import PerceptualDistance
 from ..models import CodecModel
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 from .checkpoints import load
 from .losses import deviations, structure
 
@@ -48,7 +48,7 @@ def measure(
     token_bits = profile.tokens * math.log2(profile.codebook_size)
     rows = []
     for lmbda in ANCHORS:
-        found, quality = [], torch.tensor([float(quality_of(lmbda))])
+        found, quality = [], torch.tensor([float(quality_byte(lmbda))])
         for path in paths:
             x, thumb = map(torch.from_numpy, network_inputs(open_image(path), profile))
             shape = 1, profile.autoencoder_channels, *(side // profile.autoencoder_factor for side in x.shape[2:])

@@ -5,12 +5,12 @@ import torch
 from accelerate.utils import gather
 from torch import Tensor, nn
 
-from ..rate_control import ANCHORS, quality_of
+from ..rate_control import ANCHORS, quality_byte
 
 
 def qualities(random: np.random.Generator, size: int) -> Tensor:
     """(size,): half of them at the anchors, half anywhere between, spread evenly over a batch for a steadier gradient."""
-    anchors = np.array([quality_of(lmbda) for lmbda in ANCHORS])
+    anchors = np.array([quality_byte(lmbda) for lmbda in ANCHORS])
     places = (random.permutation(size) + random.random(size)) / size
     at_anchor = random.permutation(size) < size // 2 + random.integers(1 + size % 2)
     drawn = np.where(at_anchor, anchors[(places * len(anchors)).astype(int)], (places * 256).astype(int))

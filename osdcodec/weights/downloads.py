@@ -89,7 +89,7 @@ def folder_of(name: str, weights_dir: str | Path | None = None, registry: str | 
         raise WeightsError(
             f"the base model {name} ({component.repository}) is not here: "
             f"`osdc weights pull {component.profiles[0]}`, or put it into {_home(weights_dir) or 'a folder'}/{name}"
-            f"{'' if _home(weights_dir) else ' named by --weights-dir'}"
+            f"{'' if _home(weights_dir) else ' named by `weights_dir`'}"
         )
     check(component, *placed)
     return placed[0]
@@ -171,7 +171,7 @@ def pull(
     if unknown := [rate for rate in rates if rate not in {component.rate for component in listed}]:
         known = ", ".join(component.rate for component in listed if component.rate)
         raise WeightsError(
-            f"profile {profile} has no rate {unknown[0]}: {f'choose of {known}' if known else 'leave --rate out'}"
+            f"profile {profile} has no rate {unknown[0]}: {f'choose of {known}' if known else 'leave `rate` out'}"
         )
     for component in listed:
         if not rates or component.rate in rates:
@@ -188,7 +188,7 @@ def _fetch(component: Component, weights_dir: str | Path | None) -> tuple[Path, 
         raise WeightsError("huggingface_hub is needed to fetch weights: pip install 'osdc[pull]'")
     import huggingface_hub as hub
 
-    where = f"copy {component.repository} at {component.revision} into FOLDER/{component.name}, and name FOLDER by --weights-dir"
+    where = f"copy {component.repository} at {component.revision} into FOLDER/{component.name}, and name FOLDER by `weights_dir`"
     if hub.constants.HF_HUB_OFFLINE:
         raise WeightsError(f"{component.name} is not here and HF_HUB_OFFLINE forbids to fetch it: unset it, or {where}")
     lock = home / LOCK if home else _beside(cache)

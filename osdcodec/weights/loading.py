@@ -79,11 +79,11 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
     if PROFILES[profile].bases:
         raise WeightsError(
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
-            f"`python -m osdcodec.training --profile {profile}` (osdcodec/training/README.md, Profile turbo), then name their folder by --weights-dir"
+            f"`python -m osdcodec.training --profile {profile}` (osdcodec/training/README.md, Profile turbo), then name their folder by `weights_dir`"
         )
     if PROFILES[profile].family == "indices":
         raise WeightsError(f"no weights of profile {profile} are here: `osdc weights pull {profile}` fetches them")
-    raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by --weights-dir")
+    raise WeightsError(f"no weights of profile {profile} are listed: reinstall osdc, or name a folder by `weights_dir`")
 
 
 def rates(profile: str, weights_dir: str | Path | None = None) -> dict[float, bytes]:
@@ -102,7 +102,7 @@ def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: st
     for model, path in _models(weights_dir, registry):
         if model["model_id"] == wanted.hex():
             return _open(model, path, weights_dir)
-    raise WeightsError(f"model {wanted.hex()} is not available: update osdc, or name its folder by --weights-dir")
+    raise WeightsError(f"model {wanted.hex()} is not available: update osdc, or name its folder by `weights_dir`")
 
 
 def inventory(weights_dir: str | Path | None = None) -> list[dict[str, str]]:
@@ -140,7 +140,7 @@ def trust_graph(weights: Weights) -> bytes:
         if model["model_id"] == weights.model_id.hex() and isinstance(model.get("trust"), str):
             return _trust_graph(model, path)
     raise WeightsError(
-        f"no map of trust was fitted to model {weights.model_id.hex()}: leave --trust out, or fit one (osdcodec/trust/README.md)"
+        f"no map of trust was fitted to model {weights.model_id.hex()}: leave `trust` out, or fit one (osdcodec/trust/README.md)"
     )
 
 
@@ -155,7 +155,7 @@ def read_listed(path: Path, sha256: str | None) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc, or see --weights-dir") from error
+        raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall osdc, or see `weights_dir`") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(f"{path} is not the file listed ({len(data)} bytes, SHA-256 differs): fetch it again")
     return data
@@ -200,7 +200,7 @@ def _models(weights_dir: str | Path | None, registry: str | Path | None = None) 
     own: list[tuple[dict, Path]] = []
     if folder:
         if not folder.is_dir():
-            raise WeightsError(f"the weights folder {folder} is not there: correct --weights-dir or {VARIABLE}")
+            raise WeightsError(f"the weights folder {folder} is not there: correct `weights_dir` or {VARIABLE}")
         own = listed(folder)
         yield from own
     if not registry:

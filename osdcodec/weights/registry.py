@@ -30,7 +30,7 @@ def installed(registry: str | Path | None = None) -> Path:
         if path.is_file():
             return path
     raise WeightsError(
-        f"{_places(registry)[0]} is missing: reinstall osdc, or name a folder of weights by --weights-dir"
+        f"{_places(registry)[0]} is missing: reinstall osdc, or name a folder of weights by `weights_dir`"
     )
 
 

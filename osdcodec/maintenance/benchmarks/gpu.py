@@ -15,7 +15,7 @@ from ...image import network_inputs
 from ...models import CodecModel
 from ...models.prior_twin import frequencies
 from ...profile import TURBO
-from ...rate_control import quality_of
+from ...rate_control import quality_byte
 from ...runtime.torch import TorchRuntime
 from ...weights import Weights
 
@@ -90,7 +90,7 @@ def profile_rows(
     """Encode and decode of one profile: the networks, with the way to the GPU and back, and the entropy part on the CPU."""
     profile, photo = runtime.profile, rendered(width, height)
     x, thumb = network_inputs(photo, profile)
-    quality, random = quality_of(0.5), np.random.default_rng(0)
+    quality, random = quality_byte(0.5), np.random.default_rng(0)
     y, hyper, tokens = runtime.analyse(x, thumb)
     if weights is None:  # an untrained prior takes as long, given latents of a usual size
         prior = Prior(untrained(runtime.model), profile)

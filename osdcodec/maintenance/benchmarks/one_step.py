@@ -15,7 +15,7 @@ from rich.table import Table
 from ... import weights
 from ...console import run_command
 from ...profile import SMALL, TURBO, Profile
-from ...rate_control import quality_of
+from ...rate_control import quality_byte
 from ...runtime import Machine, Runtime, choose, open_runtime
 
 
@@ -32,7 +32,7 @@ def measure(
     def decode(count: int) -> None:
         z, seen = runtime.synthesise(y_hat, tokens)
         for _ in range(count):
-            z = runtime.denoise(z, seen, tokens, noise, profile.level(quality_of(lmbda)))
+            z = runtime.denoise(z, seen, tokens, noise, profile.level(quality_byte(lmbda)))
         runtime.render(z)
 
     def seconds(count: int) -> float:

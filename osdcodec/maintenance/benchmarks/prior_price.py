@@ -13,7 +13,7 @@ import torch
 from ... import image, weights
 from ...console import run_command
 from ...models.prior_twin import IntegerConv
-from ...rate_control import ANCHORS, quality_of
+from ...rate_control import ANCHORS, quality_byte
 from ...training.export.tensors import analyse
 from ...weights.to_torch import load_model
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(layer, IntegerConv):
             layer.exact = False
     for lmbda in ANCHORS:
-        quality, written, ideal = quality_of(lmbda), 0.0, 0.0
+        quality, written, ideal = quality_byte(lmbda), 0.0, 0.0
         gain, _, hyper_gain = prior.gains(quality)
         for path in sorted(options.folder.glob("*.png")):
             picture = image.open_image(path)

@@ -24,6 +24,7 @@ from ...image import open_image
 from ...models import CodecModel
 from ...models.prior_twin import TABLE_ROWS
 from ...models.transforms import start_linear
+from ...options import EncodeOptions
 from ...profile import CONFORMANCE, Profile
 from ...rate_control import ANCHORS
 from ...training.export.tensors import export, normative
@@ -127,7 +128,11 @@ def pictures(encoder: Encoder) -> list[Vector]:
     ]
     # These are files of version 1.1 and earlier: "grey" has no flag that says so, "black" and "white" name no ground.
     return [
-        (name, what, pack(replace(encoder.coder.code(p, lmbda)[0], grey=False, sections=())))
+        (
+            name,
+            what,
+            pack(replace(encoder.coder.code(p, EncodeOptions(lmbda=lmbda, effort=0))[0], grey=False, sections=())),
+        )
         for name, what, p, lmbda in vectors
     ]
 
@@ -159,7 +164,7 @@ def sections(encoder: Encoder) -> list[Vector]:
     """Vectors with sections: each lower-case one, all at once, one that no reader knows, alpha, and regions."""
     coffee = open_image(EXAMPLES / "coffee.png")
     picture = coffee.resize((48, 40))
-    osd, _ = encoder.coder.code(picture, 1.0)
+    osd, _ = encoder.coder.code(picture, EncodeOptions(lmbda=1.0, effort=0))
     exif = Image.Exif()
     exif[0x010E] = "coffee"  # ImageDescription
     kinds = {
@@ -183,8 +188,8 @@ def sections(encoder: Encoder) -> list[Vector]:
     carried = (("A", alpha.getvalue()),)
     alpha_file = pack(Osd(osd.model_id, *picture.size, osd.quality, osd.payload, carried))
     boxes = [(40, 30, 50, 20), (100, 0, 32, 32)]
-    regions, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=boxes)
-    grey, _ = encoder.coder.code(picture.convert("L").convert("RGB"), 0.5)
+    regions, _ = encoder.coder.code(coffee.resize((150, 100)), EncodeOptions(lmbda=1.0, roi=boxes, effort=0))
+    grey, _ = encoder.coder.code(picture.convert("L").convert("RGB"), EncodeOptions(lmbda=0.5, effort=0))
     # No tolerance but this is safe from what networks differ by from one processor to another.
     ground = replace(osd, sections=(("p", bytes((255, 250, 180, 90))),))
     return [
@@ -201,12 +206,14 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
     astronaut, _, coffee = (open_image(path) for path in sorted(EXAMPLES.glob("*.png")))
     face = astronaut.crop((150, 20, 278, 148)).resize((64, 64))
     grey = coffee.resize((96, 64)).convert("L").convert("RGB")
-    plain = pack(encoder.coder.code(face, 0.25, progressive=True)[0])
-    boxed, _ = encoder.coder.code(coffee.resize((150, 100)), 1.0, roi=[(40, 30, 50, 20)], progressive=True)
+    plain = pack(encoder.coder.code(face, EncodeOptions(lmbda=0.25, progressive=True, effort=0))[0])
+    boxed, _ = encoder.coder.code(
+        coffee.resize((150, 100)), EncodeOptions(lmbda=1.0, roi=[(40, 30, 50, 20)], progressive=True, effort=0)
+    )
     boxed = pack(replace(boxed, sections=(*boxed.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
-    one = pack(encoder.coder.code(coffee.resize((1, 1)), 1.0, progressive=True)[0])
-    wide = pack(encoder.coder.code(coffee.resize((300, 60)), 0.1, progressive=True)[0])
-    grey_file = pack(encoder.coder.code(grey, 0.5, progressive=True)[0])
+    one = pack(encoder.coder.code(coffee.resize((1, 1)), EncodeOptions(lmbda=1.0, progressive=True, effort=0))[0])
+    wide = pack(encoder.coder.code(coffee.resize((300, 60)), EncodeOptions(lmbda=0.1, progressive=True, effort=0))[0])
+    grey_file = pack(encoder.coder.code(grey, EncodeOptions(lmbda=0.5, progressive=True, effort=0))[0])
     taken = [
         ("whole", "λ = 0.25", plain),
         ("whole-grey", "a grey picture", grey_file),

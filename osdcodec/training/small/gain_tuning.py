@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ...models import CodecModel
-from ...rate_control import ANCHORS, quality_of
+from ...rate_control import ANCHORS, quality_byte
 from ..checkpoints import fill, read
 from ..data import Photos
 from ..losses import Losses, Seen, Terms
@@ -33,7 +33,7 @@ class GainTuning(Stage):
         super().__init__(codec.gains)
         self.codec, self.crop, self.photos = codec, run.recipe.crop, Photos(run.data, seed=5)
         self.losses = Losses(run.recipe.losses, run.data, codec)
-        quality = torch.tensor([float(quality_of(lmbda)) for lmbda in ANCHORS])
+        quality = torch.tensor([float(quality_byte(lmbda)) for lmbda in ANCHORS])
         self.register_buffer("quality", quality, persistent=False)
 
     def batches(self, seed: int) -> Iterator[Tensor]:

@@ -15,6 +15,7 @@ from ... import container, weights
 from ...entropy.prior import Symbols
 from ...errors import FormatError
 from ...latent.coder import LatentModel
+from ...options import EncodeOptions
 from ...rate_control import LAMBDA_MAX, LAMBDA_MIN
 from ...runtime import Machine
 from ..data import Photos, flat, screen
@@ -77,7 +78,7 @@ def _jobs(model: LatentModel, picture: Image.Image, random: np.random.Generator,
     for n, quarter in enumerate([*random.permutation(4)[:PER_PHOTO], *([random.integers(4)] if search else [])]):
         lmbda = LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** ((quarter + random.random()) / 4)
         effort = int(random.integers(2, 4)) if n == PER_PHOTO else 0
-        osd, symbols = model.code(picture, lmbda, roi=roi, progressive=progressive, effort=effort)
+        osd, symbols = model.code(picture, EncodeOptions(lmbda=lmbda, roi=roi, progressive=progressive, effort=effort))
         kind, options = random.random(), {"seed": int(random.integers(1000)) if random.random() < 0.3 else 0}
         if kind < 0.08:
             options["preview"] = True
