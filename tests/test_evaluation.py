@@ -418,6 +418,8 @@ def test_the_page_needs_nothing_but_itself(evaluation):
     assert labels[0] == "original" and {"osdc λ 2", "osdc λ 0.5", "jpeg q1", "jpeg2000-equal bytes of λ 2"} <= set(
         labels
     )
+    mapped = {view["label"] for view in data["a.png"] if view["invented"].startswith("data:image/")}
+    assert mapped == {"osdc λ 2", "osdc λ 0.5"}, "where osdc's pictures are invented can be shown"
     assert text.count("data:image/svg+xml") == len(list(evaluation[1].glob("rd-*.svg"))) >= 7
 
 

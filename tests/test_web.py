@@ -79,7 +79,11 @@ def test_a_site_has_the_page_and_weights_with_their_hash(page, tmp_path):
     assert listed["model_id"] == weights.load().model_id.hex()
     assert listed["margins"] == MARGINS["small"]
     assert (folder / "index.html").read_bytes() == (page / "index.html").read_bytes()
-    names = {"index.html", "worker.js", "models.json", "files.json", listed["file"]}
+    graph = (folder / listed["trust"]["file"]).read_bytes()
+    assert listed["trust"]["sha256"] == hashlib.sha256(graph).hexdigest() and graph == weights.trust_graph(
+        weights.load()
+    )
+    names = {"index.html", "worker.js", "models.json", "files.json", listed["file"], "trust.onnx"}
     assert {path.name for path in folder.iterdir()} == names
 
 

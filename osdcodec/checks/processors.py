@@ -3,7 +3,7 @@
 Libraries choose their arithmetic by what the processor can do, so sums round differently, and a test that holds what one machine gave
 fails on another. Each setting caps what oneDNN (torch, OpenVINO), ATen (torch) and OpenBLAS (NumPy) may use, and sets the number of
 threads. Of these four, the settings pair each value of one with each of another, but not all of all. A cap above what the processor
-has changes nothing: the first line says what it has.
+has changes nothing: the first line says what it has. ONNX Runtime's own kernels cannot be capped.
 
 Only tests that can notice are run: those in files that name a network, a metric, a runtime, the encoder or the decoder, without those of
 `STRUCTURE`. `--list` prints both lists. Ends with 1 if a test failed under any setting, and names it.

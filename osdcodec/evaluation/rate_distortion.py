@@ -16,8 +16,10 @@ from PIL import Image
 
 from ..codec import Decoder, Encoder
 from ..effort import Effort
+from ..errors import WeightsError
 from ..image import open_image
 from ..metrics.meter import METRICS, Meter
+from ..trust.drawing import tinted
 from .baselines import SHRUNK, Coding, jpeg2000_within
 from .timing import process
 
@@ -46,6 +48,13 @@ class OsdcCoding:
     def decode(self, data: bytes, size: tuple[int, int]) -> Image.Image:
         return self.decoder.decode(data, detail=self.detail).convert("RGB")
 
+    def invented(self, data: bytes) -> Image.Image | None:
+        """The decoded picture in the colours of its map of trust; None if no map was fitted to its weights."""
+        try:
+            return tinted(*self.decoder.decode(data, detail=self.detail, trust=True))
+        except WeightsError:
+            return None
+
 
 @dataclass(frozen=True)
 class EqualCoding:
@@ -67,8 +76,8 @@ def measure(
     meter: Meter,
     folder: Path,
     opened: Callable[[Path], Image.Image] = open_image,
-) -> Iterator[tuple[dict, Image.Image, Image.Image]]:
-    """(record, original, decoded) for each picture and coding. Every file stays in `folder`, and what is measured is that."""
+) -> Iterator[tuple[dict, Image.Image, Image.Image, bytes]]:
+    """(record, original, decoded, bytes of the file) for each picture and coding. Every file stays in `folder`, and what is measured is that."""
     names = unique_names(paths)
     for path, name, stem in zip(paths, names, stems(names), strict=True):
         picture = opened(path)
@@ -94,7 +103,7 @@ def measure(
             record |= {"bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
             record["encode_seconds"] = None if isinstance(coding, EqualCoding) else seconds  # a search is no encoding
             record["decode_seconds"] = time.perf_counter() - start
-            yield record | meter(picture, decoded), picture, decoded
+            yield record | meter(picture, decoded), picture, decoded, data
 
 
 def unique_names(paths: list[Path]) -> list[str]:

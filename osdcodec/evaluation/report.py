@@ -112,12 +112,14 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     for coding in {coding.codec: coding for coding in every}.values():
         coding.decode(coding.encode(first), first.size)
 
+    ours = {f"{coding.codec} {coding.name}": coding for coding in every if isinstance(coding, OsdcCoding)}
     records: list[dict] = []
     pictures: dict[str, list[page.View]] = {}
     shown = _spread(len(plan.paths), plan.page_pictures)
     settings = None if plan.page_all else _settings_shown(every)
     total = len(plan.paths) * (len(every) + len(equals))
-    for done, (record, original, decoded) in enumerate(measure(plan.paths, every, equals, meter, files, opened)):
+    measured = measure(plan.paths, every, equals, meter, files, opened)
+    for done, (record, original, decoded, data) in enumerate(measured):
         advance(done, total, f"{record['picture']}, {record['codec']} {record['setting']}")
         records.append(record)
         index, key = done // (len(every) + len(equals)), f"{record['codec']} {record['setting']}"
@@ -127,7 +129,9 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
                 pictures[record["picture"]] = [page.view(ORIGINAL, original)]
         patches.add(key, decoded)
         if index in shown and (settings is None or key in settings or record["codec"] == "jpeg2000-equal"):
-            pictures[record["picture"]].append(page.view(key, decoded, facts(record)))
+            coding = ours.get(key)
+            invented = coding.invented(data) if coding else None
+            pictures[record["picture"]].append(page.view(key, decoded, facts(record), invented=invented))
     rows = summary(records)
     for row in rows:
         row |= patches.compare(ORIGINAL, f"{row['codec']} {row['setting']}")

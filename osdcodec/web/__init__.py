@@ -1,7 +1,8 @@
 """The page that decodes .osd files in a browser: `write_site` for a web server, `Server` for this machine. No torch.
 
 Its TypeScript lies beside this module; `npm run build` makes build/ of it, which every wheel of a release holds. Weights and
-models.json join it: file, model_id, sha256, bytes and, as the weights or `tiles.margins_of` tell them, the margins of tiles.
+models.json join it: file, model_id, sha256, bytes, the margins of tiles, as the weights or `tiles.margins_of` tell them, and
+trust, the file and sha256 of the map of trust, if one was fitted to the model.
 """
 
 import hashlib
@@ -20,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import weights
-from ..errors import OsdError, OutputError
+from ..errors import OsdError, OutputError, WeightsError
 from ..profile import changes
 from ..runtime.tiles import margins_of
 
 BUILT = Path(__file__).parent / "build"  # "site", and "single", of which single.py makes one file
-LIST = "models.json"
+LIST, TRUST = "models.json", "trust.onnx"
 WRITTEN = (
     "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
 )
@@ -81,7 +82,21 @@ def described(model: "weights.Weights") -> dict[str, Any]:
         raise PageError(
             f"{model.path.name} is of profile {model.profile.name}, which the page does not run; use `osdc decode`"
         )
-    return weights.entry(model.path, model.profile.name) | {"margins": model.margins or margins_of(model.profile)}
+    margins = {"margins": model.margins or margins_of(model.profile)}
+    trust = {"trust": {"file": TRUST, "sha256": _digest(graph)}} if (graph := trust_graph(model)) else {}
+    return weights.entry(model.path, model.profile.name) | margins | trust
+
+
+def trust_graph(model: "weights.Weights") -> bytes | None:
+    """Returns the network of the map of trust that was fitted to a model, or None."""
+    try:
+        return weights.trust_graph(model)
+    except WeightsError:
+        return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def site(weights_dir: str | Path | None = None, model_id: bytes | None = None) -> dict[str, Path | bytes]:
@@ -99,6 +114,7 @@ def site(weights_dir: str | Path | None = None, model_id: bytes | None = None) -
     model = weights.for_model(model_id, weights_dir) if model_id else weights.load(weights_dir=weights_dir)
     listed = described(model)
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir())}
+    files |= {TRUST: graph} if (graph := trust_graph(model)) else {}
     return files | {model.path.name: model.path, LIST: json.dumps([listed], indent=1).encode() + b"\n"}
 
 

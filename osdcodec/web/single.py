@@ -6,7 +6,7 @@ import json
 import zlib
 
 from ..weights.loading import Weights
-from . import described, page_folder
+from . import described, page_folder, trust_graph
 
 VERBS = ("synthesise", "denoise", "render")  # the networks that a decoder runs
 _NORMATIVE = (
@@ -44,6 +44,8 @@ def single_page(data: bytes, name: str, model: Weights) -> bytes:
         _block("runtime", (folder / _RUNTIME).read_bytes()),
         _block("weights", weights),
     ]
+    if graph := trust_graph(model):
+        blocks.append(_block("trust-graph", graph))
     return (folder / _TEMPLATE).read_text("utf-8").replace(_PLACE, "".join(blocks), 1).encode()
 
 

@@ -76,7 +76,7 @@ def measured(
             codings[0].decode(codings[0].encode(first), first.size)
             warm = True
         with tempfile.TemporaryDirectory() as folder:
-            kept += [record for record, _, _ in measure([path], codings, [], meter, Path(folder), opened)]
+            kept += [record for record, *_ in measure([path], codings, [], meter, Path(folder), opened)]
         if codings:
             write_output(run / FOUND, json.dumps(state | {"records": kept}, indent=1).encode("utf-8"))
     wanted = {(path.name, value) for path in paths for value in lambdas}

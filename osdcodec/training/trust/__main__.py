@@ -8,7 +8,7 @@ import torch
 
 from ... import weights
 from ...console import run_command
-from .fit import RATE, fit, graph
+from .fit import RATE, fit, graph, rescaled
 from .samples import collect
 
 
@@ -21,6 +21,12 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="trust.pt of an earlier fit, from which this one goes on at half the rate"
     )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="factor on the expected errors of luma, for photographs unlike those of DATA",
+    )
     parser.add_argument("--device", default="cpu-bf16", help="that decodes")
     given = parser.parse_args()
     model, samples = weights.load("small"), given.out / "samples"
@@ -30,7 +36,7 @@ def main() -> None:
     paths, rate = sorted(samples.glob("*.npz")), RATE / 2 if start else RATE
     network = fit(paths, model.profile, model.tensors, given.minutes, start=start, rate=rate)
     torch.save(network.state_dict(), given.out / "trust.pt")
-    data = graph(network, model.model_id)
+    data = rescaled(graph(network, model.model_id), given.scale)
     (given.out / "trust.onnx").write_bytes(data)
     print(f'trust = "trust.onnx"\ntrust_sha256 = "{hashlib.sha256(data).hexdigest()}"')
 

@@ -33,6 +33,7 @@ NOISE = 0.1  # squared levels: rounding, which no map can know of
 # Levels, the largest deviation of the grain that half of the windows get: the photographs of training were shrunk and compressed, and have
 # lost what a camera's have, and no decoder shows.
 GRAIN = 3.0
+LAST_BIAS = "network.leave.2.bias"  # as the exporter names it
 INPUTS = "picture", "z_c", "z_hat", "spread", "activity", "setting"
 
 
@@ -178,4 +179,14 @@ def graph(network: TrustNetwork, model_id: bytes) -> bytes:
         node.doc_string = ""
     onnx.helper.set_model_props(proto, {"model_id": model_id.hex()})
     onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+def rescaled(data: bytes, factor: float) -> bytes:
+    """The same graph, whose expected errors of luma are larger by this factor: a calibration, which changes no order."""
+    proto = onnx.load_from_string(data)
+    (bias,) = (tensor for tensor in proto.graph.initializer if tensor.name == LAST_BIAS)
+    values = numpy_helper.to_array(bias).copy()
+    values[0] += 2 * math.log2(factor)  # it is of the logarithm of a mean square
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
     return proto.SerializeToString()

@@ -8,6 +8,7 @@ import type { Options } from "./decoder";
 import type { Provider } from "./networks";
 import type { Picture } from "./picture";
 import type { Numbered, Progress, Reply, Request } from "./protocol";
+import type { TrustMap } from "./trust";
 
 type Listener = (progress: Progress) => void;
 
@@ -18,6 +19,8 @@ export interface Handle {
   picture(options?: Options, progress?: Listener): Promise<ImageData>;
   /** The picture as PNG, with alpha, colour profile and metadata as far as the file has them. */
   png(options?: Options): Promise<Blob>;
+  /** How far the picture is likely to be off, place by place. Fails if the weights have no map. */
+  trust(options?: Options): Promise<TrustMap>;
   close(): void;
 }
 
@@ -50,6 +53,7 @@ export class Client {
       },
       picture: async (options = {}, listener) => image(await this.ask<Picture>({ call: "picture", id, options }, listener)),
       png: (options = {}) => this.ask<Blob>({ call: "png", id, options }),
+      trust: (options = {}) => this.ask<TrustMap>({ call: "trust", id, options }),
       close: () => void this.ask({ call: "close", id }).catch(() => undefined), // a worker that has ended holds nothing
     };
   }

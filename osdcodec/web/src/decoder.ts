@@ -9,7 +9,9 @@ import { standardNormals } from "./noise";
 import { blank, type Picture } from "./picture";
 import type { Symbols } from "./prior";
 import { grid, type Grid } from "./tiles";
+import { expect, type TrustMap } from "./trust";
 
+const KEPT = 2 ** 23; // pixels of the last picture that is kept beside the one that was given out
 const SHARES = { symbols: 0.15, synthesise: 0.1, denoise: 0.2, render: 0.55 }; // of the time for a picture, roughly
 
 export interface Opening {
@@ -26,6 +28,7 @@ export interface Options {
 /** One file, opened. What is costly is done once: another detail only renders again, another seed denoises again. */
 export class Decoding {
   private denoised?: { seed: bigint; z: Grid };
+  private last?: { detail: number; seed: bigint; picture: Picture }; // a map of trust is asked for what is shown
 
   private constructor(
     readonly osd: Osd,
@@ -112,7 +115,22 @@ export class Decoding {
     await this.networks.render(z, fine, prior.stride, draw, (share) => progress?.(done + SHARES.render * share));
     this.finish(picture);
     for (let p = 0; this.alpha && p < this.alpha.length; p++) picture.data[4 * p + 3] = this.alpha[p];
+    if (this.networks.model.trust && width * height <= KEPT) {
+      this.last = { detail, seed: BigInt(seed), picture: { ...picture, data: picture.data.slice() } };
+    }
     return picture;
+  }
+
+  /** How far the picture with these options is likely to be off. WeightsError if no map was fitted to its model. */
+  async trust({ detail = 1, seed = 0 }: Options = {}): Promise<TrustMap> {
+    const { networks, osd, symbols, coarse, last } = this;
+    const { model } = networks;
+    if (!model.trust) throw new WeightsError(`no map of trust was fitted to model ${model.modelId}`);
+    const shown = last?.detail === detail && last.seed === BigInt(seed) ? last.picture : await this.picture({ detail, seed });
+    const map = qualities(osd, model.prior.stride, symbols.rows, symbols.columns);
+    const denoised = detail > 0 ? this.denoised!.z : coarse;
+    const known = { symbols, quality: osd.quality, map, detail, coarse, denoised, grey: osd.grey };
+    return expect(shown, known, model.prior, (inputs) => networks.trust(inputs));
   }
 
   /** What is known of the colours beside the symbols. */

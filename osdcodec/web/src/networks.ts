@@ -1,6 +1,7 @@
 // The networks of a model through onnxruntime-web, on pictures of any size.
 
 import type * as Ort from "onnxruntime-common";
+import { WeightsError } from "./errors";
 import { cut, grid, paste, spans, type Grid } from "./tiles";
 import type { Model, NoiseLevels, Verb } from "./weights";
 
@@ -12,6 +13,7 @@ export type Progress = (share: number) => void;
 
 export class Networks {
   private readonly sessions = new Map<Verb, Promise<Ort.InferenceSession>>();
+  private map?: Promise<Ort.InferenceSession>;
 
   constructor(
     private readonly ort: Runtime,
@@ -45,6 +47,20 @@ export class Networks {
       paste(core, outputs[0], shifted(rows), shifted(columns), stride);
       each(core, rows.start * stride, columns.start * stride);
     }
+  }
+
+  /** The network of the map of trust on one tile, by WebAssembly. WeightsError if none was fitted to the model. */
+  async trust(inputs: Record<string, Grid>): Promise<Grid> {
+    this.map ??= this.openMap();
+    this.map.catch(() => (this.map = undefined)); // a server may answer the next time
+    const feeds = Object.entries(inputs).map(([name, { data, channels, rows, columns }]) => [name, new this.ort.Tensor("float32", data, [1, channels, rows, columns])]);
+    const { trust } = await (await this.map).run(Object.fromEntries(feeds));
+    return grid(trust.dims[1], trust.dims[2], trust.dims[3], trust.data as Float32Array);
+  }
+
+  private async openMap(): Promise<Ort.InferenceSession> {
+    if (!this.model.trust) throw new WeightsError(`no map of trust was fitted to model ${this.model.modelId}`);
+    return this.ort.InferenceSession.create(await this.model.trust(), { executionProviders: ["wasm"], logSeverityLevel: 3 });
   }
 
   /** The outputs of a verb, put together; `scale`: positions of the inputs per position of the latent. */

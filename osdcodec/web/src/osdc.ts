@@ -12,6 +12,7 @@ import type { Model } from "./weights";
 export { info, type Info } from "./container";
 export { FormatError, OsdError, WeightsError } from "./errors";
 export { Client, type Handle } from "./client";
+export type { TrustMap } from "./trust";
 export { loadWeights, type Model } from "./weights";
 
 const networks = new WeakMap<Model, Promise<Networks>>(); // sessions stay open as long as the weights do

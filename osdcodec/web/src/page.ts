@@ -6,6 +6,7 @@ import type { Options } from "./decoder";
 import type { FormatError } from "./errors";
 import type { Provider } from "./networks";
 import { draw, shown } from "./show";
+import { TICKS, VIRIDIS, share, tinted } from "./trust";
 
 const MAX_PIXELS = 2 ** 26; // a browser's canvas and memory end before the format does
 const element = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
@@ -13,11 +14,13 @@ const canvas = element<HTMLCanvasElement>("picture");
 const detail = element<HTMLInputElement>("detail");
 const seed = element<HTMLInputElement>("seed");
 const progress = element<HTMLProgressElement>("progress");
+const trust = element<HTMLButtonElement>("trust");
 
 const provider = (new URLSearchParams(location.search).get("provider") ?? undefined) as Provider | undefined;
 let connect = () => new Client({ provider });
 let client: Client | undefined;
 let opened: { handle: Handle; name: string; facts: Info } | undefined;
+let plain: ImageData | undefined; // the picture, while its map of trust is shown over it
 let turn = 0; // what belongs to an earlier one is not shown
 
 /** Makes the decoder otherwise than from the files beside this script. */
@@ -64,6 +67,8 @@ async function render(mine: number, start = performance.now()): Promise<void> {
   const picture = await shown(handle, facts, options(), hear(mine));
   if (mine !== turn) return;
   paint(picture, facts);
+  if (mapped()) await overlay(mine);
+  if (mine !== turn) return;
   progress.hidden = true;
   const cut = facts.missingBytes ? ` The file is cut: ${facts.payloadBytes} of ${facts.payloadBytes + facts.missingBytes} bytes are there.` : "";
   say(`Decoded in ${((performance.now() - start) / 1000).toFixed(1)} s, on this device.${cut}`);
@@ -92,12 +97,45 @@ async function follow(): Promise<void> {
   }
 }
 
+/** Whether the map of trust is to be seen. */
+function mapped(): boolean {
+  return trust.getAttribute("aria-pressed") === "true";
+}
+
+function showMap(on: boolean): void {
+  trust.setAttribute("aria-pressed", String(on));
+  element("legend").hidden = !on;
+  if (plain && !on) draw(canvas, plain);
+  plain = undefined;
+}
+
+async function toggle(): Promise<void> {
+  if (!opened || element("controls").hidden) return;
+  showMap(!mapped());
+  const [mine, { name }] = [turn, opened];
+  try {
+    if (mapped()) await overlay(mine);
+  } catch (error) {
+    showMap(false);
+    if (mine === turn) fail(error as Error, name);
+  }
+}
+
+/** The map over the picture, unless something else is shown by the time it comes. */
+async function overlay(mine: number): Promise<void> {
+  const map = await opened!.handle.trust(options());
+  if (mine !== turn || moved || plain || !mapped()) return;
+  plain = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+  draw(canvas, new ImageData(tinted(plain, map).data as Uint8ClampedArray<ArrayBuffer>, canvas.width, canvas.height));
+}
+
 function options(): Options {
   return { detail: Number(detail.value), seed: BigInt.asUintN(64, BigInt(seed.value || 0)) };
 }
 
 function paint(image: ImageData | ImageBitmap, facts?: Info): void {
   draw(canvas, image);
+  plain = undefined;
   canvas.style.width = facts ? "" : `${2 * image.width}px`; // a preview takes the place of the picture
   canvas.hidden = false;
   element("invite").hidden = true;
@@ -208,6 +246,20 @@ document.addEventListener("paste", (event) => {
   const link = event.clipboardData?.getData("text/plain").trim();
   if (file) void openFile(file);
   else if (link) void openLink(link);
+});
+element("ramp").style.background = `linear-gradient(to right, ${VIRIDIS.map((colour) => `rgb(${colour})`)})`;
+element("ticks").replaceChildren(
+  ...TICKS.map((levels, n) => {
+    const tick = Object.assign(document.createElement("span"), { textContent: n === TICKS.length - 1 ? `${levels}+` : `${levels}` });
+    tick.style.left = `${100 * share(levels)}%`;
+    tick.style.transform = `translateX(-${100 * share(levels)}%)`;
+    return tick;
+  }),
+);
+trust.addEventListener("click", () => void toggle());
+document.addEventListener("keydown", ({ key, target, ctrlKey, metaKey, altKey }) => {
+  const typing = target instanceof HTMLInputElement && target.type === "text";
+  if (key === "t" && !typing && !ctrlKey && !metaKey && !altKey) void toggle();
 });
 detail.addEventListener("input", dial);
 seed.addEventListener("input", dial);

@@ -12,6 +12,7 @@ const PROGRESSIVE_PASSES = [36, 28, 20, 14, 0]; // least row of the tables
 const ANCHORS = [255, 196, 137, 78, 0]; // qualities of the rows of the gains
 const KNOWN = /^prior\.((token_)?tables|stride|base_(table|factor)|(hyper_scale\.[01]|hyper_synthesis\.[012]|context\.[0-3]\.([01]|mean|scale))\.(weight|bias|rescale))$/;
 const HYPER_FACTOR = 4;
+export const UNSEEN = 128; // of the tables of symbols that have not arrived
 
 export interface Symbols {
   tokens: Int32Array; // (K)
@@ -19,6 +20,7 @@ export interface Symbols {
   hyper: Int32Array; // (C_h, hh, hw)
   latent: Int32Array; // (C_y, h, w)
   y16: Int32Array; // (C_y, h, w), the reconstructed latent in sixteenths
+  tables: Uint8Array; // (C_y, h, w), row of the table of each latent, plus UNSEEN where it has not arrived
   rows: number; // h
   columns: number; // w
 }
@@ -149,6 +151,7 @@ export class Prior {
     const [latent, y16] = [0, 0].map(() => new Int32Array(h * w * latentChannels));
     const [means, scales] = [0, 0].map(() => new Float64Array(h * w * latentChannels));
     const decided = new Uint8Array(osd.progressive ? latent.length : 0);
+    const tables = new Uint8Array(latent.length);
     const take = (at: number) => {
       latent[at] = stack.pop(this.tables, scales[at]) - limit;
       y16[at] = 16 * latent[at] + means[at];
@@ -162,21 +165,26 @@ export class Prior {
         this.heads(t, seen, h, w, positions, means, scales);
         if (osd.progressive) {
           const open = members.filter((at) => !decided[at]);
-          for (const at of open) y16[at] = means[at];
+          for (const at of open) [y16[at], tables[at]] = [means[at], scales[at]];
           const chosen = open.filter((at) => scales[at] >= least).sort((a, b) => scales[b] - scales[a]); // stable
           for (const at of chosen) {
             if (stack.exhausted) break;
             take(at);
             decided[at] = 1;
           }
-        } else members.forEach(take);
+        } else {
+          members.forEach(take);
+          for (const at of members) tables[at] = scales[at];
+        }
         for (const at of members) seen[Math.floor(at / latentChannels) * channels + depth + (at % latentChannels)] = y16[at];
         progress?.((4 * pass + t + 1) / (4 * passes.length));
       }
       if (stack.exhausted) break;
     }
     stack.finish();
-    return { tokens, base, hyper, latent: channelsFirst(latent, h * w), y16: channelsFirst(y16, h * w), rows: h, columns: w };
+    for (let at = 0; at < decided.length; at++) if (!decided[at]) tables[at] += UNSEEN;
+    const [symbols, values, known] = [latent, y16, tables].map((x) => channelsFirst(x, h * w));
+    return { tokens, base, hyper, latent: symbols, y16: values, tables: Uint8Array.from(known), rows: h, columns: w };
   }
 
   /** Rows and columns of the latent of a picture. */
@@ -249,8 +257,18 @@ export class Prior {
     });
   }
 
+  /** Standard deviation of the symbols that each table expects. */
+  deviations(): Float64Array {
+    const { starts, rows, columns } = this.tables;
+    return Float64Array.from({ length: rows }, (_, row) => {
+      let sum = 0;
+      for (let column = 0, at = row * (columns + 1); column < columns; column++, at++) sum += (starts[at + 1] - starts[at]) * (column - this.limit) ** 2;
+      return Math.sqrt(sum / starts[row * (columns + 1) + columns]);
+    });
+  }
+
   /** Between two rows the logarithm of a gain is linear in q. */
-  private inverseGains(quality: number): Float32Array {
+  inverseGains(quality: number): Float32Array {
     const below = Math.max(1, ANCHORS.findIndex((anchor) => anchor <= quality));
     const share = (ANCHORS[below - 1] - quality) / (ANCHORS[below - 1] - ANCHORS[below]);
     const row = (index: number, c: number) => Math.log(this.inverse[index * this.latentChannels + c]);
@@ -268,7 +286,7 @@ function phases(h: number, w: number): Int32Array[] {
 }
 
 /** (positions, C) -> (C, positions) */
-function channelsFirst(x: Int32Array, positions: number): Int32Array {
+function channelsFirst(x: Int32Array | Uint8Array, positions: number): Int32Array {
   const channels = x.length / positions;
   const y = new Int32Array(x.length);
   for (let p = 0; p < positions; p++) for (let c = 0; c < channels; c++) y[c * positions + p] = x[p * channels + c];

@@ -4,7 +4,7 @@ import type { Options } from "./decoder";
 
 export type Request =
   | { call: "open"; id: number; data: Uint8Array; maxPixels?: number; partial?: boolean }
-  | { call: "preview" | "picture" | "png"; id: number; options: Options }
+  | { call: "preview" | "picture" | "png" | "trust"; id: number; options: Options }
   | { call: "close"; id: number };
 
 export type Numbered = Request & { number: number };

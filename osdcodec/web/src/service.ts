@@ -52,6 +52,7 @@ export class Service {
     const decoding = this.decodings.get(request.id);
     if (!decoding) throw new OsdError("this picture was closed");
     if (request.call === "preview") return decoding.preview(request.options);
+    if (request.call === "trust") return decoding.trust(request.options);
     const picture = await decoding.picture(request.options, progress);
     if (++this.pictures === 2) this.queue = this.queue.then(() => this.replace(decoding));
     return request.call === "png" ? encodePng(picture, decoding.osd.sections) : picture;

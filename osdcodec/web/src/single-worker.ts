@@ -6,14 +6,16 @@ import { Networks, type Runtime } from "./networks";
 import type { Numbered } from "./protocol";
 import { Service } from "./service";
 import type { Load } from "./single";
-import { loadWeights } from "./weights";
+import { checkedTrust, loadWeights } from "./weights";
 
-self.onmessage = ({ data: { runtime, weights, listed } }: MessageEvent<Load>) => {
+self.onmessage = ({ data: { runtime, weights, trust, listed } }: MessageEvent<Load>) => {
   ort.env.wasm.wasmBinary = runtime;
   ort.env.wasm.numThreads = 1; // a page from a file gets no more
   const service = new Service(async (modelId) => {
     if (modelId !== listed.model_id) throw new WeightsError(`the file is of model ${modelId}, which this page does not have: it has ${listed.model_id}`);
-    return new Networks(ort as unknown as Runtime, await loadWeights(weights, listed));
+    const model = await loadWeights(weights, listed);
+    if (trust && listed.trust) model.trust = () => checkedTrust(trust, listed.trust!);
+    return new Networks(ort as unknown as Runtime, model);
   });
   self.onmessage = ({ data }: MessageEvent<Numbered>) => service.hear(data);
 };

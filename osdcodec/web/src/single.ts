@@ -17,6 +17,7 @@ const text = (id: string) => document.getElementById(id)!.textContent!;
 export interface Load {
   runtime: ArrayBuffer; // WebAssembly
   weights: Uint8Array;
+  trust?: Uint8Array; // graph of the map of trust
   listed: Listed;
 }
 
@@ -33,7 +34,7 @@ async function start(): Promise<void> {
   const picture = bytes("picture-data");
   const script = URL.createObjectURL(new Blob([text("worker")], { type: "text/javascript" }));
   const unpacked = new Blob([bytes("runtime")]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const load: Load = { runtime: await new Response(unpacked).arrayBuffer(), weights: bytes("weights"), listed };
+  const load: Load = { runtime: await new Response(unpacked).arrayBuffer(), weights: bytes("weights"), trust: listed.trust && bytes("trust-graph"), listed };
   useClients(() => {
     const worker = new Worker(script);
     worker.postMessage(load);

@@ -25,6 +25,7 @@ export interface Listed {
   sha256: string;
   bytes: number;
   margins?: Margins;
+  trust?: { file: string; sha256: string }; // the network of the map of trust, if one was fitted to the model
 }
 
 export interface Network {
@@ -35,6 +36,8 @@ export interface Network {
 export class Model {
   readonly modelId: string;
   readonly prior: Prior;
+  /** Brings the graph of the map of trust, if one was fitted to the model. */
+  trust?: () => Promise<Uint8Array>;
 
   constructor(
     private readonly stored: Tensors,
@@ -122,6 +125,12 @@ function readMargins({ margins }: Record<string, string>): Margins | undefined {
     throw new WeightsError("the weights tell margins of tiles that cannot be");
   }
   return told;
+}
+
+/** The bytes of a map's graph, once they are those listed. */
+export async function checkedTrust(data: Uint8Array, listed: NonNullable<Listed["trust"]>): Promise<Uint8Array> {
+  if ((await digest(data)) !== listed.sha256) throw new WeightsError(`${listed.file} is not the file listed: load it again`);
+  return data;
 }
 
 /** SHA-256 in hexadecimal; browsers have their own only where a page came over a safe connection. */

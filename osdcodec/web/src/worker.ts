@@ -8,7 +8,7 @@ import type { Picture } from "./picture";
 import type { Numbered } from "./protocol";
 import { openNetworks } from "./runtime";
 import { Service } from "./service";
-import { loadWeights, type Listed } from "./weights";
+import { checkedTrust, loadWeights, type Listed } from "./weights";
 
 const provider = new URL(import.meta.url).searchParams.get("provider");
 
@@ -27,7 +27,15 @@ async function load(modelId: string, progress: (share: number) => void): Promise
     at += part.value.length;
     progress(at / data.length);
   }
-  return openNetworks(await loadWeights(data.subarray(0, at), model), provider === "webgpu" ? "webgpu" : "wasm");
+  const loaded = await loadWeights(data.subarray(0, at), model);
+  const { trust } = model;
+  if (trust) {
+    loaded.trust = async () => {
+      const response = await fetched(`${trust.file}?${trust.sha256.slice(0, 16)}`);
+      return checkedTrust(new Uint8Array(await response.arrayBuffer()), trust);
+    };
+  }
+  return openNetworks(loaded, provider === "webgpu" ? "webgpu" : "wasm");
 }
 
 async function fetched(name: string, cache: RequestCache = "default"): Promise<Response> {

@@ -131,6 +131,26 @@ describe("the site", { timeout: 1_800_000 }, () => {
     await page.close();
   });
 
+  test("key t shows what is invented, over any detail, and the picture again", async () => {
+    const page = await visit(`${stage.url}?src=${PHOTO}`, { viewport: { width: 1200, height: 800 } });
+    await decoded(page);
+    const button = page.getByRole("button", { name: "What is invented" });
+    const seen = [await pixels(page)];
+    await page.keyboard.press("t");
+    await changed(page, seen);
+    assert.equal(await button.getAttribute("aria-pressed"), "true");
+    assert.match((await page.textContent("#legend"))!, /48\+.*levels of 255/s);
+    writeFileSync(join(SHOTS, "page-trust.png"), await page.screenshot());
+    await page.getByRole("slider", { name: "Detail" }).fill("0");
+    await changed(page, seen);
+    await page.getByRole("slider", { name: "Detail" }).fill("1");
+    await page.waitForTimeout(3000);
+    await button.click();
+    assert.ok(distance(await pixels(page), seen[0]).rmse <= 0.5, "the picture is as it was");
+    assert.ok(await page.isHidden("#legend"));
+    await page.close();
+  });
+
   test("the browser converts the colours of a profile, and saves what the file holds", async () => {
     const page = await visit(`${stage.url}?src=spec/vectors/conformance/metadata.osd`);
     await decoded(page);
