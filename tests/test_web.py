@@ -157,8 +157,11 @@ def test_one_file_holds_page_picture_and_what_decoding_needs(page, tmp_path):
     code, told = run("web", "--single", picture, "-o", target)
     assert code == 0 and f"{target}: " in told and "MiB" in told
     blocks = dict(re.findall(r'<script type="[^"]*" id="([^"]*)">([^<]*)</script>', target.read_text("utf-8")))
-    assert blocks.keys() == {"about", "picture-data", "runtime", "weights"}
+    assert blocks.keys() == {"about", "picture-data", "runtime", "weights", "trust-graph"}
     about = json.loads(blocks["about"])
+    graph = base64.b64decode(blocks["trust-graph"])
+    assert graph == weights.trust_graph(weights.load())
+    assert about["listed"]["trust"]["sha256"] == hashlib.sha256(graph).hexdigest()
     kept = base64.b64decode(blocks["weights"])
     assert about["name"] == "<script>.osd" and base64.b64decode(blocks["picture-data"]) == PICTURE.read_bytes()
     assert about["listed"]["sha256"] == hashlib.sha256(kept).hexdigest() and about["listed"]["bytes"] == len(kept)
