@@ -24,9 +24,10 @@ class Summaries(TyperGroup):
     """A group whose help shows the summaries of its commands whole."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        commands = [(name, command) for name, command in found if command and not command.hidden]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in commands if command])
+            formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in commands])
 
 
 class GroupedOptions(TyperCommand):
