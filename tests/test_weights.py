@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from osdcodec import weights
 from osdcodec.errors import WeightsError
 from osdcodec.profile import SMALL
+from osdcodec.weights import registry
 
 
 def network(value: int) -> dict[str, np.ndarray]:
@@ -263,3 +264,30 @@ def test_a_tensor_of_a_type_that_numpy_lacks_is_refused(tmp_path):
     path.write_bytes(len(head).to_bytes(8, "little") + head + b"\0\0")
     with pytest.raises(KeyError, match="BF16"):
         weights.parse(path.read_bytes())
+
+
+def test_every_listed_model_is_a_release_and_releases_are_decoded_by_one():
+    found = registry.released()
+    for model in registry.models(registry.installed()):
+        assert found[model["model_id"]]["sha256"] == model["sha256"]
+    names = [entry["name"] for entry in found.values()]
+    assert len(set(names)) == len(names) and {entry["decoder"] for entry in found.values()} <= set(names)
+    assert found["e31ec9f1"]["name"] == "small 1"
+
+
+def test_a_release_that_is_not_here_is_named_with_the_command_that_brings_it(ours):
+    entry = {
+        "name": "small 0",
+        "model_id": "deadbeef",
+        "file": "a",
+        "sha256": "b",
+        "decoder": "small 1",
+        "get": "fetch it",
+    }
+    lines = ["", "[[released]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+    ours.write_text(ours.read_text("utf-8") + "\n".join(lines), "utf-8")
+    with pytest.raises(WeightsError, match="deadbeef, small 0, is not here: `fetch it` brings it"):
+        weights.for_model(b"\xde\xad\xbe\xef", registry=ours)
+    ours.write_text(ours.read_text("utf-8") + "\n[[released]]\n", "utf-8")
+    with pytest.raises(WeightsError, match="does not tell name"):
+        weights.for_model(b"\xde\xad\xbe\xef", registry=ours)

@@ -102,6 +102,8 @@ def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: st
     for model, path in _models(weights_dir, registry):
         if model["model_id"] == wanted.hex():
             return _open(model, path, weights_dir)
+    if found := catalogue.released(registry).get(wanted.hex()):
+        raise WeightsError(f"model {wanted.hex()}, {found['name']}, is not here: `{found['get']}` brings it")
     raise WeightsError(f"model {wanted.hex()} is not available: update osdc, or name its folder by `weights_dir`")
 
 

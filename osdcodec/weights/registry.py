@@ -15,6 +15,7 @@ NAME = "weights.toml"
 VARIABLE = "OSDC_WEIGHTS"
 NEEDED = "profile", "file", "model_id", "sha256"  # texts that a model has which is to be loaded
 TOLD = "profile", "model_id"  # and one that is to be named
+RELEASED = "name", "model_id", "file", "sha256", "decoder", "get"  # texts that every release has
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -73,6 +74,20 @@ def models(path: Path, needed: tuple[str, ...] = NEEDED) -> list[dict[str, Any]]
 def components(path: Path) -> list[dict[str, Any]]:
     """The base models of a list, as they stand there. WeightsError if it cannot be read."""
     return _tables(path, "components").get("component", [])
+
+
+def released(registry: str | Path | None = None) -> dict[str, dict[str, Any]]:
+    """Model id -> what the list says of the revision that was released under it; `registry` in place of the installed list.
+
+    Raises:
+        WeightsError: the list cannot be read, or an entry lacks a text that is needed.
+    """
+    path = installed(registry)
+    entries = _tables(path, "models").get("released", [])
+    for entry in entries:
+        if not all(isinstance(entry.get(key), str) for key in RELEASED):
+            raise WeightsError(f"{path} does not tell {', '.join(RELEASED)} of each release")
+    return {entry["model_id"]: entry for entry in entries}
 
 
 def search() -> dict[str, str]:
