@@ -6,10 +6,12 @@ Device = Literal[
     "auto",  # a GPU, else the fastest of the others that is installed and fits the processor
     "cpu",  # ONNX Runtime, single precision
     "onnxruntime",  # the same
+    "cpu-int8",  # ONNX Runtime, convolutions in int8
     "cpu-bf16",  # torch
     "cuda",  # torch on an NVIDIA GPU, half precision
     "openvino",  # single precision
     "openvino-bf16",
+    "openvino-int8",
     "openvino-gpu",  # an Intel GPU
     "openvino-npu",
 ]

@@ -50,6 +50,11 @@ def test_a_named_device_is_taken_or_refused_in_one_line(here):
         choose("tpu")
     here("avx2", "openvino")
     assert choose("openvino-bf16").precision == "float" and "no instructions" in choose("openvino-bf16").why
+    for device, runtime in (("cpu-int8", "onnxruntime"), ("openvino-int8", "openvino")):
+        assert choose(device) == (runtime, "float", "cpu", "the processor has no instructions for int8")
+    here("avx2 avx_vnni", "openvino")
+    for device, runtime in (("cpu-int8", "onnxruntime"), ("openvino-int8", "openvino")):
+        assert choose(device) == (runtime, "int8", "cpu", "--device names it")
     here("avx2 avx512_bf16", "openvino")
     assert choose("openvino-bf16").precision == "bf16" and choose("openvino").precision == "float"
 

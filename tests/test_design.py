@@ -194,6 +194,7 @@ def test_these_are_the_modules_there_are():
         "runtime.onnx",
         "runtime.openvino",
         "runtime.torch",
+        "weights.int8",
     }
     assert libraries == {"numpy"} and at_once == {"numpy"}
     assert imports("entropy.prior", MODULES["entropy.prior"])[0] >= {"errors", "profile", "entropy.rans"}

@@ -37,6 +37,7 @@ TOLERANCE = {"rmse": 0.5, "peak": 3}
 # In bfloat16, whatever is listed: of the latent models; for latents far beyond those of pictures, whose symbols reach the ends of their range;
 # and of the code of indices, whose networks are random there.
 BFLOAT16, EXTREME, RANDOM = (0.75, 4), (3.0, 64), (5.0, 128)
+INT8 = 2.0, 32  # of the embedded model, which alone has graphs in int8
 EXTREMES = "scales-high", "limits"
 
 Vector = tuple[str, str, bytes]  # name, what it is for, the file
@@ -77,7 +78,7 @@ def check(folder: Path, device: str = "cpu", pictures: bool = True) -> list[Resu
         return _unusable(folder, listed, directory)
     decoder, plain = Decoder(device, directory), reference()
     model = weights.load(listed["profile"], directory)
-    half = choose(device, bool(model.profile.bases)).precision != "float"
+    precision = choose(device, bool(model.profile.bases)).precision
     code, tensors = open_symbol_coder(model), plain.read_safetensors(model.path.read_bytes())
     read = container.unpack_prefix if partial else container.unpack
     results = []
@@ -99,7 +100,7 @@ def check(folder: Path, device: str = "cpu", pictures: bool = True) -> list[Resu
                 plain.digest(plain.decode(tensors, data, partial)) == vector["symbols"],
                 rmse,
                 peak,
-                rmse is None or within(rmse, peak, limits(vector["name"], listed, half)),
+                rmse is None or within(rmse, peak, limits(vector["name"], listed, precision)),
             )
         )
     for vector in listed.get("refused", []):
@@ -122,9 +123,11 @@ def _unusable(folder: Path, listed: dict, directory: Path | None) -> list[Result
     return results
 
 
-def limits(name: str, listed: dict, half: bool) -> tuple[float, float]:
-    """The largest RMSE and difference of a vector's picture."""
-    if half:
+def limits(name: str, listed: dict, precision: str) -> tuple[float, float]:
+    """The largest RMSE and difference of a vector's picture in a precision of runtime/choice.py."""
+    if precision == "int8" and listed["profile"] == "small":  # others have no graphs in int8
+        return INT8
+    if precision not in ("float", "int8"):
         return RANDOM if listed["profile"] == "cod-lite" else EXTREME if name in EXTREMES else BFLOAT16
     return listed["rmse"], listed["peak"]
 

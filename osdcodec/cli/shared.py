@@ -22,7 +22,7 @@ from ..extras import unused_gpu
 Device = Annotated[
     devices.Device,
     typer.Option(
-        help="What the networks run in: cpu is ONNX Runtime, cpu-bf16 and cuda torch; auto takes the fastest."
+        help="What the networks run in: cpu and cpu-int8 are ONNX Runtime, cpu-bf16 and cuda torch; auto takes the fastest."
     ),
 ]
 Overwrite = Annotated[

@@ -72,11 +72,15 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
 
 
 def open_graphs(weights: Weights, choice: Choice, threads: int | None) -> "GraphRuntime[Any]":
-    """Opens a runtime of ONNX graphs.
+    """Opens a runtime of ONNX graphs. A model without graphs in int8 runs in single precision where the choice is int8.
 
     Raises:
         PackageError: ONNX Runtime is chosen and not installed.
     """
+    if choice.precision == "int8":
+        from ..weights.int8 import with_int8
+
+        weights = with_int8(weights, choice.runtime)
     if choice.runtime == "openvino":
         from .openvino import OpenVinoRuntime
 

@@ -5,10 +5,17 @@ from typing import NamedTuple
 from ..devices import DEVICES
 from ..errors import WeightsError
 from ..extras import available, gpu_here, install, require
-from .processor import bfloat16
+from .processor import bfloat16, int8
 
 TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
-PRECISIONS = {"float": "single precision", "bf16": "bfloat16", "half": "half precision"}
+PRECISIONS = {
+    "float": "single precision",
+    "bf16": "bfloat16",
+    "half": "half precision",
+    "int8": "int8 where the model has it",
+}
+
+SHORT = {"bf16": "bfloat16", "int8": "int8"}  # names of precisions in messages
 
 
 class Choice(NamedTuple):
@@ -29,7 +36,7 @@ def choose(device: str, torch_only: bool = False) -> Choice:
 
     Args:
         device: One of DEVICES. "auto" takes a GPU if torch is installed and sees one, else OpenVINO in bfloat16 if it is
-            installed and the processor has instructions for it, else ONNX Runtime.
+            installed and the processor has instructions for it, else ONNX Runtime in single precision. int8 has to be named.
         torch_only: True for a profile whose networks only torch can run.
 
     Raises:
@@ -54,7 +61,7 @@ def choose(device: str, torch_only: bool = False) -> Choice:
     if torch_only:
         return Choice("torch", "bf16" if device == "openvino-bf16" else "float", "cpu", told)
     if not device.startswith("openvino"):
-        return Choice("onnxruntime", "float", "cpu", told)
+        return _told("onnxruntime", "int8" if device == "cpu-int8" else "float", told)
     require("coding in OpenVINO", "openvino")
     kind = device.removeprefix("openvino").removeprefix("-")
     if kind in ("gpu", "npu"):
@@ -63,9 +70,15 @@ def choose(device: str, torch_only: bool = False) -> Choice:
         if kind.upper() not in devices():
             raise WeightsError(f"OpenVINO sees no {kind.upper()} here: choose --device auto")
         return Choice("openvino", "half", kind, told)
-    if kind == "bf16" and not bfloat16():
-        return Choice("openvino", "float", "cpu", "the processor has no instructions for bfloat16")
-    return Choice("openvino", kind or "float", "cpu", told)
+    return _told("openvino", kind or "float", told)
+
+
+def _told(runtime: str, precision: str, told: str) -> Choice:
+    """A precision that was named, or single precision if the processor has no instructions for it."""
+    for known, found in (("bf16", bfloat16), ("int8", int8)):
+        if precision == known and not found():
+            return Choice(runtime, "float", "cpu", f"the processor has no instructions for {SHORT[known]}")
+    return Choice(runtime, precision, "cpu", told)
 
 
 def _best(torch_only: bool) -> Choice:

@@ -20,7 +20,7 @@ from ..weights import Weights
 from .graphs import GRADIENTS, GraphRuntime, memory_errors
 from .onnx_inputs import external_as_inputs
 
-PRECISIONS = {"float": "f32", "bf16": "bf16"}
+PRECISIONS = {"float": "f32", "bf16": "bf16", "int8": "f32"}  # int8 is in the graphs: see weights/int8.py
 _IMPORTING = Lock()
 
 
@@ -90,8 +90,8 @@ def compile_graph(
 
     Args:
         graph: A serialised ModelProto. Initialisers that it holds no data for are looked up by name.
-        tensors: float32 arrays by name. Nothing is taken from them if the compiled graph is in the cache.
-        precision: "float" or "bf16", in which products are computed; inputs and outputs have the types of the graph.
+        tensors: Arrays by name, float32 but for kernels in int8. Nothing is taken from them if the compiled graph is in the cache.
+        precision: "float", "bf16" or "int8", in which products are computed, the last as the graph says; inputs and outputs have the types of the graph.
         threads: Threads on a CPU; 0 takes those that the process may use.
         device: OpenVINO's name of the device: CPU, GPU or NPU.
         streams: Calls that run at the same time, each on so many threads.
@@ -120,7 +120,7 @@ def compile_graph(
         except RuntimeError:  # of another build with the same version
             pass
     model = read_graph(graph, tensors)
-    if precision != "float":
+    if precision not in ("float", "int8"):  # scales keep their precision
         _halve(model)
     if sizes:
         model.reshape({name: list(shape) for name, shape in sizes.items()})
@@ -201,7 +201,7 @@ class OpenVinoRuntime(GraphRuntime[Graph]):
     Args:
         weights: The model.
         threads: Threads for one picture, as `GraphRuntime` describes them.
-        precision: "float" or "bf16".
+        precision: "float", "bf16" or "int8".
         device: OpenVINO's name of the device.
     """
 

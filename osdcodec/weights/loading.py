@@ -8,6 +8,8 @@
     bytes = 24000000
     trust = "trust.onnx"           beside the file, else in osdcodec/embedded/: the map of trust that was fitted to it, if one was
     trust_sha256 = "…"
+    int8 = "int8.safetensors"      likewise: its graphs in int8, see int8.py
+    int8_sha256 = "…"
     revision = 1                   and terms, data, results: for people
 
 What a profile is built on beside its own file, `[[component]]`, is the business of downloads.py.
@@ -130,26 +132,36 @@ def verify(weights_dir: str | Path | None = None, registry: str | Path | None = 
         weights = _open(model, path)
         dict(weights.tensors)  # makes each of them
         yield model["file"], f"{path}: whole"
-        if "trust" in model:
-            _trust_graph(model, path)
-            yield model["trust"], "whole"
+        for kind in ("trust", "int8"):
+            if kind in model:
+                _beside(model, path, kind)
+                yield model[kind], "whole"
     yield from downloads.verify(weights_dir, registry)
+
+
+def int8_graphs(weights: Weights) -> Tensors | None:
+    """The file of int8 graphs that was made for the very file of a model; None if none was. WeightsError if it is not the one listed."""
+    for model, path in _models(weights.weights_dir) if weights.sha256 else ():
+        if model["sha256"] == weights.sha256 and isinstance(model.get("int8"), str):
+            return tensors_of(_beside(model, path, "int8"), path.with_name(model["int8"]))
+    return None
 
 
 def trust_graph(weights: Weights) -> bytes:
     """The graph of the map of trust that was fitted to a model. WeightsError if there is none, or it is not the one listed."""
     for model, path in _models(weights.weights_dir):
         if model["model_id"] == weights.model_id.hex() and isinstance(model.get("trust"), str):
-            return _trust_graph(model, path)
+            return _beside(model, path, "trust")
     raise WeightsError(
         f"no map of trust was fitted to model {weights.model_id.hex()}: leave `trust` out, or fit one (osdcodec/trust/README.md)"
     )
 
 
-def _trust_graph(model: dict, path: Path) -> bytes:
-    place = path.with_name(model["trust"])
-    place = place if place.is_file() else EMBEDDED / model["trust"]
-    return read_listed(place, model.get("trust_sha256"))
+def _beside(model: dict, path: Path, kind: str) -> bytes:
+    """The bytes of a file that was made for a model, "trust" or "int8"."""
+    place = path.with_name(model[kind])
+    place = place if place.is_file() else EMBEDDED / model[kind]
+    return read_listed(place, model.get(f"{kind}_sha256"))
 
 
 def read_listed(path: Path, sha256: str | None) -> bytes:

@@ -12,7 +12,9 @@ from ..errors import WeightsError
 
 GRAPH = "graph."  # begins the names of what are no tensors but ONNX graphs
 TURNED = "|turned"  # ends the names of kernels that are made of others: see `Tensors`
-_SCALE, _DEFLATED, _SHAPE = "|scale", "|deflated", "|shape"
+INT8 = "|int8"  # ends names of kernels as they are stored, without their scales
+SCALE = "|scale"  # ends names of these scales
+_DEFLATED, _SHAPE = "|deflated", "|shape"
 # Types of safetensors, which are little-endian on every machine; safetensors.numpy reads them in the byte order of this one.
 _TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8",
@@ -53,7 +55,8 @@ def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 class Tensors(Mapping[str, np.ndarray]):
     """The tensors of a weights file, without the graphs. Each is made when it is first asked for, for who decodes has no use for the
     encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32. NAME|turned is what the
-    gradient of a convolution takes: its kernel (out, in, k, k) as (in, out, k, k), turned by half a turn.
+    gradient of a convolution takes: its kernel (out, in, k, k) as (in, out, k, k), turned by half a turn. NAME|int8 and NAME|scale are
+    what a convolution in int8 takes: int8 (out, …) and float32 (out,).
 
     WeightsError, which names the file, of a tensor that cannot be inflated.
     """
@@ -72,15 +75,17 @@ class Tensors(Mapping[str, np.ndarray]):
         if name.endswith(TURNED):
             kernel = self[name.removesuffix(TURNED)]
             return np.ascontiguousarray(kernel[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+        if name.endswith(INT8):
+            return self.inflated(name.removesuffix(INT8)).copy()  # OpenVINO wants it writable
         array = self.inflated(name)
-        scale = self._stored.get(name + _SCALE)
+        scale = self._stored.get(name + SCALE)
         if scale is not None:
             rows = scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
             return np.multiply(array, rows, dtype=np.float32)
         return array.astype(np.float32) if array.dtype == np.float16 else array
 
     def __iter__(self) -> Iterator[str]:
-        names = (name.removesuffix(_DEFLATED) for name in self._stored if not name.endswith((_SCALE, _SHAPE)))
+        names = (name.removesuffix(_DEFLATED) for name in self._stored if not name.endswith((SCALE, _SHAPE)))
         return (name for name in names if not name.startswith(GRAPH))
 
     def __len__(self) -> int:

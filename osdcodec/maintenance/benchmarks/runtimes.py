@@ -19,7 +19,7 @@ from rich.table import Table
 from ...console import run_command
 from ...evaluation.timing import process, rendered
 from ...extras import available
-from ...runtime.processor import bfloat16
+from ...runtime.processor import bfloat16, int8
 
 BATCH, CORES = 16, 2
 OLD = "cpu"  # ONNX Runtime in single precision, to which the others are compared
@@ -36,7 +36,8 @@ class Goal(NamedTuple):
 
 
 AMX = [Goal("decode", 0.13), Goal("encode", 0.10), Goal("preview", 0.03), Goal("batch", per_second=10.0)]
-GOALS = {"AMX": AMX, "AVX512-BF16": [Goal("decode", 0.2)], "": [Goal("decode", share=0.6)]}
+FAST = [Goal("decode", 0.2)]
+GOALS = {"AMX": AMX, "AVX512-BF16": FAST, "AVX512-VNNI": FAST, "AVX-VNNI": FAST, "": [Goal("decode", share=0.6)]}
 PROCESS = Goal("process", 0.8)  # osdc decode with compiled networks in the cache
 
 
@@ -93,7 +94,7 @@ def _keep(row: dict[str, float], name: str, seconds: float) -> None:
 
 def missed(found: dict[str, dict[str, float]]) -> list[str]:
     """What the fastest runtime does not reach."""
-    wanted, lines = [*GOALS[bfloat16()], PROCESS], []
+    wanted, lines = [*GOALS[bfloat16() or int8()], PROCESS], []
     for goal in wanted:
         device, seconds = min(((device, row[goal.what]) for device, row in found.items()), key=lambda pair: pair[1])
         most = goal.seconds or (1 / goal.per_second if goal.per_second else goal.share * found[OLD][goal.what])
@@ -107,12 +108,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--cores", type=int, default=CORES, help="that the batch is decoded on")
     options = parser.parse_args()
-    devices = [OLD]
+    devices = [OLD] + ["cpu-int8"] * bool(int8())
     if available("openvino"):
-        devices += ["openvino"] + ["openvino-bf16"] * bool(bfloat16())
+        devices += ["openvino"] + ["openvino-bf16"] * bool(bfloat16()) + ["openvino-int8"] * bool(int8())
     found = measure(devices, options.repeats, options.cores)
     names = [*VERBS, "process", "batch"]
-    table = Table("device", *(f"{name} / s" for name in names), title=f"768x512, {bfloat16() or 'no bfloat16'}")
+    table = Table("device", *(f"{name} / s" for name in names), title=f"768x512, {bfloat16() or int8() or 'AVX2'}")
     for device, row in found.items():
         table.add_row(device, *(f"{row[name]:.3f} ({row[name] / found[OLD][name]:.2f})" for name in names))
     Console(width=110).print(table)
