@@ -97,7 +97,7 @@ def heard(address: bytes, patience: float) -> RNS.Identity:
         if time.monotonic() > end:
             sys.exit("nobody knows this address: is its owner in reach?")
         RNS.Transport.request_path(address)
-        time.sleep(min(5.0, patience / 4))
+        time.sleep(min(3.0, patience / 4))
     return identity
 
 
