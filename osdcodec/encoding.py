@@ -55,7 +55,7 @@ def _within(
         if options.shrink:
             return fitting.made(progress)
         fitting.refuse()
-    chosen = replace(options, lmbda=LAMBDA_MAX, quality=None, target=Target(max_bytes=limit))
+    chosen = replace(options, lmbda=LAMBDA_MAX, quality=None, target=Target(max_bytes=max(1, limit)))
     return coder.code(picture, chosen, progress)
 
 

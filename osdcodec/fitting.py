@@ -54,7 +54,7 @@ class Fitting:
 
     def __init__(self, coder: Coder, picture: Image.Image, limit: int, options: EncodeOptions = DEFAULTS) -> None:
         self.coder, self.picture, self.limit = coder, picture, limit
-        self.options = replace(options, lmbda=LAMBDA_MAX, quality=None, target=Target(max_bytes=limit))
+        self.options = replace(options, lmbda=LAMBDA_MAX, quality=None, target=Target(max_bytes=max(1, limit)))
         self.sizes = sizes_of(*picture.size)
         self.areas = [width * height for width, height in self.sizes]
         small = self.sizes[self.at(COARSE)]

@@ -91,6 +91,8 @@ def test_out_of_reach_even_so(encoder, photo):
     for bad in (Target(max_bytes=raised.value.least - 1), Target(bpp=1e-9)):
         with pytest.raises(TargetError, match="the least is"):
             encoder.encode(photo, target=bad, shrink=True)
+    with pytest.raises(TargetError, match="out of reach"):
+        encoder.encode(photo, target=Target(bpp=1e-9))
 
 
 def test_a_picture_that_must_not_be_shrunk_is_refused_before_it_is_coded(encoder, large, monkeypatch):
