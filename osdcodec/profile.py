@@ -7,10 +7,23 @@ turbo  picture (W, H)  ──64──▶  latent y (C_y, h, w)  ──4──▶
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
 from .rate_control import ANCHORS, quality_byte
+
+
+class Scope(NamedTuple):
+    """What a recipe of the training may make of a field of a profile; a weights file tells of it in its own metadata."""
+
+    least: int = 0  # of each of its numbers
+    most: int = 2**16 - 1
+    on_bases: bool = False  # it means nothing without pretrained models
+
+
+def changeable(default: Any, *scope: Any, **named: Any) -> Any:
+    """A field that a recipe may change; the arguments behind its default are those of `Scope`."""
+    return field(default=default, metadata={"scope": Scope(*scope, **named)})
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,11 @@ class Profile:
     autoencoder_factor: int = 16  # f
     autoencoder_channels: int = 48  # C_z
     autoencoder_widths: tuple[int, ...] = (24, 24, 48, 96, 192)  # the first is unused: no stage runs at full resolution
-    encoder_layers: tuple[int, ...] = (0, 1, 1, 2, 2)
-    decoder_layers: tuple[int, ...] = (0, 4, 12, 10, 6)
+    encoder_layers: tuple[int, ...] = changeable((0, 1, 1, 2, 2))
+    decoder_layers: tuple[int, ...] = changeable((0, 4, 12, 10, 6))
 
     transform_widths: tuple[int, ...] = (128, 256)  # analysis and synthesis, at 1/16 and at 1/32
-    transform_layers: tuple[int, ...] = (4, 5)
+    transform_layers: tuple[int, ...] = changeable((4, 5))
     condition_channels: int = 64  # what the synthesis tells the denoiser beside z_c
     denoiser_widths: tuple[int, int] = (128, 160)  # UNet, at 1/16 and at 1/32
     denoiser_layers: int = 1
@@ -47,26 +60,28 @@ class Profile:
     tokens: int = 4  # K, a 2x2 grid over the picture
     codebook_size: int = 1024
 
-    noise_low: int = 120  # diffusion step N at lambda = 0.1
-    noise_high: int = 300  # and at lambda = 2
+    noise_low: int = changeable(120, 1, 999)  # diffusion step N at lambda = 0.1
+    noise_high: int = changeable(300, 1, 999)  # and at lambda = 2
     # Of the spaced steps from there to the picture (RDEIC, eq. 3): one number, or one for each of ANCHORS. The networks are
     # trained through that chain and no other.
-    steps: tuple[int, ...] = (1,)
+    steps: tuple[int, ...] = changeable((1,), 1)
     beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
     beta_end: float = 0.012
     diffusion_steps: int = 1000
 
     # Structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself.
-    base_codes: int = 0
-    base_channels: int = 32  # dimension of such a code
-    base_factor: int = 2  # positions of y per position of the base, on a side
-    decoder_semantics: bool = False  # what the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff)
+    base_codes: int = changeable(0)
+    base_channels: int = changeable(32, 1)  # dimension of such a code
+    base_factor: int = changeable(2, 1)  # positions of y per position of the base, on a side
+    # What the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff).
+    decoder_semantics: bool = changeable(False)
 
     # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
     bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
-    denoiser_rank: int = 0  # of the low-rank adapters in the UNet
-    encoder_rank: int = 0  # and in the autoencoder's encoder
-    control: int = 0  # width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none
+    denoiser_rank: int = changeable(0, 0, 1024, on_bases=True)  # of the low-rank adapters in the UNet
+    encoder_rank: int = changeable(0, 0, 1024, on_bases=True)  # and in the autoencoder's encoder
+    # Width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none.
+    control: int = changeable(0, 0, 100, on_bases=True)
 
     @property
     def z_per_y(self) -> int:
@@ -166,13 +181,8 @@ OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the others are fo
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE, SYMBOLS)}
 
 
-# What a recipe of the training may change of a profile; a weights file tells of it in its own metadata.
-CHANGEABLE = (
-    "transform_layers", "encoder_layers", "decoder_layers", "noise_low", "noise_high", "steps", "base_codes", "base_channels",
-    "base_factor", "decoder_semantics", "denoiser_rank", "encoder_rank", "control",
-)  # fmt: skip
-
-ON_BASES = "denoiser_rank", "encoder_rank", "control"  # of these, what means nothing without pretrained models
+CHANGEABLE: dict[str, Scope] = {each.name: each.metadata["scope"] for each in fields(Profile) if each.metadata}
+ON_BASES = tuple(name for name, scope in CHANGEABLE.items() if scope.on_bases)
 
 
 def changes(profile: Profile) -> dict[str, Any]:
@@ -183,27 +193,30 @@ def changes(profile: Profile) -> dict[str, Any]:
 
 def changed(profile: Profile, told: dict[str, Any]) -> Profile:
     """The profile with what `changes` told. ValueError if a name is not known here, or its value cannot be."""
-    if told == {}:
-        return profile
-    found: dict[str, Any] = {}
     for name, value in told.items():
-        if name not in CHANGEABLE:
-            raise ValueError(f"{name} is not known here")
-        own = getattr(profile, name)
-        numbers = value if isinstance(own, tuple) and isinstance(value, list | tuple) else [value]
-        kind = bool if isinstance(own, bool) else int
-        counts = (1, len(ANCHORS)) if name == "steps" else (len(own),) if isinstance(own, tuple) else (1,)
-        right = len(numbers) in counts and isinstance(value, list | tuple) == isinstance(own, tuple)
-        if not right or any(type(number) is not kind or not 0 <= number < 2**16 for number in numbers):
-            raise ValueError(f"{name} cannot be {value}")
-        found[name] = tuple(numbers) if isinstance(own, tuple) else value
-    made = replace(profile, **found)
-    if not (min(made.steps) > 0 and min(made.noise_low, made.noise_high) > 0):
-        raise ValueError("steps and noise levels are 1 or more")
-    if max(made.noise_low, made.noise_high) >= made.diffusion_steps or min(made.base_channels, made.base_factor) < 1:
-        raise ValueError("a noise level or a size of the base is out of range")
-    if max(made.denoiser_rank, made.encoder_rank) > 1024 or made.control > 100:
-        raise ValueError("a rank or the width of the control branch is out of range")
-    if not profile.bases and any(found.get(name) for name in ON_BASES):
-        raise ValueError(f"{', '.join(ON_BASES)} are of profiles on pretrained models")
-    return made
+        _check(profile, name, value)
+    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return replace(profile, **found)
+
+
+def _check(profile: Profile, name: str, value: Any) -> None:
+    """ValueError if a field of a profile must not have this value."""
+    if name not in CHANGEABLE:
+        raise ValueError(f"{name} is not known here")
+    scope, own = CHANGEABLE[name], getattr(profile, name)
+    several = isinstance(own, tuple)
+    if several != isinstance(value, list | tuple):
+        raise ValueError(f"{name} cannot be {value}")
+    numbers = value if several else [value]
+    if several and len(numbers) not in _lengths(profile, name):
+        raise ValueError(f"{name} cannot have {len(numbers)} numbers")
+    kind = bool if isinstance(own, bool) else int
+    if any(type(number) is not kind or not scope.least <= number <= scope.most for number in numbers):
+        raise ValueError(f"{name} cannot be {value}, which is out of range: {scope.least} .. {scope.most}")
+    if scope.on_bases and value and not profile.bases:
+        raise ValueError(f"{name} is of profiles on pretrained models")
+
+
+def _lengths(profile: Profile, name: str) -> tuple[int, ...]:
+    """How many numbers a field of several may have."""
+    return (1, len(ANCHORS)) if name == "steps" else (len(getattr(profile, name)),)

@@ -87,19 +87,48 @@ def plan(
         raise OutputError("an output without a name: name a file with -o")
     output = output and _plain_stream(output, 1)
     if len(sources) == 1 and not many and not urls.is_folder(sources[0]):
-        target, named = _target(sources[0], output, suffix, inputs)
-        new = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
-        ours = overwrite is None and target not in (output, STREAM)
-        own = PurePath(urls.base_name(sources[0])).suffix
-        keeps = own and target.endswith(own + suffix) and target != output
-        note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}" if keeps else ""
-        return Plan(
-            [(sources[0], target)], named if overwrite is None else overwrite, ours and named, note=note, folders=new
-        )
+        return _plan_of_one(sources[0], output, suffix, inputs, overwrite)
     if STREAM in sources:
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
         raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
+    places, left_out = _places(sources, inputs, suffix, reasons or {})
+    jobs, kept = _jobs(places, output, suffix, inputs)
+    if not jobs:
+        which = sources[0] if len(sources) == 1 else "the inputs"
+        told = Plan([], left_out=left_out).summary() or "name another"
+        raise InputError(f"{which}: no file in this folder ends in {' '.join(inputs)}; {told}")
+    note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
+    folders = sorted({urls.parent(target) for _, target in jobs})
+    replace, ours = overwrite, False
+    if replace is None:
+        beside = output is None or any(_lies_beside(path, target, suffix) for path, target in jobs)
+        replace = ours = not beside
+    return Plan(jobs, replace, ours, left_out, note, folders)
+
+
+def _plan_of_one(source: str, output: str | None, suffix: str, inputs: tuple[str, ...], overwrite: bool | None) -> Plan:
+    """The plan for one file or stream, whose output may be one."""
+    target, named = _target(source, output, suffix, inputs)
+    folders = [urls.parent(target)] if output is not None and output.endswith(("/", os.sep)) else []
+    own, note = PurePath(urls.base_name(source)).suffix, ""
+    if own and target.endswith(own + suffix) and target != output:
+        note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}"
+    replace, ours = overwrite, False
+    if replace is None:
+        replace, ours = named, named and target not in (output, STREAM)
+    return Plan([(source, target)], replace, ours, note=note, folders=folders)
+
+
+def _lies_beside(path: str, target: str, suffix: str) -> bool:
+    """Returns True if an output has the name that nobody chose."""
+    return target in (urls.with_suffix(path, suffix), path + suffix)
+
+
+def _places(
+    sources: Iterable[str], inputs: tuple[str, ...], suffix: str, reasons: dict[str, str]
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Inputs and their places below an output folder; and (file, why) of what is left out of folders."""
     places: dict[str, str] = {}
     known: set[str] = set()  # a file that is named twice, in two ways, is taken once
     left_out: list[tuple[str, str]] = []
@@ -107,25 +136,19 @@ def plan(
         for path, name in expand(source, left_out):
             if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
                 continue
-            if (spelled := path if urls.is_url(path) else os.path.abspath(urls.plain(path))) in known:
+            spelled = path if urls.is_url(path) else os.path.abspath(urls.plain(path))
+            if spelled in known:
                 continue
             known.add(spelled)
-            if name is None or PurePath(name).suffix.lower() in inputs:
-                places[path] = urls.base_name(path) if name is None else name
-            elif PurePath(name).suffix.lower() != suffix:
-                left_out.append((path, (reasons or {}).get(PurePath(name).suffix.lower(), "unknown suffix")))
-    jobs, kept = _jobs(places, output, suffix, inputs)
-    if not jobs:
-        which = sources[0] if len(sources) == 1 else "the inputs"
-        told = Plan([], left_out=left_out).summary()
-        raise InputError(
-            f"{which}: no file in this folder ends in {' '.join(inputs)}" + (f"; {told}" if told else "; name another")
-        )
-    beside = output is None or any(target in (urls.with_suffix(path, suffix), path + suffix) for path, target in jobs)
-    note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
-    folders = sorted({urls.parent(target) for _, target in jobs})
-    replace, ours = not beside if overwrite is None else overwrite, overwrite is None and not beside
-    return Plan(jobs, replace, ours, left_out, note, folders)
+            if name is None:
+                places[path] = urls.base_name(path)
+                continue
+            kind = PurePath(name).suffix.lower()
+            if kind in inputs:
+                places[path] = name
+            elif kind != suffix:
+                left_out.append((path, reasons.get(kind, "unknown suffix")))
+    return places, left_out
 
 
 def _jobs(

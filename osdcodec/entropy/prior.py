@@ -65,6 +65,16 @@ class Symbols:
         return hashlib.sha256(b"".join(array.astype("<i4").tobytes() for array in self._arrays())).hexdigest()
 
 
+def _check_names(tensors: Mapping[str, Array], known: set[str]) -> None:
+    """ValueError for a tensor that would change the symbols unseen, and for numbers of another type."""
+    if unknown := sorted({name for name in tensors if name.startswith("prior.")} - known):
+        raise ValueError(f"{unknown[0]} is not known here: update osdc")
+    for name in known & tensors.keys():
+        kind = np.int16 if name.endswith(".weight") else np.int32
+        if tensors[name].dtype != kind:
+            raise ValueError(f"{name} holds {tensors[name].dtype}, not {np.dtype(kind)}")
+
+
 class Gains(NamedTuple):
     """Factors by which latents are multiplied, float32: the larger, the finer they are coded."""
 
@@ -87,6 +97,7 @@ class Prior:
             raise WeightsError(f"the prior in the weights is not usable: {error}") from error
 
     def _load(self, tensors: Mapping[str, Array]) -> None:
+        """Takes the tensors that are known. KeyError for a missing one, ValueError for one that cannot be."""
         known = {f"prior.{name}" for name in ("tables", "token_tables", "stride", "base_table", "base_factor")}
 
         def layer(name: str) -> IntegerLayer:
@@ -94,45 +105,51 @@ class Prior:
             rescale = (int(value) for value in tensors[f"prior.{name}.rescale"])
             return IntegerLayer(tensors[f"prior.{name}.weight"], tensors[f"prior.{name}.bias"], *rescale)
 
-        profile = self.profile
         self.tables, self.token_tables = tensors["prior.tables"], tensors["prior.token_tables"]
-        self.base_table = tensors["prior.base_table"][None] if profile.base_codes else None
+        self.base_table = tensors["prior.base_table"][None] if self.profile.base_codes else None
         self.hyper_scale = [layer(f"hyper_scale.{i}") for i in range(2)]
         self.hyper_synthesis = [layer(f"hyper_synthesis.{i}") for i in range(3)]
         self.context = [{part: layer(f"context.{t}.{part}") for part in ("0", "1", "mean", "scale")} for t in range(4)]
-        if unknown := sorted({name for name in tensors if name.startswith("prior.")} - known):
-            raise ValueError(f"{unknown[0]} is not known here: update osdc")
-        for name in known & tensors.keys():
-            kind = np.int16 if name.endswith(".weight") else np.int32
-            if tensors[name].dtype != kind:
-                raise ValueError(f"{name} holds {tensors[name].dtype}, not {np.dtype(kind)}")
         self._gains = {name: tensors[f"gains.{name}"] for name in Gains._fields}
+        _check_names(tensors, known)
+        self._check_tables()
+        self._check_sizes(tensors)
+        self._check_channels()
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
+        self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
+        self._check_exactness()
 
+    def _check_tables(self) -> None:
+        """ValueError for a table that no decoder could read by."""
         for tables in (self.tables, self.token_tables, self.base_table):
             if tables is None:
                 continue
             if tables.shape[1] < 2 or tables.min() < 1 or (tables.sum(1, dtype=np.int64) != TOTAL).any():
                 raise ValueError("a table is not one of frequencies that sum to 2**24")
-        self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
-        latent, hyper = profile.latent_channels, profile.hyper_channels
+
+    def _check_sizes(self, tensors: Mapping[str, Array]) -> None:
+        """ValueError names the first size that is not that of the profile."""
+        profile = self.profile
+        latent, hyper, based = profile.latent_channels, profile.hyper_channels, bool(profile.base_codes)
         heads = {group[head].bias.size for group in self.context for head in ("mean", "scale")}
         gains = {name: (len(ANCHORS), hyper if name == "hyper" else latent) for name in self._gains}
-        if (
-            self.tables.shape[1] % 2 == 0
-            or self.token_tables.shape != (profile.tokens, profile.codebook_size)
-            or ("prior.base_table" in tensors) != bool(profile.base_codes)
-            or ("prior.base_factor" in tensors) != bool(profile.base_codes)
-            or (self.base_table is not None and self.base_table.shape[1] != profile.base_codes)
-            or (profile.base_codes and tensors["prior.base_factor"].tolist() != [profile.base_factor])
-            or self.hyper_scale[1].bias.size != hyper
-            or heads != {latent}
-            or {name: rows.shape for name, rows in self._gains.items()} != gains
-            or tensors.get("prior.stride", np.array([STRIDE])).tolist() != [profile.stride]
-        ):
-            raise ValueError(f"its sizes are not those of profile {profile.name}")
-        self._check_channels()
-        self._check_exactness()
+        base_codes = 0 if self.base_table is None else self.base_table.shape[1]
+        base_factor = tensors["prior.base_factor"].tolist() if based else []
+        checks = (  # what is looked at, what it is, and what it must be
+            ("columns of prior.tables, modulo 2", self.tables.shape[1] % 2, 1),
+            ("prior.token_tables", self.token_tables.shape, (profile.tokens, profile.codebook_size)),
+            ("a prior.base_table", "prior.base_table" in tensors, based),
+            ("a prior.base_factor", "prior.base_factor" in tensors, based),
+            ("codes of prior.base_table", base_codes, profile.base_codes),
+            ("prior.base_factor", base_factor, [profile.base_factor] if based else []),
+            ("channels of the hyper-latent", self.hyper_scale[1].bias.size, hyper),
+            ("channels of the latent", heads, {latent}),
+            ("gains", {name: rows.shape for name, rows in self._gains.items()}, gains),
+            ("prior.stride", tensors.get("prior.stride", np.array([STRIDE])).tolist(), [profile.stride]),
+        )
+        for what, found, needed in checks:
+            if found != needed:
+                raise ValueError(f"{what}: {found}, where profile {profile.name} has {needed}")
 
     def _check_channels(self) -> None:
         """Each layer takes what those before it give. ValueError."""
