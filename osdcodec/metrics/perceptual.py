@@ -90,6 +90,9 @@ def layers_of(data: bytes) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
 class Features(nn.Module):
     """A frozen classifier of ImageNet up to its last convolution; pictures in [-1, 1] -> features of its five stages."""
 
+    mean: Tensor
+    deviation: Tensor
+
     # Of LPIPS: the mean and deviation of ImageNet's pictures, for a range of [-1, 1].
     MEAN, DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
@@ -186,6 +189,8 @@ def unit(features: Tensor) -> Tensor:
 class L2Pooling(nn.Module):
     """Root of the squares under a small Hann window, at every second position: DISTS's pooling, which has no aliasing."""
 
+    window: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         window = torch.hann_window(5, periodic=False)[1:-1]
@@ -198,6 +203,9 @@ class L2Pooling(nn.Module):
 
 class Dists(Distance):
     """DISTS of pictures (B, 3, H, W) in [-1, 1] -> (B,). WeightsError if its weights or those of VGG16 are not here."""
+
+    alpha: Tensor
+    beta: Tensor
 
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__()

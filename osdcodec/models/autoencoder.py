@@ -15,6 +15,9 @@ class Autoencoder(nn.Module):
     residual blocks adds to them on either side. It has no norms, so a tile of a picture decodes as the picture does.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         channels, side = profile.autoencoder_channels, profile.autoencoder_factor

@@ -59,6 +59,8 @@ def parts(profile: Profile, base: Callable[[str], Path] | None) -> tuple[nn.Modu
 class CodecModel(nn.Module):
     """base: name of a pretrained model -> its folder; without it a profile that has such models begins at random."""
 
+    alpha_bars: Tensor
+
     def __init__(self, profile: Profile, base: Callable[[str], Path] | None = None) -> None:
         super().__init__()
         self.profile = profile

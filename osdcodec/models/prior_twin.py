@@ -36,6 +36,8 @@ def round_through(x: Tensor) -> Tensor:
 class IntegerConv(nn.Module):
     """One layer of the integer prior: convolution with zero padding, then rounding to `out_bits` and clamping."""
 
+    input_scale: Tensor
+
     def __init__(
         self, inputs: int, outputs: int, kernel: int, in_bits: int, out_bits: int, low: int, high: int,
         input_scale: list[float] | None = None, weight_bits: int = WEIGHT_BITS,
@@ -126,10 +128,11 @@ def frequencies(weights: np.ndarray, total: int = 2**24) -> np.ndarray:
 class Prior(nn.Module):
     """Hyperprior and four-part context model (quadtree partition of DCVC-DC, Li et al., 2023)."""
 
+    prices: Tensor | None
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.profile = profile
-        self.prices: Tensor | None
         self.register_buffer("prices", None, persistent=False)  # bits (64, 129) of each symbol by row
         hyper, latent = profile.hyper_channels, profile.latent_channels
         features, width = profile.feature_channels, profile.context_channels

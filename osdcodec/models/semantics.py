@@ -30,6 +30,8 @@ class Semantics(nn.Module):
     2017). The decoder needs the codebook only.
     """
 
+    codebook: Tensor
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.tower = self.build(profile)

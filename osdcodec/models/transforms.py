@@ -118,6 +118,8 @@ class Gains(nn.Module):
     Gained variational autoencoder (Cui et al., 2021): one model for a continuous rate.
     """
 
+    anchors: Tensor
+
     def __init__(self, profile: Profile, anchors: list[int]) -> None:
         super().__init__()
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32), persistent=False)  # descending

@@ -24,6 +24,9 @@ class Base(Part):
     for it, and begins as nothing: how much of y is left to the base, training finds out.
     """
 
+    codebook: Tensor
+    usage: Tensor
+
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         channels, factor = profile.base_channels, profile.base_factor

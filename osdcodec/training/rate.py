@@ -20,6 +20,10 @@ def qualities(random: np.random.Generator, size: int) -> Tensor:
 class RateControl(nn.Module):
     """Steers the rate multiplier of each anchor lambda until its measured bpp meets the target."""
 
+    log_target: Tensor
+    log_rate: Tensor
+    bpp: Tensor
+
     def __init__(self, targets: list[float], rates: list[float], steer: float) -> None:
         super().__init__()
         self.register_buffer("log_target", torch.tensor(targets).log(), persistent=False)

@@ -29,6 +29,8 @@ class GainTuningRecipe(Schedule):
 class GainTuning(Stage):
     """A batch has a picture for each anchor lambda."""
 
+    quality: Tensor
+
     def __init__(self, run: Run, codec: CodecModel) -> None:
         super().__init__(codec.gains)
         self.codec, self.crop, self.photos = codec, run.recipe.crop, Photos(run.data, seed=5)

@@ -55,6 +55,10 @@ class TrustNetwork(nn.Module):
     tensors: of the weights file that the map is for. What they say of a latent's preview is fixed.
     """
 
+    preview: Tensor
+    preview_bias: Tensor
+    to_ycc: Tensor
+
     def __init__(self, profile: Profile, tensors: Mapping[str, np.ndarray], width: int = 64, blocks: int = 5) -> None:
         super().__init__()
         latent, y = profile.autoencoder_channels, profile.latent_channels
