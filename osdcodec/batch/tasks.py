@@ -31,7 +31,7 @@ class Task:
     only what osdc wrote.
     """
 
-    options: Any
+    options: Any = None  # of the class that does the work
     device: Device = "auto"
     weights_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
