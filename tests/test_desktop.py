@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from helpers.commands import environment, osdc
 from PIL import Image
-from test_cli import environment, osdc
 
 from osdcodec.checks.conformance import VECTORS
 from osdcodec.integrations import desktop

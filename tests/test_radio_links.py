@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import EXAMPLES
-from test_cli import environment
+from helpers.commands import environment
+from helpers.pictures import EXAMPLES
 
 import osdcodec
 from osdcodec.checks.conformance import VECTORS
