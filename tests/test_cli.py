@@ -302,9 +302,9 @@ def test_closed_streams(folder):
 
 def test_what_nobody_foresaw_is_one_line_that_asks_for_a_report(folder):
     script = (
-        "import sys; from osdcodec import cli, file_info\n"
+        "import sys; from osdcodec import cli; from osdcodec.cli import info\n"
         "def broken(*_): raise ZeroDivisionError('x' + chr(10) + 'y')\n"
-        "file_info.describe = broken\ncli.main()"
+        "info.describe = broken\ncli.main()"
     )
     for debug in ("", "1"):
         command = [sys.executable, "-c", script, "info", "unknown.osd"]

@@ -40,7 +40,8 @@ DECODE = """
 import ctypes, hashlib, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import numpy, tiny
+import numpy
+from helpers import tiny
 from osdcodec import container, weights
 from osdcodec.entropy.prior import Prior
 from osdcodec.profile import SMALL

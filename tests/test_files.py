@@ -27,7 +27,7 @@ def test_write_and_read(tmp_path):
 def test_no_overwrite(tmp_path):
     target = tmp_path / "x.osd"
     files.write_output(target, b"one", overwrite=False)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite`"):
         files.write_output(target, b"two", overwrite=False)
     assert target.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [target]

@@ -33,7 +33,7 @@ def test_names():
 def test_files_behind_urls(memory):
     files.write_output("memory://box/x.osd", b"one")
     assert files.read_input("memory://box/x.osd") == b"one" and files.exists("memory://box/x.osd")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite`"):
         files.write_output("memory://box/x.osd", b"two", overwrite=False)
     with pytest.raises(InputError, match="no such file"):
         files.read_input("memory://box/none")

@@ -77,7 +77,7 @@ def test_entry_says_what_the_file_is(ours):
 
 def test_tensors_come_as_the_networks_want_them(ours):
     loaded = weights.load("small", registry=ours)
-    assert loaded.profile is SMALL and loaded.path == ours.with_name("small.safetensors")
+    assert loaded.profile == SMALL and loaded.path == ours.with_name("small.safetensors")
     assert loaded.model_id == weights.model_id(tiny.tensors()) == weights.model_id(loaded.tensors)
     expected = {
         "denoiser.weight": np.array([[0.5, -1, 63.5], [0, 0.1875, -7.9375]], np.float32),
