@@ -23,9 +23,8 @@ from .files import Source, bytes_of
 from .image.arrays import Tensor
 from .image.resizing import ORIGINAL, Sizing, enlarged
 from .options import Alpha, EncodeOptions, Icc
-from .rate_control import Target
+from .rate_control import Progress, Target
 from .runtime import Machine
-from .runtime.tiles import Progress
 
 if TYPE_CHECKING:
     from .trust.maps import TrustMap

@@ -12,8 +12,7 @@ from .families import Encoded, PictureEncoder
 from .fitting import COARSE, TIGHT, Fitting
 from .image.resizing import shrunk
 from .options import EncodeOptions
-from .rate_control import LAMBDA_MAX, Target
-from .runtime.tiles import Progress
+from .rate_control import LAMBDA_MAX, Progress, Target
 
 
 def code(

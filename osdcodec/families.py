@@ -14,8 +14,8 @@ from .container import Box, Osd
 from .latent.coder import LatentModel, LatentSymbolCoder
 from .options import EncodeOptions
 from .profile import PROFILES
+from .rate_control import Progress
 from .runtime import Machine
-from .runtime.tiles import Progress
 
 Encoded = tuple[Osd, Any]  # the fields of a file, and the symbols that its payload holds
 

@@ -70,7 +70,7 @@ class EncodeOptions:
             raise ValueError("give one of `lmbda`, `quality` and `target`")
         quality_byte(self.chosen_lambda)
         checked(self.effort)
-        Sizing(self.crop, self.resize, self.scale, self.show)  # which checks its own ranges
+        _ = self.sizing  # which checks its own ranges
 
     @property
     def chosen_lambda(self) -> float:

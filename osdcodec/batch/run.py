@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from .. import files
 from ..console import as_fault
 from ..errors import Ended, FileError, InputError, OsdError, OutputExistsError
+from ..rate_control import Progress
 from .jobs import Job
 from .report import Outcome, Report, Style
 
-Progress = Callable[[float], None]  # share of the work on a large picture that is done, 0 .. 1
 Work = Callable[[str, str, Progress | None], dict]  # (input, output, progress) -> what is to be told of the file
 
 

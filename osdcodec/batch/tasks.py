@@ -19,10 +19,10 @@ from ..errors import InputError, OsdError, OsdWarning, OutputError, WeightsError
 from ..file_info import describe
 from ..options import EncodeOptions
 from ..profile import PROFILES
-from ..rate_control import ANCHORS, Target, shares
+from ..rate_control import ANCHORS, Progress, Target, shares
 from ..urls import is_url
 from .jobs import Job, may_replace
-from .run import Progress, Stop
+from .run import Stop
 
 
 @dataclass

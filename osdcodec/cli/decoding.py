@@ -116,8 +116,8 @@ def decode(
             "steps": steps,
             "salvage": salvage,
             "mark": mark,
+            "original_size": original_size,
         }
-        options["original_size"] = original_size
         within = None if resize is None else values.within(resize)
         work = Decoding(
             options, device, weights_dir, max_pixels, compiled=compiled, format=form and f".{form}", within=within

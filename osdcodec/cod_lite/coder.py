@@ -18,9 +18,9 @@ from ..image import attachments
 from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..options import EncodeOptions
+from ..rate_control import Progress
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
-from ..runtime.tiles import Progress
 from .runtime import open_networks
 from .sizes import Sizes, nearest_rate
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import WeightsError
+from ..rate_control import Progress
 from ..runtime import Choice, Machine, choose, open_graphs
-from ..runtime.tiles import Progress
 from ..weights import Weights
 from .bands import PATCHES, WHOLE, Bands
 from .sizes import PATCH, Sizes

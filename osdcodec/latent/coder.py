@@ -23,12 +23,12 @@ from ..image.flat_background import restore_flat_background
 from ..metrics import ms_ssim
 from ..options import EncodeOptions
 from ..profile import Profile
-from ..rate_control import largest_below, quality_byte, smallest_above, stages
+from ..rate_control import Progress, largest_below, quality_byte, smallest_above, stages
 from ..relay import relay
 from ..runtime import Machine, open_runtime
 from ..runtime.noise import standard_normals
 from ..runtime.preview import render as draft
-from ..runtime.tiles import Progress, TiledRuntime
+from ..runtime.tiles import TiledRuntime
 from ..trust.reading import Reading
 from .encoder_search import EncoderSearch
 

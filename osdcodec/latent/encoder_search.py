@@ -12,11 +12,11 @@ from PIL import Image
 from .. import image
 from ..effort import Plan
 from ..entropy.price import Price
-from ..rate_control import ANCHORS, quality_byte
+from ..rate_control import ANCHORS, Progress, quality_byte
 from ..runtime import Machine
 from ..runtime.noise import standard_normals
 from ..runtime.search import SearchNetworks, open_search
-from ..runtime.tiles import Progress, Span, Tile, spans
+from ..runtime.tiles import Span, Tile, spans
 from ..weights import Weights
 from .descent import Adam, Arrays, priced_step
 

@@ -212,10 +212,8 @@ class OpenVinoRuntime(GraphRuntime[Graph]):
         self.precision, self.device = precision, device
         # Pictures that are worked on at the same time share the cores.
         self.streams = max(1, usable() // threads) if threads else 1
-
-        self.fitted: tuple[tuple[object, ...], Graph] | None = (
-            None  # verb and sizes, and the graph that was made for them
-        )
+        # Verb and sizes of the last gradient, and the graph that was made for them.
+        self.fitted: tuple[tuple[object, ...], Graph] | None = None
 
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         return (self._fitted(verb, inputs) if verb in GRADIENTS else self.opened(verb))(**inputs)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .. import image
 from ..profile import PROFILES, Profile
+from ..rate_control import Progress
 from . import Runtime
 
 CORE = 64  # largest side of a tile without its margin, in positions of y: 2048 pixels
@@ -31,7 +32,6 @@ SHARES = {"analyse": 1.0, "synthesise": 0.05, "denoise": 0.15, "render": 0.8}  #
 
 Of = ParamSpec("Of")
 Made = TypeVar("Made")
-Progress = Callable[[float], None]  # share of the networks' work on a picture that is done, 0 .. 1
 
 
 @dataclass(frozen=True)
