@@ -22,13 +22,14 @@ from PIL import Image
 from osdcodec import files
 from osdcodec.batch import report
 from osdcodec.batch.jobs import Plan, plan
-from osdcodec.batch.run import Progress, run
+from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding, Task
 from osdcodec.cli import batches
 from osdcodec.cli.batches import Batch
 from osdcodec.container import MAGIC
 from osdcodec.errors import InputError, OutputError, WeightsError
 from osdcodec.options import EncodeOptions
+from osdcodec.rate_control import Progress
 
 pytestmark = pytest.mark.slow
 
