@@ -6,7 +6,7 @@ threads or the BLAS. The worst case is asserted when a model is loaded, not hope
 for data compression with latent-variable models", 2019).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,12 +33,12 @@ class IntegerLayer:
     _offset: Array = field(init=False, repr=False)  # (out, 1)
 
     def __post_init__(self) -> None:
-        out, _, rows, columns = self.weight.shape
+        out, channels, rows, columns = self.weight.shape
         if rows != columns or rows % 2 == 0 or self.bias.shape != (out,):
             raise ValueError(f"weight {self.weight.shape} and bias {self.bias.shape} do not make a layer")
         if not (self.multiplier >= 1 and 0 <= self.shift <= 62 and self.low <= self.high):
             raise ValueError(f"no rescaling: {self.multiplier} / 2**{self.shift} to {self.low} .. {self.high}")
-        self._matrix = self.weight.reshape(out, -1).astype(np.float64)
+        self._matrix = self.weight.reshape(out, channels * rows * columns).astype(np.float64)
         self._offset = self.bias.astype(np.float64)[:, None]
 
     @property
@@ -61,8 +61,11 @@ class IntegerLayer:
         """x may have fewer channels than the weight: the others are zero."""
         size, (channels, height, width) = self.weight.shape[2], x.shape
         matrix = self._matrix[:, : channels * size * size]
+        if size == 1:
+            return self._scaled(matrix @ x.reshape(channels, height * width)).reshape(len(matrix), height, width)
         pad = size // 2
-        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+        padded = np.zeros((channels, height + 2 * pad, width + 2 * pad))
+        padded[:, pad : pad + height, pad : pad + width] = x
         y = np.empty((len(self._matrix), height, width))
         step = max(1, _BLOCK // (channels * size * size * width))
         for top in range(0, height, step):
@@ -71,14 +74,22 @@ class IntegerLayer:
             for i in range(size):
                 for j in range(size):
                     patches[:, i, j] = padded[:, top + i : top + i + rows, j : j + width]
-            block = matrix @ patches.reshape(-1, rows * width)
-            block += self._offset
-            block *= self.multiplier
-            block *= 2.0**-self.shift  # exact: only the exponent changes
-            np.floor(block, out=block)
-            np.clip(block, self.low, self.high, out=block)
-            y[:, top : top + rows] = block.reshape(-1, rows, width)
+            block = self._scaled(matrix @ patches.reshape(-1, rows * width))
+            y[:, top : top + rows] = block.reshape(len(matrix), rows, width)
         return y
+
+    def _scaled(self, sums: Array) -> Array:
+        """Products summed, (out, n) -> outputs, in place."""
+        sums += self._offset
+        sums *= self.multiplier
+        sums *= 2.0**-self.shift  # exact: only the exponent changes
+        np.floor(sums, out=sums)
+        np.maximum(sums, self.low, out=sums)
+        return np.minimum(sums, self.high, out=sums)
+
+    def part(self, channels: slice) -> "IntegerLayer":
+        """A layer of some of the outputs."""
+        return replace(self, weight=self.weight[channels], bias=self.bias[channels])
 
 
 def shuffle(x: Array, factor: int = 2) -> Array:

@@ -14,6 +14,7 @@ spec/osd-1.md is the normative text.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +116,11 @@ class Prior:
         self._check_tables()
         self._check_sizes(tensors)
         self._check_channels()
+        parts = quarters(self.profile.latent_channels)
+        self.heads = [
+            {head: [group[head].part(channels) for channels in parts] for head in ("mean", "scale")}
+            for group in self.context
+        ]
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
         self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
         self._check_exactness()
@@ -162,6 +168,9 @@ class Prior:
             given += [(group[head], group["1"].bias.size) for head in ("mean", "scale")]
         if any(layer.weight.shape[1] != channels for layer, channels in given):
             raise ValueError("the channels of a layer are not those of the ones before it")
+        for group in self.context:
+            if any(group[name].weight.shape[2] != 1 for name in ("1", "mean", "scale")):
+                raise ValueError("the last layers of a context look at more than one position")
 
     def _check_exactness(self) -> None:
         """Worst cases, layer by layer, from the clamps before. ValueError beyond 2**53, or for rows of no table."""
@@ -334,36 +343,47 @@ class Prior:
         A group sees the groups before it, as it was trained to: what is decided of them, and the means of the rest.
         """
         shape = self.profile.latent_channels, *features.shape[1:]
-        latent, y16, decided = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
-        groups, coded_with = masks(*shape), np.zeros(shape, np.uint8)
-        first = self._predicted(0, features, latent[:0], groups[0])  # sees nothing, so it is the same in all passes
+        # All of the following are flat: places of a group are given as indices into them.
+        latent, y16, seen = (np.zeros(np.prod(shape, dtype=int), np.int32) for _ in range(3))
+        decided, coded_with = np.zeros(latent.size, bool), np.zeros(latent.size, np.uint8)
+        groups = [np.flatnonzero(mask) for mask in masks(*shape)]
+        first = self._predicted(0, features)  # sees nothing, so it is the same in all passes
         for least in PROGRESSIVE_PASSES if progressive else PASSES:
-            seen, all_arrived = np.zeros(shape, np.int32), True
-            for t, mask in enumerate(groups):
-                means, rows = self._predicted(t, features, seen, mask) if t else first
-                chosen = np.flatnonzero(~decided[mask] & (rows >= least))
+            seen[:], all_arrived = 0, True
+            for t, group in enumerate(groups):
+                means, rows = self._predicted(t, np.concatenate([features, seen.reshape(shape)])) if t else first
+                waiting = ~decided[group]
+                y16[group[waiting]], coded_with[group[waiting]] = means[waiting], rows[waiting]
+                chosen = np.flatnonzero(waiting & (rows >= least))
                 if progressive:
                     chosen = chosen[np.argsort(-rows[chosen], kind="stable")]  # the most uncertain first
-                places = tuple(axis[chosen] for axis in np.nonzero(mask))
-                columns = code("latent", self.tables, rows[chosen], means[chosen], places)
+                places = group[chosen]
+                columns = code("latent", self.tables, rows[chosen], means[chosen], np.unravel_index(places, shape))
                 all_arrived &= len(columns) == len(chosen)
-                arrived = tuple(axis[: len(columns)] for axis in places)
-                y16[mask] = np.where(decided[mask], y16[mask], means)
-                coded_with[mask] = np.where(decided[mask], coded_with[mask], rows)
+                arrived = places[: len(columns)]
                 latent[arrived] = columns - self.limit
                 y16[arrived] += UNIT * latent[arrived]
                 decided[arrived] = True
-                seen[mask] = y16[mask]
+                seen[group] = y16[group]
             if not all_arrived:
                 break
-        return latent, y16, coded_with + np.uint8(UNSEEN) * ~decided
+        coded_with += np.uint8(UNSEEN) * ~decided
+        return latent.reshape(shape), y16.reshape(shape), coded_with.reshape(shape)
 
-    def _predicted(self, t: int, features: Array, seen: Array, mask: Array) -> tuple[Array, Array]:
-        """Means and rows of the symbols of group t, (n,) each, from what it sees of the groups before it."""
-        group = self.context[t]
-        hidden = group["1"](group["0"](np.concatenate([features, seen])))
-        means, rows = (group[head](hidden)[mask].astype(np.int32) for head in ("mean", "scale"))
-        return means, rows
+    def _predicted(self, t: int, seen: Array) -> tuple[Array, Array]:
+        """Means and rows of the symbols of group t, (n,) each, from the features and what is seen of the groups before it.
+
+        The last two layers look at one position each. So a quarter of the channels is computed where its symbols are, and nowhere else.
+        """
+        context = self.context[t]
+        hidden, found = context["1"](context["0"](seen)), []
+        for head in ("mean", "scale"):
+            parts = (
+                self.heads[t][head][quarter](hidden[:, phase // 2 :: 2, phase % 2 :: 2]).ravel()
+                for quarter, phase in enumerate(PHASES[t] ^ quarter for quarter in range(4))
+            )
+            found.append(np.concatenate(list(parts)).astype(np.int32))
+        return found[0], found[1]
 
 
 def best_of_cells(qualities: Array, factor: int) -> Array:
@@ -371,6 +391,12 @@ def best_of_cells(qualities: Array, factor: int) -> Array:
     h, w = qualities.shape
     padded = np.pad(qualities, ((0, -h % factor), (0, -w % factor)), constant_values=255)
     return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).min((1, 3)))
+
+
+def quarters(channels: int) -> list[slice]:
+    """The channels that have their positions in common, in four parts."""
+    starts = [-(-channels * n // 4) for n in range(5)]
+    return [slice(*ends) for ends in pairwise(starts)]
 
 
 def masks(channels: int, h: int, w: int) -> list[Array]:
