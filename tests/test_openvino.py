@@ -105,6 +105,19 @@ def test_files_of_one_runtime_are_read_by_another(photo):
     assert psnr(pictures[0], pictures[1]) >= 50 and psnr(pictures[0], pictures[2]) >= 40
 
 
+def test_the_gradient_for_the_first_picture_is_opened_once_while_the_picture_is_analysed(photo, monkeypatch):
+    compiled, opened = OpenVinoRuntime._compiled, []
+
+    def watched(self, verb, sizes=None):
+        opened.append((verb, sizes and sizes["x"]))
+        return compiled(self, verb, sizes)
+
+    monkeypatch.setattr(OpenVinoRuntime, "_compiled", watched)
+    data = Encoder(device="openvino").encode(photo.crop((0, 0, 200, 160)), effort=1)
+    assert opened.count(("distance", (1, 3, 160, 224))) == 1  # sides are padded to multiples of 32
+    assert len(Encoder(device="openvino").encode(photo.crop((0, 0, 200, 160)), effort=1)) == len(data)
+
+
 def test_the_cache_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
     monkeypatch.setattr(cache, "LARGEST", 2500)

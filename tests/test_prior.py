@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from osdcodec.entropy.prior import Prior, Symbols, masks, model_id
+from osdcodec.entropy.groups import masks, quarters
+from osdcodec.entropy.prior import Prior, Symbols, model_id
 from osdcodec.errors import FormatError, WeightsError
 from osdcodec.profile import SMALL
 from osdcodec.rate_control import ANCHORS, quality_byte
@@ -79,6 +80,8 @@ def test_the_tiny_prior_uses_its_tables(prior):
 @pytest.mark.parametrize("channels", [8, 7, 96])
 def test_groups_share_out_all_symbols(shape, channels):
     groups = masks(channels, *shape)
+    for quarter, part in enumerate(quarters(channels)):  # of the first group, one position of a cell for each quarter
+        assert groups[0][part].sum() == groups[0][part, quarter // 2 :: 2, quarter % 2 :: 2].sum()
     assert np.array_equal(np.sum(groups, axis=0), np.ones((channels, *shape)))
 
 

@@ -14,7 +14,8 @@ import osdcodec
 from osdcodec import container, weights
 from osdcodec.checks.conformance import VECTORS, check
 from osdcodec.codec import Decoder, Encoder
-from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior, masks
+from osdcodec.entropy.groups import masks
+from osdcodec.entropy.prior import PROGRESSIVE_PASSES, Prior
 from osdcodec.entropy.rans import Reader
 from osdcodec.errors import FormatError
 from osdcodec.latent.coder import decode_symbols

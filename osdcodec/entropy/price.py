@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import Array
+from .groups import masks
 from .integer_net import IntegerLayer, shuffle
-from .prior import UNIT, Prior, best_of_cells, masks
+from .prior import UNIT, Prior, best_of_cells
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ spec/osd-1.md is the normative text.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +22,10 @@ from ..errors import FormatError, WeightsError
 from ..profile import Profile
 from ..rate_control import ANCHORS, quality_byte
 from . import Array
+from .groups import PHASES, masks, quarters
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
 
-PHASES = (0, 3, 1, 2)  # order of the four positions of a 2x2 cell, diagonal first
 PASSES = (0,)
 PROGRESSIVE_PASSES = (36, 28, 20, 14, 0)  # each takes the symbols that are left whose row is this one or a higher one
 STRIDE = 32  # of weights that do not tell theirs
@@ -391,19 +390,6 @@ def best_of_cells(qualities: Array, factor: int) -> Array:
     h, w = qualities.shape
     padded = np.pad(qualities, ((0, -h % factor), (0, -w % factor)), constant_values=255)
     return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).min((1, 3)))
-
-
-def quarters(channels: int) -> list[slice]:
-    """The channels that have their positions in common, in four parts."""
-    starts = [-(-channels * n // 4) for n in range(5)]
-    return [slice(*ends) for ends in pairwise(starts)]
-
-
-def masks(channels: int, h: int, w: int) -> list[Array]:
-    """Four boolean arrays (C_y, h, w), one per group: every symbol is in one, every 2x2 cell of a channel in all."""
-    quarter = (np.arange(channels) * 4 // channels)[:, None, None]
-    phase = 2 * (np.arange(h) % 2)[:, None] + np.arange(w) % 2
-    return [phase == (place ^ quarter) for place in PHASES]
 
 
 def model_id(tensors: Mapping[str, Array]) -> bytes:

@@ -75,7 +75,7 @@ class LatentModel(LatentSymbolCoder):
     ) -> Encoded:
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         plan, target = plan_for(options.effort, *picture.size), options.target
-        opened = self._opened() if plan else None  # while the picture is analysed
+        opened = self._opened(picture) if plan else None  # while the picture is analysed
         aim = 0 if target is None else 1 if target.ms_ssim is None else 20  # a similarity takes eight decodings
         told = stages(progress, 1, aim, 4 * plan.steps if plan else 0, aim if plan else 0)
         quality = quality_byte(options.chosen_lambda)
@@ -143,12 +143,13 @@ class LatentModel(LatentSymbolCoder):
             y, hyper = search(analysed.rgb, *latents, quality, plan, qualities, progress)
         return replace(analysed, y=y, hyper=hyper)
 
-    def _opened(self) -> "Future[EncoderSearch]":
-        """The search, which is opened in a thread of its own."""
+    def _opened(self, picture: Image.Image) -> "Future[EncoderSearch]":
+        """The search, which is opened in a thread of its own, with what the first picture needs."""
         with self.lock:
             if self.search is None:
                 pool = ThreadPoolExecutor(1)
                 self.search = pool.submit(EncoderSearch, self.weights, self.machine)
+                pool.submit(_prepare, self.search, picture.convert("RGB"))
                 pool.shutdown(wait=False)
             return self.search
 
@@ -220,6 +221,12 @@ class LatentModel(LatentSymbolCoder):
             z_hat = relay(step, z_c, noise, ratios)
             z = z_c + np.float32(detail) * (z_hat - z_c)
         return reading(tiled.render(z, osd.width, osd.height), z_hat)
+
+
+def _prepare(opened: "Future[EncoderSearch]", rgb: Image.Image) -> None:
+    """Gets a search ready for a picture. If that fails, so does the search, which then says why."""
+    with suppress(OsdError, MemoryError):
+        opened.result().prepare(rgb)
 
 
 def size_of(made: Encoded) -> int:

@@ -70,11 +70,7 @@ class EncoderSearch:
             0, (1, profile.autoencoder_channels, fine * rows, fine * columns)
         )  # of decoding with seed 0
         y, hyper = y.copy(), hyper.copy()
-        tiles = [
-            Tile(row, column)
-            for row in windows(rows, profile.hyper_factor)
-            for column in windows(columns, profile.hyper_factor)
-        ]
+        tiles = self._tiles(rows, columns)
         for n, tile in enumerate(tiles):
             scales = (profile.stride, 1, 1 / profile.hyper_factor, fine)
             seen = [
@@ -92,6 +88,25 @@ class EncoderSearch:
                 whole[tile.core(scale)] = part[tile.inner(scale)]
         return y, hyper
 
+    def prepare(self, picture: Image.Image) -> None:
+        """Begins to open the gradient for windows of the size that an RGB picture has, while the picture is analysed."""
+        profile = self.profile
+        x = image.to_array(picture, profile.stride)
+        tile = self._tiles(*(side // profile.stride for side in x.shape[2:]))[0]
+        x = np.ascontiguousarray(x[tile.outer(profile.stride)])
+        rows, columns = (side // profile.stride for side in x.shape[2:])
+        noise = np.zeros(
+            (1, profile.autoencoder_channels, profile.z_per_y * rows, profile.z_per_y * columns), np.float32
+        )
+        known = self._known(x, noise, np.zeros((1, profile.tokens), np.int64), 0)
+        values = np.zeros((1, profile.latent_channels, rows, columns), np.float32)
+        self.networks.fit("distance", values=values, place=np.zeros(4, np.int64), **known)
+
+    def _tiles(self, rows: int, columns: int) -> list[Tile]:
+        """Windows of a latent of this size, row by row."""
+        factor = self.profile.hyper_factor
+        return [Tile(row, column) for row in windows(rows, factor) for column in windows(columns, factor)]
+
     def _window(
         self, seen: list[np.ndarray], quality: int, qualities: np.ndarray | None, plan: Plan, advance: Progress
     ) -> Arrays:
@@ -100,11 +115,9 @@ class EncoderSearch:
         gains = self.prior.gain_maps(quality, qualities)
         start = y[0] * gains.latent, hyper[0] * gains.hyper
         price = Price(self.prior, self.weights.tensors, quality, (y.shape[2], y.shape[3]), qualities)
-        prices = prices_at(quality)
         known = self._known(x, noise, tokens, quality)
-        known |= {f"{name}_price": np.array([value], np.float32) for name, value in prices.items() if name != "bits"}
         random, pixels = np.random.default_rng(0), x[0, 0].size
-        bit_price = prices["bits"] / pixels
+        bit_price = prices_at(quality)["bits"] / pixels
         descent = Adam(plan.rate * rate_at(quality), plan.steps)
         place: Arrays = start
         kept, wanted = place, 0.0
@@ -132,6 +145,11 @@ class EncoderSearch:
     def _known(self, x: np.ndarray, noise: np.ndarray, tokens: np.ndarray, quality: int) -> dict[str, np.ndarray]:
         """Inputs of the graph that no step changes."""
         level = self.profile.level(quality)
+        prices = {
+            f"{name}_price": np.array([value], np.float32)
+            for name, value in prices_at(quality).items()
+            if name != "bits"
+        }
         features = {f"features.{n}": part for n, part in enumerate(self.networks.run("look", x=x))}
         return features | {
             "x": x,
@@ -139,6 +157,7 @@ class EncoderSearch:
             "tokens": tokens.astype(np.int64),
             "level": np.array([level], np.float32),
             "alpha_bar": np.full((1, 1, 1, 1), self.profile.alpha_bar(level), np.float32),
+            **prices,
         }
 
 

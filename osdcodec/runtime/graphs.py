@@ -76,6 +76,10 @@ class GraphRuntime(ABC, Generic[Opened]):
                 if made is None or (made.done() and made.exception()):  # short of memory then, perhaps not now
                     self.sessions[verb] = self.makers.submit(self.open, verb)
 
+    def fit(self, verb: str, **inputs: np.ndarray) -> None:
+        """Begins to open a graph that will be run on arrays of these shapes."""
+        self.preload(verb)
+
     def analyse(self, x: np.ndarray, thumb: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(self.run("analyse", x=x, thumb=thumb))
 

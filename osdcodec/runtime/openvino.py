@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
@@ -212,11 +212,14 @@ class OpenVinoRuntime(GraphRuntime[Graph]):
         self.precision, self.device = precision, device
         # Pictures that are worked on at the same time share the cores.
         self.streams = max(1, usable() // threads) if threads else 1
-        # Verb and sizes of the last gradient, and the graph that was made for them.
-        self.fitted: tuple[tuple[object, ...], Graph] | None = None
+        # Verb and sizes of the last gradient, and the graph that is made for them.
+        self.fitted: tuple[tuple[object, ...], Future[Graph]] | None = None
 
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
-        return (self._fitted(verb, inputs) if verb in GRADIENTS else self.opened(verb))(**inputs)
+        return (self._fitted(verb, inputs).result() if verb in GRADIENTS else self.opened(verb))(**inputs)
+
+    def fit(self, verb: str, **inputs: np.ndarray) -> None:
+        self._fitted(verb, inputs)
 
     def preload(self, *verbs: str) -> None:
         super().preload(*(verb for verb in verbs if verb not in GRADIENTS))
@@ -224,13 +227,14 @@ class OpenVinoRuntime(GraphRuntime[Graph]):
     def open(self, verb: str) -> Graph:
         return self._compiled(verb)
 
-    def _fitted(self, verb: str, inputs: Mapping[str, np.ndarray]) -> Graph:
+    def _fitted(self, verb: str, inputs: Mapping[str, np.ndarray]) -> Future[Graph]:
         """A graph for inputs of these sizes. The last one is kept."""
         sizes = {name: array.shape for name, array in inputs.items()}
-        key = verb, *sizes.items()
-        if self.fitted is None or self.fitted[0] != key:
-            self.fitted = key, self._compiled(verb, sizes)
-        return self.fitted[1]
+        key = verb, *sorted(sizes.items())
+        with self.lock:
+            if self.fitted is None or self.fitted[0] != key or (self.fitted[1].done() and self.fitted[1].exception()):
+                self.fitted = key, self.makers.submit(self._compiled, verb, sizes)
+            return self.fitted[1]
 
     def _compiled(self, verb: str, sizes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
         graph, tensors = self.weights.graphs[verb], self.weights.tensors

@@ -26,6 +26,9 @@ class SearchNetworks(Protocol):
     def preload(self, *verbs: str) -> None:
         """That these graphs will be asked for."""
 
+    def fit(self, verb: str, **inputs: np.ndarray) -> None:
+        """That this graph will be asked for, with inputs of these shapes."""
+
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of a graph for arrays by the names of its inputs."""
 

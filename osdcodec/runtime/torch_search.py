@@ -45,6 +45,9 @@ class TorchNetworks:
     def preload(self, *verbs: str) -> None:
         """One model has them all."""
 
+    def fit(self, verb: str, **inputs: np.ndarray) -> None:
+        """And for all sizes."""
+
     def run(self, verb: str, **inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of a graph for arrays by the names of its inputs."""
         given = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
