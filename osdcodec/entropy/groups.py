@@ -23,3 +23,10 @@ def masks(channels: int, h: int, w: int) -> list[Array]:
     quarter = (np.arange(channels) * 4 // channels)[:, None, None]
     phase = 2 * (np.arange(h) % 2)[:, None] + np.arange(w) % 2
     return [phase == (place ^ quarter) for place in PHASES]
+
+
+def best_of_cells(qualities: Array, factor: int) -> Array:
+    """(h, w) -> (ceil(h / factor), ceil(w / factor)): the least quality byte, which is the best quality, of each cell."""
+    h, w = qualities.shape
+    padded = np.pad(qualities, ((0, -h % factor), (0, -w % factor)), constant_values=255)
+    return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).min((1, 3)))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import Array
-from .groups import masks
+from .groups import best_of_cells, masks
 from .integer_net import IntegerLayer, shuffle
-from .prior import UNIT, Prior, best_of_cells
+from .prior import UNIT, Prior
 
 
 @dataclass(frozen=True)

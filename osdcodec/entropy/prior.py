@@ -6,9 +6,8 @@
 
 In the progressive order the four run several times, with falling thresholds, and each time take the uncertain symbols only.
 
-Mean and scale hyperprior: Ballé et al., 2018, and Minnen et al., 2018. The four groups are the quadtree partition of
-DCVC-DC (Li et al., 2023). Everything between bytes and symbols is integers, so every machine decodes the same symbols;
-spec/osd-1.md is the normative text.
+Mean and scale hyperprior: Ballé et al., 2018, and Minnen et al., 2018. Everything between bytes and symbols is integers, so
+every machine decodes the same symbols; spec/osd-1.md is the normative text.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from ..errors import FormatError, WeightsError
 from ..profile import Profile
 from ..rate_control import ANCHORS, quality_byte
 from . import Array
-from .groups import PHASES, masks, quarters
+from .groups import PHASES, best_of_cells, masks, quarters
 from .integer_net import IntegerLayer, shuffle
 from .rans import PRECISION, TOTAL, Reader, Writer
 
@@ -35,8 +34,7 @@ _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32"
 
 Places = tuple[Array, ...]  # channels, rows and columns of n symbols, (n,) each
 # (part, tables (R, V), rows (n,), means (n,), places) -> columns (n,); part: tokens, base, hyper or latent; means and places are
-# None but for the latent.
-# Fewer columns come back where the rest of the payload has not arrived.
+# None but for the latent. Fewer columns come back where the rest of the payload has not arrived.
 Code = Callable[[str, Array, Array, Array | None, Places | None], Array]
 
 
@@ -116,10 +114,8 @@ class Prior:
         self._check_sizes(tensors)
         self._check_channels()
         parts = quarters(self.profile.latent_channels)
-        self.heads = [
-            {head: [group[head].part(channels) for channels in parts] for head in ("mean", "scale")}
-            for group in self.context
-        ]
+        names = "mean", "scale"
+        self.heads = [{name: [group[name].part(part) for part in parts] for name in names} for group in self.context]
         self.limit = self.tables.shape[1] // 2  # symbols lie in -limit .. limit
         self._bits = PRECISION - np.log2(self.tables)  # only encoders ask: machines may differ in the last bit
         self._check_exactness()
@@ -375,21 +371,14 @@ class Prior:
         The last two layers look at one position each. So a quarter of the channels is computed where its symbols are, and nowhere else.
         """
         context = self.context[t]
-        hidden, found = context["1"](context["0"](seen)), []
-        for head in ("mean", "scale"):
-            parts = (
-                self.heads[t][head][quarter](hidden[:, phase // 2 :: 2, phase % 2 :: 2]).ravel()
-                for quarter, phase in enumerate(PHASES[t] ^ quarter for quarter in range(4))
-            )
-            found.append(np.concatenate(list(parts)).astype(np.int32))
-        return found[0], found[1]
+        hidden = context["1"](context["0"](seen))
+        looked_at = [hidden[:, phase // 2 :: 2, phase % 2 :: 2] for phase in (PHASES[t] ^ n for n in range(4))]
 
+        def of(head: str) -> Array:
+            parts = [layer(x).ravel() for layer, x in zip(self.heads[t][head], looked_at, strict=True)]
+            return np.concatenate(parts).astype(np.int32)
 
-def best_of_cells(qualities: Array, factor: int) -> Array:
-    """(h, w) -> (ceil(h / factor), ceil(w / factor)): the least quality byte, which is the best quality, of each cell."""
-    h, w = qualities.shape
-    padded = np.pad(qualities, ((0, -h % factor), (0, -w % factor)), constant_values=255)
-    return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).min((1, 3)))
+        return of("mean"), of("scale")
 
 
 def model_id(tensors: Mapping[str, Array]) -> bytes:
