@@ -31,9 +31,13 @@ def test_auto_takes_the_fastest_that_is_installed_and_fits(here, monkeypatch):
     monkeypatch.setenv(processor.VARIABLE, "avx512_core_bf16")
     assert choose("auto").why == "the processor has AVX512-BF16"
     monkeypatch.setenv(processor.VARIABLE, "AVX2")
-    assert choose("auto") == ("onnxruntime", "float", "cpu", "the processor has no instructions for bfloat16")
+    assert choose("auto") == ("onnxruntime", "float", "cpu", "the processor has no instructions for bfloat16 or int8")
+    here("avx2 avx512_vnni", "openvino")
+    assert choose("auto") == ("onnxruntime", "int8", "cpu", "the processor has AVX512-VNNI")
     here("avx2 avx512_bf16")
     assert choose("auto").runtime == "onnxruntime" and "pip install 'osdc[fast]'" in choose("auto").why
+    here("avx2 avx512_bf16 avx512_vnni")
+    assert choose("auto").precision == "int8" and "pip install 'osdc[fast]'" in choose("auto").why
     assert choose("auto", torch_only=True).runtime == "torch"
 
 
