@@ -9,10 +9,12 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
+import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,14 +50,36 @@ def faults_of_wheel(names: Iterable[str]) -> list[str]:
     return faults
 
 
+def environment(path: str | None = None) -> dict[str, str]:
+    """That of this process, without what leads back to the checkout, and with another PATH if one is given."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OSDC_WEIGHTS")}
+    return kept | ({"PATH": path} if path else {})
+
+
 def run(*command: object, where: Path, path: str | None = None) -> None:
     """Runs a command in a folder. OsdError, with the end of its output, if it fails."""
-    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "OSDC_WEIGHTS")}
-    environ |= {"PATH": path} if path else {}
     print("+", *command, flush=True)
-    done = subprocess.run([*map(str, command)], cwd=where, env=environ, capture_output=True, text=True)
+    done = subprocess.run([*map(str, command)], cwd=where, env=environment(path), capture_output=True, text=True)
     if done.returncode:
         raise OsdError(f"{command[0]} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+
+
+def view(*command: object, where: Path) -> None:
+    """Runs a command that serves a page, without Node, fetches the page and ends the command. OsdError if one of them fails."""
+    print("+", *command, flush=True)
+    words = [*map(str, command)]
+    with subprocess.Popen(words, cwd=where, env=environment(NO_NODE), stderr=subprocess.PIPE, text=True) as server:
+        try:
+            told = server.stderr.readline() if server.stderr else ""
+            if not (address := re.search(r"http://\S+", told)):
+                raise OsdError(f"{words[0]} told no address: {told}")
+            with urllib.request.urlopen(address[0], timeout=20) as page:
+                if b"<html" not in page.read().lower():
+                    raise OsdError(f"{address[0]} is no page")
+        finally:
+            server.send_signal(signal.SIGINT)
+        if server.wait(20):
+            raise OsdError(f"{words[0]} ended with {server.returncode}")
 
 
 def build() -> list[Path]:
@@ -77,14 +101,16 @@ def try_out(distribution: Path, python: str) -> None:
         run(python, "-m", "venv", "env", where=work)
         tools = work / "env" / "bin"
         run(tools / "pip", "install", "--quiet", distribution, where=work)
+        page = [("osdc", "web", "site"), ("osdc", "web", "--single", "coffee.osd", "-o", "coffee.html")]
         for arguments in (
             ("osdc", "encode", ROOT / "examples" / "coffee.png", "-o", "coffee.osd", "--lambda", "1"),
             ("osdc", "info", "coffee.osd"),
             ("osdc", "decode", "coffee.osd", "-o", "out.png"),
-            *([("osdc", "web", "site")] if distribution.suffix == ".whl" else []),
+            *(page if distribution.suffix == ".whl" else []),
             ("python", "-m", "osdcodec.checks.conformance", *sorted((ROOT / "spec" / "vectors").glob("[!p]*/"))),
         ):
             run(tools / arguments[0], *arguments[1:], where=work, path=NO_NODE)
+        view(tools / "osdc", "view", "coffee.osd", "--no-browser", where=work)
 
 
 def main() -> None:
