@@ -23,7 +23,8 @@ from rich.table import Table
 from .. import container, weights
 from ..codec import Decoder, Encoder
 from ..console import run_command
-from ..errors import FormatError, OsdError, WeightsError
+from ..devices import DEVICES, Device
+from ..errors import FormatError, InputError, OsdError, WeightsError
 from ..families import open_symbol_coder
 from ..image import open_image
 from ..runtime import choose
@@ -31,7 +32,7 @@ from ..weights import registry
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "spec" / "vectors"
-MANIFEST = "vectors.json"
+MANIFEST, REFERENCE = "vectors.json", "reference.py"
 # Of decoded pixels in float32, 0 .. 255, with seed 0 and detail 1. Another runtime or processor moves a pixel by a rounding.
 TOLERANCE = {"rmse": 0.5, "peak": 3}
 # In bfloat16, whatever is listed: of the latent models; for latents far beyond those of pictures, whose symbols reach the ends of their range;
@@ -62,21 +63,32 @@ class Result:
         return self.package and self.reference and self.within
 
 
-def reference() -> ModuleType:
-    """spec/reference.py."""
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "spec" / "reference.py")
+def reference(folder: Path) -> ModuleType:
+    """spec/reference.py: the one above this folder of vectors, for an installed package has none, else that of the checkout.
+
+    Raises:
+        InputError: There is neither.
+    """
+    beside = folder.absolute().parents[1] / REFERENCE
+    spec = importlib.util.spec_from_file_location(
+        "reference", beside if beside.is_file() else ROOT / "spec" / REFERENCE
+    )
+    if spec is None or spec.loader is None or not Path(spec.origin or "").is_file():
+        raise InputError(
+            f"{folder}: {REFERENCE} is not two folders above it; take the vectors from the folder spec of a checkout"
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def check(folder: Path, device: str = "cpu", pictures: bool = True) -> list[Result]:
+def check(folder: Path, device: Device = "cpu", pictures: bool = True) -> list[Result]:
     """Every vector of a folder through the package, through spec/reference.py, and, if `pictures`, to pixels."""
     listed = json.loads((folder / MANIFEST).read_text("utf-8"))
     directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
-    if listed.get("unusable"):
+    if directory and listed.get("unusable"):
         return _unusable(folder, listed, directory)
-    decoder, plain = Decoder(device, directory), reference()
+    decoder, plain = Decoder(device, directory), reference(folder)
     model = weights.load(listed["profile"], directory)
     precision = choose(device, bool(model.profile.bases)).precision
     code, tensors = open_symbol_coder(model), plain.read_safetensors(model.path.read_bytes())
@@ -86,10 +98,11 @@ def check(folder: Path, device: str = "cpu", pictures: bool = True) -> list[Resu
         data = (folder / f"{vector['name']}.osd").read_bytes()
         osd = read(data)
         symbols = code.symbols(osd)
-        rmse, peak = None, None
+        rmse, peak, near = None, None, True
         if "rmse" in listed and pictures:
             picture = decoder.decode(data, partial=partial)
             rmse, peak = distance(picture, open_image(folder / f"{vector['name']}.png"))
+            near = within(rmse, peak, limits(vector["name"], listed, precision))
         results.append(
             Result(
                 vector["name"],
@@ -100,25 +113,25 @@ def check(folder: Path, device: str = "cpu", pictures: bool = True) -> list[Resu
                 plain.digest(plain.decode(tensors, data, partial)) == vector["symbols"],
                 rmse,
                 peak,
-                rmse is None or within(rmse, peak, limits(vector["name"], listed, precision)),
+                near,
             )
         )
     for vector in listed.get("refused", []):
         data = (folder / f"{vector['name']}.osd").read_bytes()
-        ours = _refuses(FormatError, lambda data=data: code.symbols(read(data)))
-        theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data, partial))
+        ours = _refuses(FormatError, lambda: code.symbols(read(data)))  # noqa: B023  # called at once
+        theirs = _refuses(ValueError, lambda: plain.decode(tensors, data, partial))  # noqa: B023
         results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
     return results
 
 
-def _unusable(folder: Path, listed: dict, directory: Path | None) -> list[Result]:
+def _unusable(folder: Path, listed: dict, directory: Path) -> list[Result]:
     """Files whose weights no reader may use."""
-    plain, results = reference(), []
+    plain, results = reference(folder), []
     tensors = plain.read_safetensors((directory / f"{listed['profile']}{weights.SUFFIX}").read_bytes())
     for vector in listed["refused"]:
         data = (folder / f"{vector['name']}.osd").read_bytes()
         ours = _refuses(WeightsError, lambda: open_symbol_coder(weights.load(listed["profile"], directory)))
-        theirs = _refuses(ValueError, lambda data=data: plain.decode(tensors, data))
+        theirs = _refuses(ValueError, lambda: plain.decode(tensors, data))  # noqa: B023  # called at once
         results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
     return results
 
@@ -204,7 +217,7 @@ def renew(folder: Path = VECTORS / "embedded") -> None:
     ]
     encoder = Encoder(device="cpu")
     vectors = [(name, what, encoder.encode(picture, lmbda, effort=0)) for name, what, picture, lmbda in chosen]
-    write(folder, encoder.coder.profile.name, vectors)
+    write(folder, "small", vectors)
 
 
 def _weights_dir(folder: Path, listed: dict) -> Path | None:
@@ -227,7 +240,7 @@ def table(results: list[Result]) -> Table:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m osdcodec.checks.conformance", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="*", help=f"(default: those of {VECTORS})")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=DEVICES)
     parser.add_argument("--symbols", action="store_true", help="no pictures, which take ONNX Runtime")
     parser.add_argument("--renew", action="store_true", help="make the vectors of the embedded weights anew, and stop")
     options = parser.parse_args(arguments)

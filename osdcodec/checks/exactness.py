@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import container, weights
-from ..codec import Encoder
 from ..console import run_command
 from ..image import open_image
-from ..latent.coder import decode_symbols
+from ..latent.coder import LatentModel, decode_symbols
 from ..options import EncodeOptions
 from ..rate_control import ANCHORS
+from ..runtime import Machine
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 AROUND, SHARE, BYTES = 18, 0.005, 4  # budget: bytes around the payload; share and bytes over the ideal length
@@ -59,13 +59,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.decode:
         return digests(options.folder)
-    encoder, expected, sizes = Encoder(device="cpu"), [], []
+    model, expected, sizes = weights.load(), list[str](), list[tuple[float, int, int, float]]()
+    coder = LatentModel(model, Machine("cpu"))
     with tempfile.TemporaryDirectory() as coded:
         for path in sorted(options.folder.glob("*.png")):
             picture = open_image(path)
             for lmbda in ANCHORS:
-                osd, symbols = encoder.coder.code(picture, EncodeOptions(lmbda=lmbda, effort=0))
-                data, ideal = container.pack(osd), sum(encoder.coder.prior.parts(symbols, osd.quality).values()) / 8
+                osd, symbols = coder.code(picture, EncodeOptions(lmbda=lmbda, effort=0))
+                data, ideal = container.pack(osd), sum(coder.prior.parts(symbols, osd.quality).values()) / 8
                 Path(coded, f"{len(expected):05}.osd").write_bytes(data)
                 expected.append(symbols.digest())
                 sizes.append((lmbda, len(data), len(osd.payload), ideal))

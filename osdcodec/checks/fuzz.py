@@ -180,7 +180,7 @@ def run(
 
 def _attack_all(count: int, cases: Iterator[bytes], attack: Callable[[bytes], str], crashes: Path | None) -> dict:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcomes, failures, slowest = Counter(), [], 0.0
+    outcomes, failures, slowest = Counter[str](), list[str](), 0.0
     for _, data in zip(range(count), cases, strict=False):
         start = time.perf_counter()
         try:

@@ -63,8 +63,8 @@ def measured(encoder: Encoder, decoder: Decoder, path: Path, lmbda: float, effor
     original = open_image(path).convert("RGB")
     shown, trust = decoder.decode(encoder.encode(original, lmbda, effort=effort), trust=True)
     expected, true = (each.to_array() for each in (trust, measure(original, shown)))
-    found = (rank_correlation(a, b) for a, b in zip(expected, true, strict=True))
-    return Measured(*found, *(each.reshape(3, -1) for each in (expected, true)))
+    luma, chroma, texture = (rank_correlation(a, b) for a, b in zip(expected, true, strict=True))
+    return Measured(luma, chroma, texture, expected.reshape(3, -1), true.reshape(3, -1))
 
 
 def main(arguments: list[str] | None = None) -> None:

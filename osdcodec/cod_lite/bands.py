@@ -84,12 +84,11 @@ class Bands:
         return x
 
     def _block(self, name: str, tensors: str, x: Array, outputs: int) -> Array:
-        h = self._rows(f"{name}.first", {"x": x}, outputs, **self._norm(f"{tensors}.first.norm", x))
+        h = self._rows(f"{name}.first", {"x": x, **self._norm(f"{tensors}.first.norm", x)}, outputs)
         norm = self._norm(f"{tensors}.second.norm", h)
         # What this adds to x may lie where x lay: of x it takes the rows it gives, and those of a band before are done with.
-        return self._rows(
-            f"{name}.second", {"h": h, "x": x}, outputs, into=x if x.shape[1] == outputs else None, **norm
-        )
+        into = x if x.shape[1] == outputs else None
+        return self._rows(f"{name}.second", {"h": h, "x": x, **norm}, outputs, into=into)
 
     def _rows(
         self,

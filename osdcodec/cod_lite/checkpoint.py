@@ -99,7 +99,7 @@ def count(state: State, prefix: str) -> int:
 
 def networks(sizes: Sizes, state: State) -> Networks:
     """The networks with the numbers of a public state dict. WeightsError if a tensor is missing or has another shape."""
-    model, moved = Networks(sizes), {}
+    model, moved = Networks(sizes), State()
     try:
         for part, source, layers in (
             ("encoder", "y_embedder.encoder", sizes.encoder()),

@@ -83,7 +83,7 @@ def pieces(layer: Layer, module: nn.Module) -> Iterator[tuple[str, nn.Module, st
     elif layer.kind == "attend":
         yield "", module, "within", inputs | norm(layer.inputs)
     else:
-        block = module.block if layer.kind == "up" else module
+        block = module.get_submodule("block") if layer.kind == "up" else module
         yield ".first", block, "begun", inputs | norm(layer.inputs)
         yield ".second", block, "joined", {"h": map_(layer.outputs)} | norm(layer.outputs) | inputs
 

@@ -113,7 +113,8 @@ class Features(nn.Module):
 
 def convolution(layer: tuple[Tensor, Tensor], stride: int = 1, padding: int = 1) -> list[nn.Module]:
     kernel, bias = layer
-    module = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2:], stride, padding)
+    outputs, inputs, rows, columns = kernel.shape
+    module = nn.Conv2d(inputs, outputs, (rows, columns), stride, padding)
     module.load_state_dict({"weight": kernel, "bias": bias})
     return [module, nn.ReLU()]
 
@@ -135,13 +136,13 @@ def vgg16(
     counts: Sequence[int] = (2, 2, 3, 3, 3),
 ) -> list[nn.Module]:
     """The stages of VGG16 (Simonyan and Zisserman, 2014), of so many convolutions each, between them maximum pooling or, by `pooling(channels)`, another."""
-    remaining, stages = iter(layers), []
+    remaining, stages = iter(layers), list[nn.Module]()
     channels = 0
     for count in counts:
         pool = [] if not stages else [pooling(channels) if pooling else nn.MaxPool2d(2, 2)]
-        stage = [module for _ in range(count) for module in convolution(next(remaining))]
-        channels = stage[-2].out_channels
-        stages.append(nn.Sequential(*pool, *stage))
+        stage = [next(remaining) for _ in range(count)]
+        stages.append(nn.Sequential(*pool, *(module for layer in stage for module in convolution(layer))))
+        channels = len(stage[-1][1])  # the values of its bias
     return stages
 
 
@@ -223,7 +224,7 @@ class Dists(Distance):
         return [(x + 1) / 2, *self.network(x)]  # the picture itself is stage 0
 
     def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
-        similarity, first = 0, 0
+        similarity, first = x[0].new_zeros(len(x[0])), 0
         for a, b in zip(x, y, strict=True):
             part = slice(first, first := first + a.shape[1])
             mean_a, mean_b = a.mean((2, 3)), b.mean((2, 3))

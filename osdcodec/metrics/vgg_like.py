@@ -57,4 +57,5 @@ class PerceptualDistance(nn.Module):
     def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
         """The distance of two pictures of which the features are already known."""
         pairs = zip(self.WEIGHTS, x, y, strict=False)
-        return sum(weight * (a - b).square().sum(1).mean((1, 2)) for weight, a, b in pairs)
+        parts = [weight * (a - b).square().sum(1).mean((1, 2)) for weight, a, b in pairs]
+        return sum(parts[1:], parts[0])

@@ -5,7 +5,7 @@ from diffusers import AutoencoderDC
 from torch import Tensor, nn
 
 from ..profile import Profile
-from .blocks import norm_free, principal_components, zeroed
+from .blocks import bias_of, norm_free, principal_components, zeroed
 
 
 class Autoencoder(nn.Module):
@@ -17,6 +17,7 @@ class Autoencoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    dc: AutoencoderDC
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -65,9 +66,9 @@ class Autoencoder(nn.Module):
         side, count = self.down.kernel_size[0], self.down.out_channels
         mean, basis, deviation = principal_components(pictures, side, count)
         self.down.weight.copy_((basis / deviation[:, None]).unflatten(1, (3, side, side)))
-        self.down.bias.copy_(-(basis @ mean) / deviation)
+        bias_of(self.down).copy_(-(basis @ mean) / deviation)
         self.up.weight.copy_((basis * deviation[:, None]).unflatten(1, (3, side, side)))
-        self.up.bias.copy_(mean.unflatten(0, (3, -1)).mean(1))
+        bias_of(self.up).copy_(mean.unflatten(0, (3, -1)).mean(1))
 
     @torch.no_grad()
     def calibrate(self, latents: Tensor, share: float = 1.0) -> None:

@@ -1,11 +1,15 @@
 """What the networks share: principal components of blocks of pictures, and networks freed of their norms."""
 
+from typing import TypeVar
+
 import torch
 from diffusers.models.autoencoders.autoencoder_dc import ResBlock
 from diffusers.models.normalization import RMSNorm
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @torch.no_grad()
@@ -21,7 +25,7 @@ def principal_components(pictures: Tensor, side: int, count: int) -> tuple[Tenso
     return mean, vectors.T.flip(0)[:count].float(), variances.flip(0)[:count].clamp_min(1e-8).sqrt().float()
 
 
-def norm_free(network: nn.Module) -> nn.Module:
+def norm_free(network: Network) -> Network:
     """Takes the norms out of a diffusers network, in place, and lets every residual branch begin at zero.
 
     A norm over the picture (GroupNorm) makes a tile decode otherwise than the picture; one over the channels of a place
@@ -40,8 +44,21 @@ def norm_free(network: nn.Module) -> nn.Module:
     return network
 
 
-def zeroed(layer: nn.Module) -> nn.Module:
+def zeroed(layer: Network) -> Network:
     """The layer with all parameters zero: what it adds is nothing until it has learned something."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def bias_of(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> Tensor:
+    """The bias of a layer that has one."""
+    assert layer.bias is not None
+    return layer.bias
+
+
+def first_layer(layers: nn.Sequential) -> nn.Conv2d:
+    """The convolution that a sequence begins with."""
+    first = layers[0]
+    assert isinstance(first, nn.Conv2d)
+    return first

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,12 +47,15 @@ class Reconstruction:
     base: Tensor | None  # (B,) what the codes of the base miss
 
 
-def parts(profile: Profile, base: Callable[[str], Path] | None) -> tuple[nn.Module, ...]:
+Parts = tuple[Autoencoder, Semantics, Analysis, Synthesis, Denoiser]
+
+
+def parts(profile: Profile, base: Callable[[str], Path] | None) -> Parts:
     """Autoencoder, semantics, analysis, synthesis and denoiser of a profile."""
     if profile.bases:
         from . import turbo
 
-        return turbo.parts(profile, base)
+        return cast(Parts, turbo.parts(profile, base))  # which have the same methods
     return Autoencoder(profile), Semantics(profile), Analysis(profile), Synthesis(profile), Denoiser(profile)
 
 
@@ -104,6 +107,7 @@ class CodecModel(nn.Module):
     ) -> Tensor:
         """One step from z_n to z_hat; level (B,), alpha_bar (B, 1, 1, 1); the coarse picture and its thumbnail for decoder semantics"""
         if self.decoder_semantics is not None:
+            assert coarse is not None and coarse_thumb is not None
             z_c, condition = self.guide(z_c, condition, coarse, coarse_thumb)
         return self.denoiser(z_c, condition, self.semantics.embed(tokens), noise, level, alpha_bar)
 
@@ -115,6 +119,7 @@ class CodecModel(nn.Module):
 
     def guide(self, z_c: Tensor, condition: Tensor, coarse: Tensor, thumb: Tensor) -> tuple[Tensor, Tensor]:
         """Start and condition of the denoiser, of what the decoder looked at"""
+        assert self.decoder_semantics is not None
         return self.decoder_semantics(z_c, condition, coarse, self.semantics.tower_features(thumb))
 
     def render(self, z: Tensor) -> Tensor:

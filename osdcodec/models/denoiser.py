@@ -34,7 +34,7 @@ class Denoiser(nn.Module):
             attention_head_dim=profile.denoiser_widths[-1] // 32,  # diffusers reads this as the number of heads
         )
         self.unet = norm_free(unet)
-        zeroed(self.unet.conv_out)
+        zeroed(unet.conv_out)
 
     def forward(
         self, z_c: Tensor, condition: Tensor, embeddings: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor

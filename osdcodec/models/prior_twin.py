@@ -6,6 +6,7 @@ A tensor of the twin holds real values on the grid of its integers: real = integ
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
+from .blocks import bias_of
 
 WEIGHT_BITS = 12  # fractional bits of the weights, which are int16, in most layers
 HIDDEN_BITS = 8  # of hidden activations
@@ -85,7 +87,7 @@ class IntegerConv(nn.Module):
         weight = torch.from_numpy(tensors[f"{prefix}.weight"].astype(np.float32))
         bias = torch.from_numpy((tensors[f"{prefix}.bias"] - 2.0 ** (shift - 1)).astype(np.float32))
         self.conv.weight.copy_(weight / 2**weight_bits / self.input_scale)
-        self.conv.bias.copy_(bias / 2 ** (weight_bits + self.in_bits))
+        bias_of(self.conv).copy_(bias / 2 ** (weight_bits + self.in_bits))
 
 
 def scale_of(row: Tensor) -> Tensor:
@@ -136,8 +138,8 @@ class Prior(nn.Module):
         self.register_buffer("prices", None, persistent=False)  # bits (64, 129) of each symbol by row
         hyper, latent = profile.hyper_channels, profile.latent_channels
         features, width = profile.feature_channels, profile.context_channels
-        hidden = dict(out_bits=HIDDEN_BITS, low=0, high=2**15 - 1)
-        row = dict(in_bits=HIDDEN_BITS, out_bits=SCALE_BITS, low=0, high=TABLE_ROWS - 1)
+        hidden: dict[str, Any] = dict(out_bits=HIDDEN_BITS, low=0, high=2**15 - 1)
+        row: dict[str, Any] = dict(in_bits=HIDDEN_BITS, out_bits=SCALE_BITS, low=0, high=TABLE_ROWS - 1)
 
         self.hyper_scale = nn.Sequential(
             IntegerConv(1, 16, 1, 0, **hidden, input_scale=[QUALITY_SCALE], weight_bits=18),
@@ -153,7 +155,7 @@ class Prior(nn.Module):
             IntegerConv(features, features, 3, HIDDEN_BITS, FEATURE_BITS, 0, 2**13 - 1),
         )
         mixed = [1.0] * features + [2.0 ** (FEATURE_BITS - MEAN_BITS)] * latent
-        self.context = nn.ModuleList(
+        groups = [
             nn.ModuleDict(
                 {
                     "0": IntegerConv(features + latent, width, 3, FEATURE_BITS, **hidden, input_scale=mixed),
@@ -163,9 +165,15 @@ class Prior(nn.Module):
                 }
             )
             for _ in PHASES
-        )
-        for head in [self.hyper_scale[-1], *(group["scale"] for group in self.context)]:
-            nn.init.constant_(head.conv.bias, 2.5)  # start near a standard deviation of 0.6
+        ]
+        self.context = nn.ModuleList(groups)
+        for name, layer in self.layers().items():
+            if name.endswith(("hyper_scale.1", ".scale")):
+                nn.init.constant_(bias_of(layer.conv), 2.5)  # start near a standard deviation of 0.6
+
+    def groups(self) -> list[nn.ModuleDict]:
+        """The layers of each group."""
+        return [group for group in self.context if isinstance(group, nn.ModuleDict)]
 
     def masks(self, like: Tensor) -> list[Tensor]:
         """Four boolean masks (C_y, h, w): which symbols belong to which group."""
@@ -189,7 +197,11 @@ class Prior(nn.Module):
         """
         y_hat, error, coded = self.walk(y, hyper, quality)
         bits_hyper, *bits = ((mask * self.bits(symbols, row)).sum((1, 2, 3)) for symbols, row, mask in coded)
-        return y_hat, torch.stack([bits_hyper, sum(bits)], 1), error.sum((1, 2, 3)) / self.profile.bit_price
+        return (
+            y_hat,
+            torch.stack([bits_hyper, sum(bits[1:], bits[0])], 1),
+            error.sum((1, 2, 3)) / self.profile.bit_price,
+        )
 
     def walk(
         self, y: Tensor, hyper: Tensor, quality: Tensor
@@ -207,7 +219,7 @@ class Prior(nn.Module):
         plane = plane.expand(-1, -1, *hyper.shape[2:])
         features = self.hyper_synthesis(torch.cat([symbols, plane * QUALITY_SCALE], 1))[..., : y.shape[2], : y.shape[3]]
         y_hat, error = torch.zeros_like(y), torch.zeros_like(y)
-        for group, mask in zip(self.context, self.masks(y), strict=True):
+        for group, mask in zip(self.groups(), self.masks(y), strict=True):
             hidden = group["1"](group["0"](torch.cat([features, y_hat.detach()], 1)))
             mean, row = group["mean"](hidden), 2**SCALE_BITS * group["scale"](hidden)
             symbols = self.quantise(y - mean.detach(), row)
@@ -246,12 +258,12 @@ class Prior(nn.Module):
 
     def layers(self) -> dict[str, IntegerConv]:
         """Name in the weights file -> layer."""
-        named = {f"prior.hyper_scale.{i}": layer for i, layer in enumerate(self.hyper_scale)}
+        parts = {f"prior.hyper_scale.{i}": layer for i, layer in enumerate(self.hyper_scale)}
         convolutions = [layer for layer in self.hyper_synthesis if isinstance(layer, IntegerConv)]
-        named |= {f"prior.hyper_synthesis.{i}": layer for i, layer in enumerate(convolutions)}
-        for i, group in enumerate(self.context):
-            named |= {f"prior.context.{i}.{key}": layer for key, layer in group.items()}
-        return named
+        parts |= {f"prior.hyper_synthesis.{i}": layer for i, layer in enumerate(convolutions)}
+        for i, group in enumerate(self.groups()):
+            parts |= {f"prior.context.{i}.{key}": layer for key, layer in group.items()}
+        return {name: layer for name, layer in parts.items() if isinstance(layer, IntegerConv)}
 
     def export(self, counts: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Integer tensors by their names in the weights file, with the tables of the latents, fitted to counts (64, 129)."""

@@ -50,10 +50,12 @@ class Semantics(nn.Module):
 
     def tower_features(self, thumb: Tensor) -> Tensor:
         """(B, 3, 64, 64) -> (B, 64, d), unit length: all that the tower sees, for the denoiser's own eyes"""
+        assert self.tower is not None
         return F.normalize(self.tower(thumb)[1], dim=-1)
 
     def features(self, thumb: Tensor) -> Tensor:
         """(B, 3, 64, 64) -> (B, K, d), unit length"""
+        assert self.tower is not None
         _, tokens = self.tower(thumb)  # (B, 64, d)
         cell = self.patches // self.side
         grid = tokens.reshape(-1, self.side, cell, self.side, cell, tokens.shape[-1]).mean((2, 4))

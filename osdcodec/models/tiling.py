@@ -28,9 +28,9 @@ def by_tiles(
                 whole = part.new_zeros(*part.shape[:2], int(height * scale), int(width * scale))
                 total = part.new_zeros(1, 1, *whole.shape[2:])
             weight = fade(part.shape[2], overlap * scale, part)[:, None] * fade(part.shape[3], overlap * scale, part)
-            place = ..., *(slice(int(edges.start * scale), int(edges.stop * scale)) for edges in (rows, columns))
-            whole[place] += weight * part
-            total[place] += weight
+            down, right = (slice(int(edges.start * scale), int(edges.stop * scale)) for edges in (rows, columns))
+            whole[..., down, right] += weight * part
+            total[..., down, right] += weight
     return (whole / total).to(inputs[0].dtype)
 
 

@@ -1,5 +1,7 @@
 """Analysis, synthesis and hyper-analysis: a linear transform of blocks, and what residual networks add to it."""
 
+from itertools import pairwise
+
 import torch
 from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d, DCUpBlock2d, ResBlock
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch.nn import functional as F
 
 from ..profile import Profile
 from .autoencoder import Autoencoder
-from .blocks import norm_free, principal_components, zeroed
+from .blocks import bias_of, first_layer, norm_free, principal_components, zeroed
 
 # Quantisation step of the principal components at lambda 2, in units of [-1, 1]: 0.025 bpp on Kodak.
 COARSEST_STEP = 3.6
@@ -65,9 +67,10 @@ class Synthesis(nn.Module):
         self.latent = nn.Conv2d(profile.latent_channels, widths[0], 3, padding=1)
         self.semantic = nn.Linear(profile.tower_width, widths[0])
         coarsest, *finer = scales(profile)[::-1]
+        steps = list(pairwise(widths))
         self.blocks = nn.Sequential(
             *coarsest,
-            *(layer for n, stage in enumerate(finer) for layer in (DCUpBlock2d(*widths[n : n + 2]), *stage)),
+            *(layer for n, stage in enumerate(finer) for layer in (DCUpBlock2d(*steps[n]), *stage)),
             zeroed(nn.Conv2d(widths[-1], sum(self.channels), 3, padding=1)),
         )
 
@@ -83,13 +86,13 @@ def start_linear(analysis: Analysis, synthesis: Synthesis, autoencoder: Autoenco
     down, side = analysis.linear, analysis.linear.kernel_size[0]
     mean, basis, _ = principal_components(pictures, side, down.out_channels)
     down.weight.copy_((basis / COARSEST_STEP).unflatten(1, (3, side, side)))
-    down.bias.copy_(-(basis @ mean) / COARSEST_STEP)
+    bias_of(down).copy_(-(basis @ mean) / COARSEST_STEP)
     shown = torch.cat([mean[None], COARSEST_STEP * basis]).unflatten(1, (3, side, side))
     z = F.pixel_unshuffle((autoencoder.down(shown) - autoencoder.mean) / autoencoder.std, 2).flatten(1)
     nothing = F.pixel_unshuffle((autoencoder.down(torch.zeros_like(shown[:1])) - autoencoder.mean) / autoencoder.std, 2)
-    up = synthesis.linear[0]
+    up = first_layer(synthesis.linear)
     up.weight.copy_((z[1:] - nothing.flatten(1)).T[:, :, None, None])
-    up.bias.copy_(z[0])
+    bias_of(up).copy_(z[0])
 
 
 class HyperAnalysis(nn.Module):
@@ -103,10 +106,10 @@ class HyperAnalysis(nn.Module):
             nn.SiLU(),
             nn.Conv2d(width, width, 3, 2, 1),
             nn.SiLU(),
-            nn.Conv2d(width, profile.hyper_channels, 1),
+            last := nn.Conv2d(width, profile.hyper_channels, 1),
         )
         # Born so small that all of it rounds to zero, the hyper-latent was never used (measured: 0.4 % of the bits).
-        self.layers[-1].weight.data.mul_(6)
+        last.weight.data.mul_(6)
 
     def forward(self, y: Tensor) -> Tensor:
         return self.layers(y)
@@ -139,4 +142,7 @@ class Gains(nn.Module):
     def forward(self, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B,) -> latent, inverse (B, C_y, 1, 1) and hyper (B, C_h, 1, 1) gains"""
         weights = self.weights(quality)
-        return tuple((weights @ rows).exp()[:, :, None, None] for rows in (self.latent, self.inverse, self.hyper))
+        latent, inverse, hyper = (
+            (weights @ rows).exp()[:, :, None, None] for rows in (self.latent, self.inverse, self.hyper)
+        )
+        return latent, inverse, hyper

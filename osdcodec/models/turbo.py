@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import open_clip
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..profile import Profile
-from .blocks import principal_components, zeroed
+from .blocks import bias_of, first_layer, principal_components, zeroed
 from .semantics import Semantics
 from .tiling import by_tiles
 from .transforms import DCDownBlock2d, Synthesis, scales
@@ -62,6 +63,8 @@ class KlAutoencoder(nn.Module):
     the aim trained as well, it would grow until the noise of a level is none.
     """
 
+    vae: AutoencoderKL
+
     def __init__(self, profile: Profile, vae: AutoencoderKL) -> None:
         super().__init__()
         self.scale = vae.config.scaling_factor
@@ -95,6 +98,9 @@ class ClipSemantics(Semantics):
 
     Only an encoder has use for the tower, 632 million parameters, so it is loaded by `open`, at the latest when first used.
     """
+
+    shift: Tensor
+    spread: Tensor
 
     def __init__(self, profile: Profile, base: Base | None) -> None:
         super().__init__(profile)
@@ -131,7 +137,9 @@ class WideConv(nn.Module):
     def __init__(self, base: nn.Conv2d, inputs: int) -> None:
         super().__init__()
         self.base = base
-        self.extra = zeroed(nn.Conv2d(inputs, base.out_channels, base.kernel_size, padding=base.padding, bias=False))
+        rows, columns = base.kernel_size
+        same = (rows // 2, columns // 2)
+        self.extra = zeroed(nn.Conv2d(inputs, base.out_channels, (rows, columns), padding=same, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         own, further = x.split((self.base.in_channels, self.extra.in_channels), 1)
@@ -233,9 +241,10 @@ class TurboAnalysis(nn.Module):
         self.pixel = nn.Sequential(nn.PixelUnshuffle(factor), nn.Conv2d(3 * factor**2, fine, 3, padding=1))
         self.semantic = nn.Linear(profile.tower_width, fine)
         stages, widths = scales(profile), profile.transform_widths
+        steps = list(pairwise(widths))
         self.fuse = nn.Sequential(
             *stages[0],
-            *(layer for n, stage in enumerate(stages[1:]) for layer in (DCDownBlock2d(*widths[n : n + 2]), *stage)),
+            *(layer for n, stage in enumerate(stages[1:]) for layer in (DCDownBlock2d(*steps[n]), *stage)),
             zeroed(nn.Conv2d(widths[-1], profile.latent_channels, 3, padding=1)),
         )
 
@@ -247,12 +256,12 @@ class TurboAnalysis(nn.Module):
 @torch.no_grad()
 def start_linear(analysis: TurboAnalysis, synthesis: Synthesis, latents: Tensor) -> None:
     """Sets the linear parts from latents z (N, 4, h, w): y their principal components, z_c what these show."""
-    down, up = analysis.linear, synthesis.linear[0]
+    down, up = analysis.linear, first_layer(synthesis.linear)
     mean, basis, _ = principal_components(latents, down.kernel_size[0], down.out_channels)
     down.weight.copy_((basis / STEP).unflatten(1, down.weight.shape[1:]))
-    down.bias.copy_(-(basis @ mean) / STEP)
+    bias_of(down).copy_(-(basis @ mean) / STEP)
     up.weight.copy_((STEP * basis).T[:, :, None, None])
-    up.bias.copy_(mean)
+    bias_of(up).copy_(mean)
 
 
 def parts(profile: Profile, base: Base | None) -> tuple[nn.Module, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..profile import Profile
-from .blocks import principal_components, zeroed
+from .blocks import bias_of, principal_components, zeroed
 from .growth import Part
 
 DECAY = 0.99  # of the running means, a batch
@@ -63,7 +63,7 @@ class Base(Part):
         through = features + (values - features).detach()
         # The block of z that a code shows by the transpose of what made its features: else they would shrink to nothing.
         shown = F.conv_transpose2d(
-            (through - self.down.bias).permute(0, 3, 1, 2), self.down.weight, stride=self.down.stride
+            (through - bias_of(self.down)).permute(0, 3, 1, 2), self.down.weight, stride=self.down.stride
         )[..., : z.shape[2], : z.shape[3]]
         loss = (shown - z).square().mean((1, 2, 3)) + COMMITMENT * (features - values).square().mean((1, 2, 3))
         bits = -usage.log2()[codes].sum((1, 2))
@@ -88,7 +88,7 @@ class Base(Part):
         side = self.down.kernel_size[0]
         mean, basis, _ = principal_components(z, side, self.down.out_channels)
         self.down.weight.copy_(basis.unflatten(1, self.down.weight.shape[1:]))
-        self.down.bias.copy_(-(basis @ mean))
+        bias_of(self.down).copy_(-(basis @ mean))
         features = self.features(z).flatten(0, 2)
         self.codebook.copy_(features[torch.randperm(len(features), device=z.device)[: len(self.codebook)]])
         for _ in range(rounds):

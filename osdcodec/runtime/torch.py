@@ -29,6 +29,8 @@ class TorchRuntime:
         model: CodecModel | None = None,
     ) -> None:
         if model is None:
+            if weights is None:
+                raise ValueError("weights or a model must be given")
             model = load_model(weights)
         if model.profile.bases:
             from ..models.turbo import merged
@@ -100,6 +102,7 @@ def in_bfloat16(model: nn.Module) -> None:
 
 def heavy(model: CodecModel) -> list[nn.Module]:
     """The networks that take the time."""
-    autoencoder = model.autoencoder.vae if model.profile.bases else model.autoencoder.dc
-    control = [model.denoiser.control.net] if model.profile.control else []
-    return [model.denoiser.unet, *control, autoencoder.encoder, autoencoder.decoder, model.analysis, model.synthesis]
+    autoencoder = "vae" if model.profile.bases else "dc"
+    names = [f"autoencoder.{autoencoder}.encoder", f"autoencoder.{autoencoder}.decoder", "denoiser.unet"]
+    names += ["denoiser.control.net"] if model.profile.control else []
+    return [model.analysis, model.synthesis, *map(model.get_submodule, names)]
