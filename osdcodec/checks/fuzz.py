@@ -161,7 +161,7 @@ def run(
     seed: int,
     folder: Path = VECTORS / "conformance",
     crashes: Path | None = None,
-    device: str | None = None,
+    device: Device | None = None,
 ) -> dict:
     """Attacks with `count` files: outcomes, how often each; crashes; slowest in seconds; memory in MiB that it grew by.
 

@@ -123,7 +123,7 @@ def traced(owner: nn.Module, method: str, inputs: dict[str, Tensor]) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of every size it traces; those are wanted as they are
         torch.onnx.export(
-            Method(twin, method).eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=["y"],
+            Method(twin, method).eval(), tuple(inputs.values()), cast(Any, buffer), input_names=list(inputs), output_names=["y"],
             dynamic_axes=axes, opset_version=OPSET, do_constant_folding=False, dynamo=False,
         )  # fmt: skip
     proto = onnx.load_from_string(buffer.getvalue())

@@ -9,6 +9,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,9 +27,14 @@ SHRUNK = tuple(SCALES.values())[1:]
 class Coding(Protocol):
     """A codec at one setting. Codings of one `codec` are the points of one curve."""
 
-    codec: str
-    name: str
-    suffix: str
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suffix(self) -> str: ...
 
     def encode(self, picture: Image.Image) -> bytes: ...
 
@@ -198,7 +204,7 @@ def _learned() -> tuple[list[Coding], dict[str, str]]:
     for architecture in ARCHITECTURES:
         for quality in LEARNED_QUALITIES:
             url = model_urls[architecture]["mse"][quality]
-            coding, reason = from_cache(url, lambda a=architecture, q=quality: LearnedCoding(a, q))
+            coding, reason = from_cache(url, partial(LearnedCoding, architecture, quality))
             if coding is None:
                 unavailable[f"{architecture} q{quality}"] = str(reason)
             else:

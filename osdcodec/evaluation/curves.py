@@ -6,6 +6,7 @@ import math
 import tomllib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import bjontegaard
 import matplotlib
@@ -78,7 +79,7 @@ def draw(rows: list[dict], metric: str, beside: list[dict]) -> bytes:
         for codec in dict.fromkeys(row["codec"] for row in rows):
             rates, values = curve(rows, codec, metric)
             family, _, variant = codec.partition("-")
-            style = {"color": COLOURS.get(family, "black"), "linestyle": LINES.get(variant, "-")}
+            style: dict[str, Any] = {"color": COLOURS.get(family, "black"), "linestyle": LINES.get(variant, "-")}
             if codec == "osdc":
                 style |= {"linewidth": 2.4, "zorder": 3}
             axes.plot(rates, values, marker="o", markersize=4, label=codec, **style)

@@ -72,10 +72,11 @@ def decoding_seconds(data: bytes, encoder: Encoder) -> float:
 
 def mean(values: list[Values | None]) -> str:
     """Metrics one behind the other; a dash where a picture has none."""
-    if not values or None in values:
+    found = [value for value in values if value is not None]
+    if not found or len(found) < len(values):
         return "–"
-    shown = [name for name in SHOWN if values[0].get(name) is not None]
-    return " / ".join(METRICS[name].text(float(np.mean([value[name] for value in values]))) for name in shown)
+    shown = [name for name in SHOWN if found[0].get(name) is not None]
+    return " / ".join(METRICS[name].text(float(np.mean([value[name] or 0.0 for value in found]))) for name in shown)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -82,7 +82,8 @@ def measure(
     for path, name, stem in zip(paths, names, stems(names), strict=True):
         picture = opened(path)
         sizes: dict[str, int] = {}
-        for coding in [*codings, *equals]:
+        every: list[Coding | EqualCoding] = [*codings, *equals]
+        for coding in every:
             start = time.perf_counter()
             if isinstance(coding, EqualCoding):
                 found = jpeg2000_within(picture, sizes[coding.other.name])

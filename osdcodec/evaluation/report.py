@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, features
+import PIL
+from PIL import features
 from rich.table import Table
 
 from .. import __version__
 from ..codec import Decoder, Encoder
+from ..devices import Device
 from ..effort import Effort
 from ..errors import InputError, OutputError
 from ..files import write_output
@@ -50,7 +52,7 @@ class Plan:
     memory: bool = True
     page_pictures: int = 24
     page_all: bool = False
-    device: str = "auto"
+    device: Device = "auto"
     profile: str = "small"
     weights_dir: Path | None = None
     protocol: str | None = None
@@ -112,7 +114,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
     for coding in {coding.codec: coding for coding in every}.values():
         coding.decode(coding.encode(first), first.size)
 
-    ours = {f"{coding.codec} {coding.name}": coding for coding in every if isinstance(coding, OsdcCoding)}
+    by_name = {f"{coding.codec} {coding.name}": coding for coding in ours}
     records: list[dict] = []
     pictures: dict[str, list[page.View]] = {}
     shown = _spread(len(plan.paths), plan.page_pictures)
@@ -129,8 +131,7 @@ def evaluate(plan: Plan, folder: Path, advance: Callable[[int, int, str], None])
                 pictures[record["picture"]] = [page.view(ORIGINAL, original)]
         patches.add(key, decoded)
         if index in shown and (settings is None or key in settings or record["codec"] == "jpeg2000-equal"):
-            coding = ours.get(key)
-            invented = coding.invented(data) if coding else None
+            invented = by_name[key].invented(data) if key in by_name else None
             pictures[record["picture"]].append(page.view(key, decoded, facts(record), invented=invented))
     rows = summary(records)
     for row in rows:
@@ -225,7 +226,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
         "device": plan.device,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         "python": platform.python_version(),
-        "pillow": f"{Image.__version__} ({', '.join(f'{name} {version}' for name, version in libraries.items())})",
+        "pillow": f"{PIL.__version__} ({', '.join(f'{name} {version}' for name, version in libraries.items())})",
     }
 
 

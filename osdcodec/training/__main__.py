@@ -3,6 +3,7 @@
 import argparse
 import os
 from pathlib import Path
+from typing import Any, cast
 
 from ..console import run_command
 from ..errors import OsdError
@@ -69,10 +70,12 @@ def _count(text: str) -> int:
 
 
 def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    profile, room = PROFILES[options.profile], small
+    profile, room = PROFILES[options.profile], cast(Any, small)
     if profile.bases:
         require(f"training {profile.name}", "peft", "huggingface_hub")
-        from . import turbo as room
+        from . import turbo
+
+        room = turbo
     stages = options.stages or [stage for stage in room.STAGES if stage != "unpack"]
     if unknown := set(stages) - set(room.STAGES):
         parser.error(f"unknown stage {unknown.pop()}: the stages are {', '.join(room.STAGES)}")

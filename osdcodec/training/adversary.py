@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import WeightsError
+from ..models.blocks import bias_of
 from .efficientnet import FrozenFeatures
 from .recipe import STRICT
 
@@ -71,11 +72,12 @@ class FeatureDiscriminator(nn.Module):
         super().__init__()
         self.features = features
         generator = torch.Generator().manual_seed(7)  # the same projections in every process and every run
-        self.projections = nn.ModuleList(nn.Conv2d(channels, self.WIDTH, 1) for channels in features.channels)
-        for projection in self.projections.requires_grad_(False):
+        projections = [nn.Conv2d(channels, self.WIDTH, 1).requires_grad_(False) for channels in features.channels]
+        for projection in projections:
             projection.weight.copy_(torch.randn(projection.weight.shape, generator=generator))
             projection.weight.mul_((2 / projection.in_channels) ** 0.5)
-            projection.bias.zero_()
+            bias_of(projection).zero_()
+        self.projections = nn.ModuleList(projections)
 
         def layer(outputs: int, kernel: int) -> nn.Module:
             convolution = nn.Conv2d(self.WIDTH, outputs, kernel, padding=kernel // 2)
@@ -111,7 +113,9 @@ class Adversary:
         self.recipe, self.discriminator = recipe, discriminator
         learning = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(learning, recipe.learning_rate, recipe.betas, weight_decay=0.0)
-        self.learning, self.shown, self.first = learning, None, None
+        self.learning = learning
+        self.shown: tuple[Tensor, Tensor, Tensor] | None = None
+        self.first: int | None = None
 
     def loss(self, x: Tensor, x_hat: Tensor, condition: Tensor, steps: int, done: float) -> Tensor | None:
         """What the model is to make small, weighted; None before it begins. Remembers the pictures for `learn`."""

@@ -55,7 +55,8 @@ class Photos:
         for path in sorted(folder.rglob("*")):
             if path.suffix == ".tar":
                 with tarfile.open(path) as tar:
-                    self.sources += [tar.extractfile(m).read() for m in tar if self._is_picture(Path(m.name))]
+                    files = (tar.extractfile(m) for m in tar if self._is_picture(Path(m.name)))
+                    self.sources += [file.read() for file in files if file]
             elif self._is_picture(path):
                 self.sources.append(path)
         if not self.sources:

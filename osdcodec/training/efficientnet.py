@@ -5,6 +5,7 @@ data; the network is timm's.
 """
 
 import io
+from typing import Any
 
 import timm
 import torch
@@ -20,10 +21,12 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 class FrozenFeatures(nn.Module):
     """Pictures (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16 and 1/32. WeightsError if its weights are not available."""
 
+    network: Any  # of timm, whose kinds of networks have more than nn.Module tells
+
     def __init__(self) -> None:
         super().__init__()
         self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
-        self.channels = self.network.feature_info.channels()
+        self.channels: list[int] = self.network.feature_info.channels()
         data = verified(located(PACKAGE, FILE), SHA256, "the weights of EfficientNet-lite0", INSTALL)
         # The same tensors in the same order under other names; the head of the classifier comes last.
         published = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True).values()

@@ -6,7 +6,7 @@ A new loss is a function and its line in LOSSES; one that needs a network is a c
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -133,7 +133,8 @@ def flat_region_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """
     both = torch.cat([x, -x], 1)  # of which the largest values make the range
     highest = F.max_pool2d(F.max_pool2d(both, (17, 1), 1, (8, 0)), (1, 17), 1, (0, 8))
-    plain = sum(highest.chunk(2, 1)).amax(1, keepdim=True) < 1.5 / 127.5
+    above, below = highest.chunk(2, 1)
+    plain = (above + below).amax(1, keepdim=True) < 1.5 / 127.5
     return peak((x_hat - x) * plain)
 
 
@@ -144,6 +145,12 @@ def grey_chroma_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return peak(colours[1]) * grey
 
 
+def needed(part: Tensor | None) -> Tensor:
+    """What a loss needs, of a stage that has it."""
+    assert part is not None, "this stage lacks what the loss looks at"
+    return part
+
+
 # Name in a recipe -> the loss of each picture, (B,) or of the first of them.
 LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "mse": lambda seen: squared(seen.x_hat, seen.x),
@@ -152,10 +159,10 @@ LOSSES: dict[str, Callable[[Seen], Tensor]] = {
     "grid_artefacts": lambda seen: grid_artefacts(seen.x_hat, seen.x),
     "flat_region_error": lambda seen: flat_region_error(seen.x_hat, seen.x),
     "grey_chroma_error": lambda seen: grey_chroma_error(seen.x_hat, seen.x),
-    "coarse": lambda seen: squared(seen.coarse, seen.x[: len(seen.coarse)]),
-    "relay": lambda seen: squared(seen.z_hat, seen.z),
-    "start": lambda seen: squared(seen.z_c, seen.z),
-    "base": lambda seen: seen.base,
+    "coarse": lambda seen: squared(needed(seen.coarse), seen.x[: len(needed(seen.coarse))]),
+    "relay": lambda seen: squared(needed(seen.z_hat), needed(seen.z)),
+    "start": lambda seen: squared(needed(seen.z_c), needed(seen.z)),
+    "base": lambda seen: needed(seen.base),
 }
 
 
@@ -238,12 +245,14 @@ class Losses(nn.Module):
             self.terms[name] = term
 
     def forward(self, seen: Seen, anchors: Tensor | None, steps: int, done: float) -> tuple[Tensor, dict[str, Tensor]]:
-        total, record, known = seen.x_hat.new_zeros(()), {}, {}
+        total, record = seen.x_hat.new_zeros(()), dict[str, Tensor]()
+        known: dict[Any, Any] = {}  # see `between`
         for name, term in self.terms.items():
             if done < term.start or steps % term.every:
                 continue
             count = max(1, round(len(seen.x) * term.share))
-            part = Seen(*(value if value is None else value[:count] for value in seen))
+            kept = {name: value[:count] for name, value in seen._asdict().items() if value is not None}
+            part = Seen(**kept)
             if name in self.networks:  # in half precision, where the model is
                 values = self.between(name, part, term.shift, known).float()
             else:
@@ -251,12 +260,13 @@ class Losses(nn.Module):
                     values = self.functions[name](part)
             weight = torch.as_tensor(term.weight, device=values.device)
             if weight.ndim:
+                assert anchors is not None
                 weight = anchors[: len(values)] @ weight
             total = total + (weight * values).mean()
             record[name] = values.detach()
         return total, record
 
-    def between(self, name: str, seen: Seen, shift: int, known: dict) -> Tensor:
+    def between(self, name: str, seen: Seen, shift: int, known: dict[Any, Any]) -> Tensor:
         """known: the shifts, and the features of shifted pictures, of this batch; VGG16's serve LPIPS and texture alike."""
         network = self.networks[name]
         rows, columns = known.setdefault(shift, torch.randint(shift + 1, (2,)).tolist() if shift else (0, 0))

@@ -26,24 +26,26 @@ ROUNDS = 5
 COUNTED_AGAIN = 2  # the round before which symbols are counted once more
 SLOPE = 1.3  # of the logarithm of the rate over that of the gain, as it is about; then it is measured
 
+Latents = tuple[tuple[int, int], list[np.ndarray]]  # (width, height) of a picture and what the networks saw of it
+
 
 @torch.no_grad()
-def latents(model: CodecModel, paths: list[Path]) -> list[tuple[np.ndarray, ...]]:
+def latents(model: CodecModel, paths: list[Path]) -> list[Latents]:
     """(width, height), y (C_y, h, w), hyper (C_h, hh, hw), tokens (K,) and codes of a base of each picture."""
     analysed = []
     for path in track(paths, "analysing", transient=True):
         picture = open_image(path)
-        analysed.append((picture.size, *(part[0].numpy() for part in analyse(model, picture))))
+        analysed.append((picture.size, [part[0].numpy() for part in analyse(model, picture)]))
     return analysed
 
 
-def rates(prior: Prior, pictures: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+def rates(prior: Prior, pictures: list[Latents]) -> np.ndarray:
     """Bits per pixel of whole files at each anchor lambda, mean over the pictures."""
     means = []
     for lmbda in ANCHORS:
         quality, bpp = quality_byte(lmbda), []
         gain, _, hyper_gain = prior.gains(quality)
-        for (width, height), y, hyper, tokens, *base in pictures:
+        for (width, height), (y, hyper, tokens, *base) in pictures:
             gained = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
             payload, _ = prior.encode(*gained, tokens, quality, None, False, *base)
             bpp.append(8 * len(container.pack(Osd(bytes(4), width, height, quality, payload))) / (width * height))
@@ -63,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     model, photos = load(options.model).eval(), Photos(options.data, seed=4)
     pictures = latents(model, sorted(options.pictures.glob("*.png")))
-    slope, before, move = np.full(len(ANCHORS), SLOPE), None, None
+    slope, move = np.full(len(ANCHORS), SLOPE), np.zeros(len(ANCHORS))
+    before: np.ndarray | None = None
     for turn in range(ROUNDS):
         if turn in (0, COUNTED_AGAIN):
             # Of other gains there are other symbols: after a tenth of a gain 3 % of the bits.

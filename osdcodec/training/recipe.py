@@ -149,7 +149,7 @@ def _merged(before: dict, after: dict) -> dict:
 def check(recipe: type, table: dict | None, where: str) -> Any:
     """A table as the dataclass `recipe`. InputError names the key. None stands for a table that is not there: then for None,
     unless the dataclass needs nothing."""
-    adapter = TypeAdapter(recipe)
+    adapter: TypeAdapter[Any] = TypeAdapter(recipe)
     try:
         return adapter.validate_python(table or {})
     except ValidationError as found:
@@ -164,7 +164,7 @@ def check(recipe: type, table: dict | None, where: str) -> Any:
             schema = adapter.json_schema()
             parts = [schema] if len(error["loc"]) == 1 else schema.get("$defs", {}).values()
             names = [name for part in parts for name in part.get("properties", {})]
-            raise InputError(f"{where} {key}: is not known{_meant(error['loc'][-1], names)}") from found
+            raise InputError(f"{where} {key}: is not known{_meant(str(error['loc'][-1]), names)}") from found
         raise InputError(
             f"{where} {key}: {'is missing' if error['type'] == 'missing' else error['msg'].removeprefix('Value error, ')}"
         ) from found

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from accelerate.utils import broadcast, send_to_device
@@ -20,9 +20,10 @@ from .checkpoints import Learned, Whole
 from .recipe import Run
 
 EVERY = 50  # steps between two lines of the log
+Model = TypeVar("Model", bound=nn.Module)
 
 
-class Stage(nn.Module):
+class Stage(nn.Module, Generic[Model]):
     """What a Trainer trains: forward(batch) -> loss, and what to log: numbers, or tensors whose mean is logged.
 
     model: what learns, is averaged and is kept in checkpoints. beside: modules that belong to the checkpoint but not to the
@@ -30,8 +31,9 @@ class Stage(nn.Module):
     """
 
     adversary: Adversary | None = None
+    model: Model
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
         self.steps, self.done = 0, 0.0
@@ -48,14 +50,14 @@ class Stage(nn.Module):
         return {}
 
 
-class Trainer:
+class Trainer(Generic[Model]):
     """Trains `stage.model` for `run.minutes` of wall time (time before the checkpoint counts) or `run.steps` steps.
 
     The checkpoint `out/<name>.pt` holds model, average, optimizer, what belongs beside, steps and seconds; a run that finds it
     goes on from there. `out/<name>.jsonl` gets a line every 50 steps.
     """
 
-    def __init__(self, name: str, run: Run, stage: Stage) -> None:
+    def __init__(self, name: str, run: Run, stage: Stage[Model]) -> None:
         self.name, self.stage, self.run, self.recipe = name, stage, run, run.recipe
         stage.to(run.accelerator.device)
         self.kept = (Learned if run.profile.bases else Whole)(stage.model, run.recipe.decay)
@@ -118,7 +120,7 @@ class Trainer:
             share = broadcast(torch.tensor(share, device=self.run.accelerator.device)).item()
         return share
 
-    def train(self) -> nn.Module:
+    def train(self) -> Model:
         """Returns the averaged model."""
         accelerator = self.run.accelerator
         # Every process and every resumption draws other crops and noise.
@@ -147,7 +149,7 @@ class Trainer:
         self.save()
         accelerator.wait_for_everyone()
         accelerator.free_memory()
-        return self.kept.averaged()
+        return cast(Model, self.kept.averaged())
 
     def schedule(self, done: float) -> float:
         """Sets the learning rate for the share 0 .. 1 of the stage that is done, and tells the stage -> the rate."""

@@ -37,7 +37,7 @@ class Graph:
 
     def constant(self, value: Any, kind: type = np.float32) -> str:
         """A small array; equal ones share a name."""
-        array = np.asarray(value, kind)
+        array: np.ndarray = np.asarray(value, kind)
         name = f"constant.{array.dtype}.{array.shape}.{array.tobytes().hex()}"
         name = name if len(name) < 120 else f"constant.{hash(name) & 0xFFFFFFFFFFFF:x}"
         self.constants[name] = numpy_helper.from_array(array, name)

@@ -3,11 +3,13 @@
 import io
 import math
 import warnings
+from typing import Any, cast
 
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.onnx import register_custom_op_symbolic, symbolic_helper
+from torch.onnx import symbolic_helper
+from torch.onnx.utils import register_custom_op_symbolic
 
 from ...errors import OsdError
 from ...models import CodecModel
@@ -18,13 +20,16 @@ from ...profile import Profile
 def _movedim(g, x, source: Tensor, destination: Tensor):
     """Axes counted from the front. The exporter's own symbol counts from the back, and its fusion of two transposes then
     reads beyond an array: the graph it writes is right or broken by chance."""
-    rank = symbolic_helper._get_tensor_rank(x)
+    rank = int(symbolic_helper._get_tensor_rank(x) or 0)
     moved = {d % rank: s % rank for d, s in zip(destination.flatten().tolist(), source.flatten().tolist(), strict=True)}
     others = (axis for axis in range(rank) if axis not in moved.values())
     return g.op("Transpose", x, perm_i=[moved[axis] if axis in moved else next(others) for axis in range(rank)])
 
 
 register_custom_op_symbolic("aten::movedim", _movedim, 17)
+
+
+Axes = dict[str, dict[int, str]]  # by the name of an input or output: which axes are free, and what they are called
 
 
 class Verb(nn.Module):
@@ -38,13 +43,13 @@ class Verb(nn.Module):
         return getattr(self.model, self.verb)(*inputs)
 
 
-def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], dict[str, list[str]], list[str]]]:
+def verbs(profile: Profile) -> dict[str, tuple[dict[str, Tensor], Axes, list[str]]]:
     """Verb -> example inputs by name, names of their dynamic axes, output names."""
     rows, columns, size = 3, 5, profile.stride
     latent = torch.zeros(1, profile.autoencoder_channels, 2 * rows, 2 * columns)
     tokens, picture = torch.zeros(1, profile.tokens, dtype=torch.int64), {2: "H", 3: "W"}
     fine, coarse = {2: "2h", 3: "2w"}, {2: "h", 3: "w"}
-    base, seen = (["base"] if profile.base_codes else []), {}
+    base, seen = (["base"] if profile.base_codes else []), dict[str, Tensor]()
     if profile.decoder_semantics:
         seen = {
             "coarse": torch.zeros(1, 3, rows * size, columns * size),
@@ -91,7 +96,7 @@ def graph(model: CodecModel, verb: str) -> tuple[bytes, list[str]]:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of every size it traces; those are wanted as they are
         torch.onnx.export(
-            Verb(model, verb).eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=outputs,
+            Verb(model, verb).eval(), tuple(inputs.values()), cast(Any, buffer), input_names=list(inputs), output_names=outputs,
             dynamic_axes=axes, opset_version=17, do_constant_folding=False, dynamo=False,
         )  # fmt: skip
     proto = onnx.load_from_string(buffer.getvalue())

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from ...latent.coder import LatentModel
+from ...options import EncodeOptions
 from ...runtime import Machine
 from ...runtime.onnx import OnnxRuntime
 from ...weights import Weights, deflate
@@ -175,7 +176,7 @@ def export_int8(weights: Weights, pictures: Sequence[Image.Image], path: Path, t
     coder = LatentModel(weights, Machine("cpu", threads=threads))
     coder.runtime = observer = Observer(weights, threads)
     for index, picture in enumerate(pictures):
-        coder.reconstruct(*coder.code(picture, LAMBDAS[index % len(LAMBDAS)]))
+        coder.reconstruct(*coder.code(picture, EncodeOptions(lmbda=LAMBDAS[index % len(LAMBDAS)], effort=0)))
     stored = {}
     for verb in VERBS:
         ranges, names = observer.ranges(verb), weights.graphs[f"{verb}.tensors"].decode().split("\n")

@@ -26,14 +26,15 @@ from .tensors import quantise
 STAGES = 3  # of VGG16: up to relu3_3
 EXAMPLE = 96  # side of a picture at which sizes of channels are seen
 WINDOW = 32  # pixels of a window in which texture is measured
-Stage = list[tuple[str, ...]]  # operators: ("Relu",), ("MaxPool", side), ("Conv", tensor, stride, padding)
+Stage = list[tuple[Any, ...]]  # operators: ("Relu",), ("MaxPool", side), ("Conv", tensor, stride, padding)
 
 
 def alexnet() -> list[Stage]:
     """The five stages whose features LPIPS compares."""
-    first = [("Conv", "0", 4, 2), ("Relu",)], [("MaxPool", 3), ("Conv", "1", 1, 2), ("Relu",)]
-    third = [("MaxPool", 3), ("Conv", "2", 1, 1), ("Relu",)]
-    return [*first, third, *([("Conv", n, 1, 1), ("Relu",)] for n in "34")]
+    first: Stage = [("Conv", "0", 4, 2), ("Relu",)]
+    second: Stage = [("MaxPool", 3), ("Conv", "1", 1, 2), ("Relu",)]
+    third: Stage = [("MaxPool", 3), ("Conv", "2", 1, 1), ("Relu",)]
+    return [first, second, third, *([("Conv", n, 1, 1), ("Relu",)] for n in "34")]
 
 
 def vgg16() -> list[Stage]:
@@ -256,7 +257,7 @@ def run_example(graph: Graph, profile: Profile) -> None:
     """Notes the sizes of all values so far, and of the tensors, for a picture of EXAMPLE pixels: the graph is run once, on zeros."""
     side = EXAMPLE // profile.stride
     fine = side * profile.z_per_y
-    example = {
+    example: dict[str, np.ndarray] = {
         "values": np.zeros((1, profile.latent_channels, side, side), np.float32),
         "tokens": np.zeros((1, profile.tokens), np.int64),
         "noise": np.zeros((1, profile.autoencoder_channels, fine, fine), np.float32),

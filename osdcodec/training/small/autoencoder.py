@@ -22,7 +22,7 @@ class AutoencoderRecipe(Schedule):
     latent_noise: float  # added to the unit-variance latent
 
 
-class Pictures(Stage):
+class Pictures(Stage[Autoencoder]):
     def __init__(self, run: Run, model: Autoencoder, photos: Photos) -> None:
         super().__init__(model)
         self.recipe, self.photos = run.recipe, photos
@@ -54,7 +54,7 @@ def train_autoencoder(run: Run) -> Autoencoder:
     if not (run.out / "autoencoder.pt").exists():
         model.start(photos.batch(run.recipe.pictures, 256))
     model.down.requires_grad_(False), model.up.requires_grad_(False)  # as they are, they are optimal
-    model.to(device, memory_format=torch.channels_last).train()
+    model.to(device).to(memory_format=torch.channels_last).train()
     trained = Trainer("autoencoder", run, Pictures(run, model, photos)).train()
     with torch.no_grad():
         crops = [photos.batch(8, 256).to(device) for _ in range(16 if run.steps is None else 1)]

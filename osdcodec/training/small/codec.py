@@ -46,7 +46,7 @@ class Batch(NamedTuple):
     drawn: Tensor  # (B,) bool: no photograph
 
 
-class Codec(Stage):
+class Codec(Stage[CodecModel]):
     """The whole reconstruction, judged in pixels."""
 
     def __init__(self, run: Run, model: CodecModel, photos: Photos) -> None:
@@ -58,7 +58,7 @@ class Codec(Stage):
         # A list: the teacher is not a part of what is trained and kept.
         self.teacher = [load(run.out / run.recipe.teacher, run.profile)] if run.recipe.teacher else []
         for teacher in self.teacher:
-            teacher.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+            teacher.to(run.accelerator.device).to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def beside(self) -> dict[str, nn.Module]:
         return {"control": self.control} | super().beside()
@@ -106,7 +106,7 @@ class Codec(Stage):
             "bpp": bpp.detach(),
             "hyper": (out.bits[:, 0] / out.bits.sum(1)).detach(),
             "snr": out.signal_to_noise,
-            "gain": F.mse_loss(out.z_c.float(), seen.z).detach() / F.mse_loss(seen.z_hat, seen.z).detach(),
+            "gain": F.mse_loss(out.z_c.float(), out.z.float()).detach() / F.mse_loss(out.z_hat.float(), out.z.float()).detach(),
         }
         return loss, record
 
@@ -135,7 +135,7 @@ def train_codec(run: Run, build: Callable[[Profile], CodecModel] = CodecModel) -
     photos, model = Photos(run.data, run.recipe.seed, variety=run.recipe.variety), build(run.profile)
     if not (run.out / "codec.pt").exists():
         load_start(model, run.out, photos, run.recipe.pictures)
-    model.to(run.accelerator.device, memory_format=torch.channels_last).train()
+    model.to(run.accelerator.device).to(memory_format=torch.channels_last).train()
     model.semantics.requires_grad_(False).eval()
     fixed = model.autoencoder.dc.encoder, model.autoencoder.down, model.autoencoder.up, model.analysis.linear
     for part in (*fixed, *(model.get_submodule(name) for name in run.recipe.frozen)):

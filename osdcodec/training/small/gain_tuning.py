@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from ...models import CodecModel
+from ...models.transforms import Gains
 from ...rate_control import ANCHORS, quality_byte
 from ..checkpoints import fill, read
 from ..data import Photos
@@ -26,7 +27,7 @@ class GainTuningRecipe(Schedule):
     losses: Terms
 
 
-class GainTuning(Stage):
+class GainTuning(Stage[Gains]):
     """A batch has a picture for each anchor lambda."""
 
     quality: Tensor
@@ -53,7 +54,7 @@ def train_gains(run: Run) -> CodecModel:
     """out/fitted.pt, with `share` of what the gains learn, is then out/model.pt."""
     model = CodecModel(run.profile)
     fill(model, read(run.out / "fitted.pt"), run.out / "fitted.pt")
-    model.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    model.to(run.accelerator.device).to(memory_format=torch.channels_last).requires_grad_(False).eval()
     start = model.gains.inverse.clone()
     model.gains.inverse.requires_grad_(True)
     learned = Trainer("gain_tuning", run, GainTuning(run, model)).train().inverse.detach()

@@ -74,7 +74,7 @@ def train_prior(run: Run) -> CodecModel:
     state, other = read(run.out / "codec.pt"), run.out / "averaged.pt"
     model = CodecModel(run.profile)
     fill(model, read(other) if other.exists() else averaged(state), other if other.exists() else run.out / "codec.pt")
-    model.to(run.accelerator.device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    model.to(run.accelerator.device).to(memory_format=torch.channels_last).requires_grad_(False).eval()
     for parameter in model.denoiser.unet.conv_out.parameters():  # which the symbols do not know of
         parameter.mul_(run.recipe.residual_gain)
     model.prior.requires_grad_(True).train()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import open_clip
 import torch
+from open_clip import CLIP
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
@@ -41,7 +42,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor)
     return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
 
 
-class Tower(Stage):
+class Tower(Stage[CLIP]):
     def __init__(self, run: Run) -> None:
         super().__init__(contrastive_model(run.profile))
         self.thumbnails, self.size = Thumbnails(run.data / "thumbnails"), run.recipe.batch
@@ -78,6 +79,7 @@ def train_tower(run: Run) -> Semantics:
     trained = trainer.train()
     semantics = Semantics(run.profile).to(device).eval()
     # All but the projection to the text side.
+    assert semantics.tower is not None
     semantics.tower.load_state_dict(trained.visual.state_dict(), strict=False)
     photos, enough = Photos(run.data), run.steps is None
     with torch.no_grad():  # the codebook is fitted to crops as the codec will see them: scenes, not single objects

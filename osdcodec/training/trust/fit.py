@@ -161,7 +161,7 @@ def graph(network: TrustNetwork, model_id: bytes) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of every size it traces
         torch.onnx.export(
-            Expected(network).eval().to(memory_format=torch.contiguous_format), (picture, z, z, wide, wide, setting), buffer,
+            Expected(network).eval().to(memory_format=torch.contiguous_format), (picture, z, z, wide, wide, setting), cast(Any, buffer),
             input_names=list(INPUTS), output_names=["trust"], dynamic_axes=axes, opset_version=17, dynamo=False,
         )  # fmt: skip
     proto = onnx.load_from_string(buffer.getvalue())

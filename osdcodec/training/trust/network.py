@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...models.blocks import bias_of, zeroed
 from ...profile import Profile
 from ...runtime.preview import linear_map
 from ...trust.maps import CELL
@@ -41,8 +42,7 @@ class Block(nn.Module):
         super().__init__()
         self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.grow, self.shrink = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 1)
-        nn.init.zeros_(self.shrink.weight)
-        nn.init.zeros_(self.shrink.bias)
+        zeroed(self.shrink)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.shrink(F.silu(self.grow(self.around(x))))
@@ -58,6 +58,10 @@ class TrustNetwork(nn.Module):
     preview: Tensor
     preview_bias: Tensor
     to_ycc: Tensor
+    z_mean: Tensor
+    z_deviation: Tensor
+    y_mean: Tensor
+    y_deviation: Tensor
 
     def __init__(self, profile: Profile, tensors: Mapping[str, np.ndarray], width: int = 64, blocks: int = 5) -> None:
         super().__init__()
@@ -77,10 +81,11 @@ class TrustNetwork(nn.Module):
         self.prior, self.latent = nn.Conv2d(2 * y, 32, 1), nn.Conv2d(2 * latent, 24, 1)
         self.enter = nn.Conv2d(40 + 32 + 24 + 15 + 12 + 12 + 3, width, 1)
         self.trunk = nn.Sequential(*(Block(width) for _ in range(blocks)))
-        self.leave = nn.Sequential(nn.Conv2d(width, 32, 1), nn.SiLU(), nn.Conv2d(32, 3, 1))
+        last = nn.Conv2d(32, 3, 1)
+        self.leave = nn.Sequential(nn.Conv2d(width, 32, 1), nn.SiLU(), last)
         with torch.no_grad():
-            self.leave[2].weight.mul_(0.1)
-            self.leave[2].bias.copy_(torch.tensor([6.0, 3.0, 0.3]))
+            last.weight.mul_(0.1)
+            bias_of(last).copy_(torch.tensor([6.0, 3.0, 0.3]))
 
     def energies(self, picture: Tensor, z_c: Tensor, z_hat: Tensor) -> Tensor:
         """(B, 39, H/16, W/16): nothing of it is learned"""

@@ -79,7 +79,8 @@ def _jobs(model: LatentModel, picture: Image.Image, random: np.random.Generator,
         lmbda = LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** ((quarter + random.random()) / 4)
         effort = int(random.integers(2, 4)) if n == PER_PHOTO else 0
         osd, symbols = model.code(picture, EncodeOptions(lmbda=lmbda, roi=roi, progressive=progressive, effort=effort))
-        kind, options = random.random(), {"seed": int(random.integers(1000)) if random.random() < 0.3 else 0}
+        kind = random.random()
+        options: dict[str, Any] = {"seed": int(random.integers(1000)) if random.random() < 0.3 else 0}
         if kind < 0.08:
             options["preview"] = True
         elif kind < 0.24:

@@ -1,11 +1,13 @@
 """Stage `relay`: every noise level up to N, drawn independently; losses in the latent (RDEIC's independent training)."""
 
+from typing import cast
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...models.turbo import start_linear
+from ...models.turbo import TurboAnalysis, start_linear
 from ..data import Photos
 from ..losses import full_precision
 from ..recipe import STRICT, Run
@@ -61,7 +63,7 @@ def train_relay(run: Run) -> None:
         with torch.no_grad(), run.accelerator.autocast():
             pictures = (photos.batch(1, run.recipe.crop).to(device) for _ in range(run.recipe.pictures))
             latents = torch.cat([model.autoencoder.encode(x).float() for x in pictures])
-        start_linear(model.analysis, model.synthesis, latents)
+        start_linear(cast(TurboAnalysis, model.analysis), model.synthesis, latents)
         if model.base is not None:
             model.base.start(latents)
     Trainer("relay", run, Relay(run, model)).train()

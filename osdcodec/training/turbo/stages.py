@@ -38,14 +38,14 @@ class Batch(NamedTuple):
     quality: Tensor  # (B,)
 
 
-class TurboStage(Stage):
+class TurboStage(Stage[CodecModel]):
     def __init__(self, run: Run, model: CodecModel) -> None:
         super().__init__(model.train())
         self.recipe, self.data = run.recipe, run.data
         self.control = RateControl(run.recipe.bpp, run.recipe.rate, run.recipe.steer)
         if run.recipe.checkpointing:
-            control = [model.denoiser.control.net] if model.profile.control else []
-            for network in (model.denoiser.unet, model.autoencoder.vae, *control):
+            names = ["denoiser.unet", "autoencoder.vae"] + ["denoiser.control.net"] * bool(model.profile.control)
+            for network in map(cast(Any, model).get_submodule, names):
                 network.enable_gradient_checkpointing()
 
     def beside(self) -> dict[str, nn.Module]:
@@ -72,4 +72,4 @@ def start(run: Run, before: str | None) -> CodecModel:
         for name, parameter in model.named_parameters():
             if of_base(name):
                 parameter.data = parameter.data.bfloat16()
-    return model.to(run.accelerator.device, memory_format=torch.channels_last)
+    return model.to(run.accelerator.device).to(memory_format=torch.channels_last)
