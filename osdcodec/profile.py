@@ -8,22 +8,30 @@ turbo  picture (W, H)  ──64──▶  latent y (C_y, h, w)  ──4──▶
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .rate_control import ANCHORS, quality_byte
 
 
-class Scope(NamedTuple):
-    """What a recipe of the training may make of a field of a profile; a weights file tells of it in its own metadata."""
+class Field(NamedTuple):
+    """What a recipe may make of a field of a profile, and what a decoder has to know of it; JSON in a weights file.
 
-    least: int = 0  # of each of its numbers
+    scope: "sizes": of networks, which a decoder sees in their graphs and tensors, or of an optional part; "noise": levels of
+        noise, which a decoder follows; "part": an optional part, which a decoder must have unless the value is `off`;
+        "bases": such a part beside pretrained models, without which it means nothing.
+    least, most: Range of each of its numbers; false and true count as 0 and 1.
+    off: Each of its numbers where a model has no such part.
+    """
+
+    scope: Literal["sizes", "noise", "part", "bases"] = "sizes"
+    least: int = 0
     most: int = 2**16 - 1
-    on_bases: bool = False  # it means nothing without pretrained models
+    off: int = 0
 
 
-def changeable(default: Any, *scope: Any, **named: Any) -> Any:
-    """A field that a recipe may change; the arguments behind its default are those of `Scope`."""
-    return field(default=default, metadata={"scope": Scope(*scope, **named)})
+def changeable(default: Any, *about: Any, **named: Any) -> Any:
+    """A field that a recipe may change; the arguments behind its default are those of `Field`."""
+    return field(default=default, metadata={"about": Field(*about, **named)})
 
 
 @dataclass(frozen=True)
@@ -60,28 +68,28 @@ class Profile:
     tokens: int = 4  # K, a 2x2 grid over the picture
     codebook_size: int = 1024
 
-    noise_low: int = changeable(120, 1, 999)  # diffusion step N at lambda = 0.1
-    noise_high: int = changeable(300, 1, 999)  # and at lambda = 2
+    noise_low: int = changeable(120, "noise", 1, 999)  # diffusion step N at lambda = 0.1
+    noise_high: int = changeable(300, "noise", 1, 999)  # and at lambda = 2
     # Of the spaced steps from there to the picture (RDEIC, eq. 3): one number, or one for each of ANCHORS. The networks are
     # trained through that chain and no other.
-    steps: tuple[int, ...] = changeable((1,), 1)
+    steps: tuple[int, ...] = changeable((1,), "part", 1, 50, off=1)
     beta_start: float = 0.00085  # Stable Diffusion's "scaled linear" schedule of 1000 steps
     beta_end: float = 0.012
     diffusion_steps: int = 1000
 
     # Structural codes of the vector-quantised base (DiffO); 0: all of the latent is coded by itself.
-    base_codes: int = changeable(0)
-    base_channels: int = changeable(32, 1)  # dimension of such a code
-    base_factor: int = changeable(2, 1)  # positions of y per position of the base, on a side
+    base_codes: int = changeable(0, "part", 0, 2**16)
+    base_channels: int = changeable(32, "sizes", 1)  # dimension of such a code
+    base_factor: int = changeable(2, "sizes", 1, 4)  # positions of y per position of the base, on a side
     # What the CLIP tower and a projector see in D(z_c) guides the denoiser (SPRDiff).
-    decoder_semantics: bool = changeable(False)
+    decoder_semantics: bool = changeable(False, "part", 0, 1)
 
     # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
     bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
-    denoiser_rank: int = changeable(0, 0, 1024, on_bases=True)  # of the low-rank adapters in the UNet
-    encoder_rank: int = changeable(0, 0, 1024, on_bases=True)  # and in the autoencoder's encoder
+    denoiser_rank: int = changeable(0, "bases", 0, 1024)  # of the low-rank adapters in the UNet
+    encoder_rank: int = changeable(0, "bases", 0, 1024)  # and in the autoencoder's encoder
     # Width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none.
-    control: int = changeable(0, 0, 100, on_bases=True)
+    control: int = changeable(0, "bases", 0, 100)
 
     @property
     def z_per_y(self) -> int:
@@ -181,42 +189,53 @@ OFFERED = (SMALL.name, TURBO.name, COD_LITE.name)  # to users; the others are fo
 PROFILES = {profile.name: profile for profile in (SMALL, TURBO, COD_LITE, CONFORMANCE, SYMBOLS)}
 
 
-CHANGEABLE: dict[str, Scope] = {each.name: each.metadata["scope"] for each in fields(Profile) if each.metadata}
-ON_BASES = tuple(name for name, scope in CHANGEABLE.items() if scope.on_bases)
+FIELDS: dict[str, Field] = {each.name: each.metadata["about"] for each in fields(Profile) if each.metadata}
 
 
 def changes(profile: Profile) -> dict[str, Any]:
     """What a profile has otherwise than the one of its name, for JSON."""
     own = PROFILES[profile.name]
-    return {name: getattr(profile, name) for name in CHANGEABLE if getattr(profile, name) != getattr(own, name)}
+    return {name: getattr(profile, name) for name in FIELDS if getattr(profile, name) != getattr(own, name)}
 
 
-def changed(profile: Profile, told: dict[str, Any]) -> Profile:
-    """The profile with what `changes` told. ValueError if a name is not known here, or its value cannot be."""
-    for name, value in told.items():
+def changed(profile: Profile, new: dict[str, Any]) -> Profile:
+    """The profile with other values of some fields, as `changes` gives them.
+
+    Raises:
+        ValueError: A field is unknown or may not be changed, or its value is of the wrong kind or out of range.
+    """
+    for name, value in new.items():
         _check(profile, name, value)
-    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    return replace(profile, **found)
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in new.items()}
+    return replace(profile, **values)
+
+
+def optional_parts(profile: Profile) -> list[str]:
+    """The fields, of those that a profile has otherwise than the one of its name, that switch on an optional part."""
+    return [name for name, value in changes(profile).items() if _is_on(FIELDS[name], value)]
+
+
+def _is_on(about: Field, value: Any) -> bool:
+    """Returns True if a field with this value switches on an optional part."""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    return about.scope in ("part", "bases") and any(number != about.off for number in numbers)
 
 
 def _check(profile: Profile, name: str, value: Any) -> None:
     """ValueError if a field of a profile must not have this value."""
-    if name not in CHANGEABLE:
-        raise ValueError(f"{name} is not known here")
-    scope, own = CHANGEABLE[name], getattr(profile, name)
+    if name not in FIELDS:
+        raise ValueError(f"{name}: is not known here")
+    about, own = FIELDS[name], getattr(profile, name)
     several = isinstance(own, tuple)
     if several != isinstance(value, list | tuple):
-        raise ValueError(f"{name} cannot be {value}")
+        raise ValueError(f"{name}: needs {'a list of numbers' if several else 'one value'}, not {value}")
     numbers = value if several else [value]
-    if several and len(numbers) not in _lengths(profile, name):
-        raise ValueError(f"{name} cannot have {len(numbers)} numbers")
+    counts = {1, len(ANCHORS)} if name == "steps" else {len(own) if several else 1}
+    if len(numbers) not in counts:
+        raise ValueError(f"{name}: needs {' or '.join(map(str, sorted(counts)))} numbers, not {len(numbers)}")
     kind = bool if isinstance(own, bool) else int
-    if any(type(number) is not kind or not scope.least <= number <= scope.most for number in numbers):
-        raise ValueError(f"{name} cannot be {value}, which is out of range: {scope.least} .. {scope.most}")
-    if scope.on_bases and value and not profile.bases:
-        raise ValueError(f"{name} is of profiles on pretrained models")
-
-
-def _lengths(profile: Profile, name: str) -> tuple[int, ...]:
-    """How many numbers a field of several may have."""
-    return (1, len(ANCHORS)) if name == "steps" else (len(getattr(profile, name)),)
+    if any(type(number) is not kind or not about.least <= number <= about.most for number in numbers):
+        needed = "true or false" if kind is bool else f"whole numbers from {about.least} to {about.most}"
+        raise ValueError(f"{name}: needs {needed}, not {value}")
+    if about.scope == "bases" and value and not profile.bases:
+        raise ValueError(f"{name}: is for a profile on pretrained models, such as {TURBO.name}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from accelerate import Accelerator
-from annotated_types import Interval, Len
+from annotated_types import Len
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ..errors import InputError
-from ..profile import ON_BASES, Profile
+from ..profile import FIELDS, Profile, changed
 from ..rate_control import ANCHORS
 
 STRICT = ConfigDict(extra="forbid")
@@ -56,28 +56,6 @@ class Schedule(Plain):
     save_minutes: float = 4.0  # between checkpoints
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Changes:
-    """The table [profile]: what is otherwise than in the profile (profile.py says what each is).
-
-    Residual blocks and parts that a checkpoint does not have are zero-initialised.
-    """
-
-    transform_layers: tuple[int, ...] | None = None
-    encoder_layers: tuple[int, ...] | None = None
-    decoder_layers: tuple[int, ...] | None = None
-    noise_low: Annotated[int, Interval(ge=1, lt=1000)] | None = None
-    noise_high: Annotated[int, Interval(ge=1, lt=1000)] | None = None
-    steps: tuple[Annotated[int, Interval(ge=1, le=50)], ...] | None = None
-    base_codes: Annotated[int, Interval(ge=2, le=65536)] | None = None
-    base_channels: Annotated[int, Interval(ge=1)] | None = None
-    base_factor: Annotated[int, Interval(ge=1, le=4)] | None = None
-    decoder_semantics: bool | None = None
-    denoiser_rank: Annotated[int, Interval(ge=0, le=1024)] | None = None
-    encoder_rank: Annotated[int, Interval(ge=0, le=1024)] | None = None
-    control: Annotated[int, Interval(ge=0, le=100)] | None = None
-
-
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One stage of a training. recipe: of the class that the stage names; data: see data.py; out: folder of its checkpoints."""
@@ -102,21 +80,23 @@ class Entry(NamedTuple):
 
 
 def read(path: Path, profile: Profile, stages: dict[str, Entry]) -> tuple[Profile, dict[str, Any]]:
-    """A recipe -> the profile as its table changes it, and the recipe of every stage. InputError names what is wrong."""
+    """A recipe -> the profile as its table [profile] changes it, and the recipe of every stage. InputError names what is wrong.
+
+    `profile.FIELDS` says what the table may change. Residual blocks and parts that a checkpoint does not have are
+    zero-initialised.
+    """
     tables = _tables(path)
     if unknown := [name for name in tables if name not in (*stages, "profile")]:
         raise InputError(f"{path}: there is no stage [{unknown[0]}]{_meant(unknown[0], list(stages))}")
-    told = dataclasses.asdict(check(Changes, tables.get("profile", {}), f"{path}: [profile]"))
-    changed = {name: value for name, value in told.items() if value is not None}
-    for name, value in changed.items():
-        counts = [1, len(ANCHORS)] if name == "steps" else [len(getattr(profile, name))] if "layers" in name else []
-        if counts and len(value) not in counts:
-            needed = " or ".join(map(str, counts))
-            raise InputError(f"{path}: [profile] {name}: needs {needed} numbers, not {len(value)}")
-    if not profile.bases and (found := [name for name in ON_BASES if changed.get(name)]):
-        raise InputError(f"{path}: [profile] {found[0]}: is for a profile on pretrained models; take --profile turbo")
+    changes = tables.get("profile", {})
+    if unknown := [name for name in changes if name not in FIELDS]:
+        raise InputError(f"{path}: [profile] {unknown[0]}: is not known{_meant(unknown[0], list(FIELDS))}")
+    try:
+        own = changed(profile, changes)
+    except ValueError as error:
+        raise InputError(f"{path}: [profile] {error}") from error
     recipes = {name: check(entry.recipe, tables.get(name), f"{path}: [{name}]") for name, entry in stages.items()}
-    return dataclasses.replace(profile, **changed), recipes
+    return own, recipes
 
 
 def _tables(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from .. import weights
 from ..errors import OsdError, OutputError, WeightsError
-from ..profile import changes
+from ..profile import optional_parts
 from ..runtime.tiles import margins_of
 
 BUILT = Path(__file__).parent / "build"  # "site", and "single", of which single.py makes one file
@@ -30,7 +30,6 @@ LIST, TRUST = "models.json", "trust.onnx"
 WRITTEN = (
     "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
 )
-NOT_RUN = {"steps", "base_codes", "decoder_semantics"}  # changes of a profile that src/weights.ts refuses
 # Without them a browser gives a page one thread; a server that cannot send them works too, more slowly.
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -74,7 +73,7 @@ def _checkout() -> Path | None:
 
 def described(model: "weights.Weights") -> dict[str, Any]:
     """Returns what models.json says of a model. PageError if the page does not run it."""
-    if beyond := sorted(NOT_RUN & changes(model.profile).keys()):
+    if beyond := sorted(optional_parts(model.profile)):
         raise PageError(
             f"{model.path.name} has {', '.join(beyond)} of its own, which the page does not run; use `osdc decode`"
         )

@@ -32,7 +32,7 @@ from ..entropy import indices
 from ..entropy.prior import Prior
 from ..entropy.prior import model_id as latent_model_id
 from ..errors import WeightsError
-from ..profile import PROFILES, Profile, changed, changes
+from ..profile import FIELDS, PROFILES, Profile, changed, changes
 from . import downloads
 from . import registry as catalogue
 from .registry import VARIABLE
@@ -43,6 +43,7 @@ EMBEDDED = Path(__file__).parents[1] / "embedded"
 _MARGINS = "margins"  # in the metadata: JSON of how far each verb reaches, in positions of y
 _VERBS = {"analyse", "synthesise", "denoise", "render"}
 _CHANGES = "changes"  # in the metadata: JSON of what the profile has otherwise than the one of its name
+_FIELDS = "fields"  # and of what each of these fields is, for readers that do not know its name: see profile.Field
 
 
 @dataclass(frozen=True)
@@ -280,7 +281,8 @@ def metadata_for(profile: Profile, margins: dict[str, int] | None = None) -> dic
         profile: Told by its name, and by what it has otherwise than the one of that name.
         margins: Of tiles, by verb, in positions of y; None if they are not known.
     """
-    other, made = changes(profile), {"profile": profile.name}
+    made, other = {"profile": profile.name}, changes(profile)
     if other:
-        made[_CHANGES] = json.dumps(other)
+        about = {name: FIELDS[name]._asdict() for name in other}
+        made |= {_CHANGES: json.dumps(other), _FIELDS: json.dumps(about)}
     return made | ({_MARGINS: json.dumps(margins)} if margins else {})

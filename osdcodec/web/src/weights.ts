@@ -3,6 +3,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { hex } from "./container";
 import { WeightsError } from "./errors";
+import FIELDS from "./fields.json"; // those of osdcodec/profile.py: tests/test_profile.py compares them
 import { placeTensors } from "./graph";
 import { Prior } from "./prior";
 import { join } from "./protobuf";
@@ -99,22 +100,29 @@ export async function loadWeights(data: Uint8Array, listed: Pick<Listed, "sha256
   return model;
 }
 
-// What may be changed of a profile without any consequence here, for the graphs say it or it belongs to what is refused.
-const OF_NO_CONSEQUENCE = ["transform_layers", "encoder_layers", "decoder_layers", "base_channels", "base_factor"];
+/** What a field of a profile is: Field in osdcodec/profile.py, with the same meaning. */
+interface Field {
+  scope: string;
+  least: number;
+  most: number;
+  off: number;
+}
 
 /** After spec/weights.md, "Changed profiles". WeightsError if a picture would come out wrong, or nobody can know. */
-function noiseLevels({ changes = "{}" }: Record<string, string>): NoiseLevels {
-  let [low, high] = [120, 300];
+function noiseLevels({ changes = "{}", fields = "{}" }: Record<string, string>): NoiseLevels {
+  const known: Record<string, Field> = { ...JSON.parse(fields), ...FIELDS };
+  const levels = { noise_low: 120, noise_high: 300 };
   for (const [name, value] of Object.entries<any>(JSON.parse(changes))) {
-    if (OF_NO_CONSEQUENCE.includes(name)) continue;
-    if (name === "noise_low") low = value;
-    else if (name === "noise_high") high = value;
-    else if (name === "steps" && [value].flat().every((count) => count === 1)) continue;
-    else if ((name === "base_codes" || name === "decoder_semantics") && !value) continue;
-    else throw new WeightsError(`the weights are of a model with ${name} ${JSON.stringify(value)}, which this decoder does not run: use osdc`);
+    const { scope, least, most, off } = known[name] ?? {};
+    if (scope === "sizes") continue; // the graphs hold them, or they belong to a part
+    if (scope === "noise" && name in levels) {
+      if (!(Number.isInteger(value) && value >= least && value <= most)) throw new WeightsError("the weights' noise levels are out of range");
+      levels[name as keyof typeof levels] = value;
+    } else if (!(scope === "part" || scope === "bases") || [value].flat().some((number) => Number(number) !== off)) {
+      throw new WeightsError(`the weights are of a model with ${name} ${JSON.stringify(value)}, which this decoder does not run: use osdc`);
+    }
   }
-  if (![low, high].every((level) => Number.isInteger(level) && level > 0 && level < 1000)) throw new WeightsError("the weights' noise levels are out of range");
-  return [low, high];
+  return [levels.noise_low, levels.noise_high];
 }
 
 /** The margins of tiles that the weights tell, after spec/weights.md, "Tiles"; undefined if they tell none. */

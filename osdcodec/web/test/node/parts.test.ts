@@ -87,7 +87,13 @@ function rewritten(change: (header: any) => void): Uint8Array {
 }
 
 const opened = (data: Uint8Array) => loadWeights(data, { sha256: createHash("sha256").update(data).digest("hex") });
-const changed = (changes: object) => opened(rewritten((header) => (header.__metadata__.changes = JSON.stringify(changes))));
+const changed = (changes: object, fields: object = {}) =>
+  opened(
+    rewritten((header) => {
+      header.__metadata__.changes = JSON.stringify(changes);
+      header.__metadata__.fields = JSON.stringify(fields);
+    }),
+  );
 
 test("models of other noise levels or layers are taken, and those of parts that do not run here refused in one line", async () => {
   assert.equal(readMetadata(bytes).profile, "conformance");
@@ -97,6 +103,16 @@ test("models of other noise levels or layers are taken, and those of parts that 
   for (const change of [{ steps: [2] }, { steps: [1, 1, 2, 2, 5] }, { base_codes: 64 }, { decoder_semantics: true }, { colours: 4 }, { noise_low: 1000 }]) {
     await assert.rejects(changed(change), ({ name, message }: Error) => name === "WeightsError" && /^the weights.*$/.test(message));
   }
+});
+
+test("of a change whose name is new here the weights say what it means for a decoder", async () => {
+  const field = (scope: string) => ({ colours: { scope, least: 0, most: 9, off: 2 } });
+  for (const [scope, value] of [["sizes", 4], ["part", 2], ["part", [2, 2]], ["bases", 2]] as const) await changed({ colours: value }, field(scope));
+  for (const [scope, value] of [["part", 4], ["part", [2, 4]], ["noise", 2], ["other", 2]] as const) {
+    await assert.rejects(changed({ colours: value }, field(scope)), { name: "WeightsError", message: /^the weights are of a model with colours / });
+  }
+  const known = { base_codes: { scope: "sizes", least: 0, most: 9, off: 0 } }; // what is known here goes first
+  await assert.rejects(changed({ base_codes: 4 }, known), { name: "WeightsError", message: /base_codes/ });
 });
 
 test("margins of tiles that the weights tell go before those listed", async () => {
