@@ -25,6 +25,7 @@ from rich.table import Table
 from .. import container, weights
 from ..codec import Decoder
 from ..console import run_command
+from ..devices import DEVICES, Device
 from ..entropy.prior import Prior
 from ..errors import FormatError, InputError, OsdError
 from ..latent.coder import decode_symbols, qualities_of
@@ -252,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--joins", type=int, default=0, help="so many inputs of osdc join, and no files")
     parser.add_argument("--vectors", type=Path, default=VECTORS / "conformance", help="folder of vectors to mutate")
-    parser.add_argument("--device", help="run the networks there on what can be decoded")
+    parser.add_argument("--device", choices=DEVICES, help="run the networks there on what can be decoded")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--crashes", type=Path, default=Path("crashes"))
     options = parser.parse_args(arguments)

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -10,6 +10,7 @@ from .. import files
 from ..batch.jobs import plan
 from ..console import Progress
 from ..container import MAX_PIXELS
+from ..effort import Effort
 from ..errors import InputError, WeightsError
 from ..extras import require
 from ..urls import is_folder
@@ -148,7 +149,7 @@ def evaluate(
             anchor=anchor,
             perceptual=perceptual,
             detail=detail,
-            effort=effort,
+            effort=cast(Effort, effort),  # which its callback has made of the text
             memory=memory,
             page_pictures=page_pictures,
             page_all=page_all,

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any, cast
 
 import onnx
 import torch

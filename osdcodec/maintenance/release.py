@@ -18,6 +18,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..console import run_command
 from ..errors import OsdError
@@ -102,13 +103,14 @@ def try_out(distribution: Path, python: str) -> None:
         tools = work / "env" / "bin"
         run(tools / "pip", "install", "--quiet", distribution, where=work)
         page = [("osdc", "web", "site"), ("osdc", "web", "--single", "coffee.osd", "-o", "coffee.html")]
-        for arguments in (
+        commands: tuple[tuple[Any, ...], ...] = (
             ("osdc", "encode", ROOT / "examples" / "coffee.png", "-o", "coffee.osd", "--lambda", "1"),
             ("osdc", "info", "coffee.osd"),
             ("osdc", "decode", "coffee.osd", "-o", "out.png"),
             *(page if distribution.suffix == ".whl" else []),
             ("python", "-m", "osdcodec.checks.conformance", *sorted((ROOT / "spec" / "vectors").glob("[!p]*/"))),
-        ):
+        )
+        for arguments in commands:
             run(tools / arguments[0], *arguments[1:], where=work, path=NO_NODE)
         view(tools / "osdc", "view", "coffee.osd", "--no-browser", where=work)
 

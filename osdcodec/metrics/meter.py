@@ -4,8 +4,9 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,9 @@ LARGEST = 2**22  # pixels: of larger pictures the features of the networks would
 PATCH = 256  # side of the patches that FID and KID compare
 
 
+Compute = Callable[[Image.Image, Image.Image], float]  # (original, decoded) -> value
+
+
 @dataclass(frozen=True)
 class Metric:
     """label: for tables and axes; form: a format specification; better: 1 if larger is, -1 if smaller is, 0 if neither.
@@ -31,7 +35,7 @@ class Metric:
     label: str
     form: str
     better: int
-    compute: Callable[[Image.Image, Image.Image], float] | None = None
+    compute: Compute | None = None
     smallest: int = 1
 
     def text(self, value: float | None) -> str:
@@ -79,6 +83,10 @@ def is_flat(picture: Image.Image) -> bool:
     return all(low == high for low, high in bands)
 
 
+def _similarity(function: Callable[..., Any], original: Image.Image, decoded: Image.Image) -> float:
+    return float(function(_tensor(decoded), _tensor(original), data_range=255.0))
+
+
 def _tensor(picture: Image.Image):
     """RGB picture -> float32 tensor (1, 3, H, W), 0 .. 255."""
     import torch
@@ -119,7 +127,7 @@ class Meter:
         self.unavailable: dict[str, str] = {}
         plainly = {name: metric for name, metric in METRICS.items() if metric.compute}
         self.smallest = {name: metric.smallest for name, metric in plainly.items()}  # sides that a metric asks for
-        self.compute = {name: metric.compute for name, metric in plainly.items()}
+        self.compute: dict[str, Compute] = {name: metric.compute for name, metric in plainly.items() if metric.compute}
         if not plain:
             self._add_similarities()
             self._add_perceptual(perceptual)
@@ -141,8 +149,8 @@ class Meter:
 
         self.compute["ms_ssim"] = ms_ssim
         for name, function in (("haarpsi", piq.haarpsi), ("gmsd", piq.gmsd), ("vif", piq.vif_p)):
-            self.compute[name] = lambda a, b, f=function: float(f(_tensor(b), _tensor(a), data_range=255.0))
-        vif = self.compute["vif"]  # a ratio of information about details, of which a flat picture has none
+            self.compute[name] = partial(_similarity, function)
+        vif = partial(_similarity, piq.vif_p)  # a ratio of information about details, of which a flat picture has none
         self.compute["vif"] = lambda a, b: float("nan") if is_flat(a) else vif(a, b)
         self.smallest |= {"ms_ssim": 161, "haarpsi": 16, "gmsd": 8, "vif": 41}
 
@@ -163,9 +171,9 @@ class Meter:
         # The same numbers in half the time: this network takes longer than all other metrics together.
         distance.stages = nn.ModuleList(
             nn.Sequential(fuse(stage[0], stage[1]), nn.ReLU(True), fuse(stage[3], stage[4]), nn.ReLU(True))
-            for stage in distance.stages
+            for stage in map(list, cast(Any, distance.stages))
         )
-        self._add_network("perceptual", distance, 16)
+        self._add_network("perceptual", cast("Distance", distance), 16)
 
     def _add_distances(self) -> None:
         from .perceptual import SMALLEST, available

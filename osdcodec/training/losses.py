@@ -174,7 +174,7 @@ class TowerDistance(nn.Module):
         self.model, self.side = [model], model.profile.thumb  # a list: the model is not a part of this
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        semantics = self.model[0].semantics
+        semantics: Any = self.model[0].semantics  # ClipSemantics
         top, left = (int(torch.randint(length - self.side + 1, ())) for length in x.shape[2:])
         window = ..., slice(top, top + self.side), slice(left, left + self.side)
         a, b = (F.normalize(semantics.tower(semantics.normalised(part[window]))[1], dim=-1) for part in (x, y.detach()))

@@ -66,7 +66,8 @@ def region(photo: str, box: tuple[int, int, int, int], lmbda: float = 1.0) -> Ta
     inside[y : y + height, x : x + width] = True
     table = Table("", "bytes", "inside / dB", "outside / dB")
     for name, data in (("with the region", regional), ("without", plain)):
-        error = np.square(np.float64(decoder.decode(data).convert("RGB")) - np.float64(picture)).mean(2)
+        shown = np.asarray(decoder.decode(data).convert("RGB"), np.float64)
+        error = np.square(shown - np.asarray(picture, np.float64)).mean(2)
         decibels = (f"{10 * np.log10(255**2 / error[where].mean()):.2f}" for where in (inside, ~inside))
         table.add_row(name, f"{len(data):,}", *decibels)
     return table

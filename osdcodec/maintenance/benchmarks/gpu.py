@@ -4,6 +4,7 @@ Profile `turbo` has random weights of full size here: speed does not depend on w
 """
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def measure(
             return 1000 * median_seconds(whole, repeats, WARM)
 
     # First as anyone would run them: half precision, nothing else. The adapters are not in these networks yet, or at rest.
-    unet, vae = model.denoiser.unet, model.autoencoder.vae
+    unet, vae = model.denoiser.unet, cast(Any, model.autoencoder).vae
     model.to(device, dtype).eval().requires_grad_(False)
     TorchRuntime(None, device, model=model)  # adds the adapters to the weights
     model.to(memory_format=torch.contiguous_format)
@@ -117,7 +118,7 @@ def profile_rows(
         (f"{name} decode, networks", milliseconds(decode), bound, "ms"),
         (
             f"{name} decode, entropy on the CPU",
-            milliseconds(lambda: prior.decode(payload, quality, *y.shape[2:])),
+            milliseconds(lambda: prior.decode(payload, quality, y.shape[2], y.shape[3])),
             None,
             "ms",
         ),

@@ -66,7 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         from .gpu import random_turbo
 
         device = choose(options.device).place
-        profile, runtime = TURBO, TorchRuntime(None, device, model=random_turbo(device, tower=False))
+        profile = TURBO
+        runtime: Runtime = TorchRuntime(None, device, model=random_turbo(device, tower=False))
     else:
         loaded = weights.load(SMALL.name, options.weights_dir)
         profile, runtime = loaded.profile, open_runtime(loaded, Machine(options.device))

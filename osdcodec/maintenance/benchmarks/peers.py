@@ -13,16 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from ...console import run_command
+from ...devices import Device
 from ...evaluation.timing import rendered
 from ...extras import available
 from ...runtime.processor import bfloat16
 
-Coding = tuple[Callable[[], object], Callable[[object], object]]  # encode() -> data, decode(data)
+Coding = tuple[Callable[[], object], Callable[[Any], object]]  # encode() -> data, decode(data)
 OSDC = ["cpu", "openvino", "openvino-bf16"]
 COMPRESSAI = ["bmshj2018_factorized", "mbt2018_mean", "cheng2020_anchor"]
 PILLOW = {"JPEG": {"quality": 10}, "WEBP": {"quality": 5}, "AVIF": {"quality": 20}, "JXL": {"quality": 20}}
@@ -49,9 +51,9 @@ def coding(name: str, threads: int) -> Coding:
     if name.startswith("osdc "):
         from ...codec import Decoder, Encoder
 
-        device = name.removeprefix("osdc ")
+        device = cast(Device, name.removeprefix("osdc "))
         encoder, decoder = Encoder(device=device), Decoder(device=device)
-        return lambda: encoder.encode(picture, effort=0), decoder.decode
+        return lambda: encoder.encode(picture, effort=0), lambda data: decoder.decode(data)
     if name in PILLOW:
         from PIL import Image
 

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         for path in sorted(options.folder.glob("*.png")):
             picture = image.open_image(path)
             y, hyper, tokens = analyse(model, picture)
-            y, hyper = y * gain[:, None, None], hyper * hyper_gain[:, None, None]
+            y, hyper = (part * torch.from_numpy(by)[:, None, None] for part, by in ((y, gain), (hyper, hyper_gain)))
             payload, _ = prior.encode(y[0].numpy(), hyper[0].numpy(), tokens[0].numpy(), quality)
             _, bits, _ = model.prior(y, hyper, torch.tensor([float(quality)]))
             counts = loaded.tensors["prior.token_tables"][np.arange(model.profile.tokens), tokens[0].numpy()]

@@ -40,7 +40,15 @@ class WithoutTokens(CodecModel):
         return self.synthesis(y_hat, 0 * self.semantics.embed(tokens))
 
     def denoise(
-        self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
+        self,
+        z_c: Tensor,
+        condition: Tensor,
+        tokens: Tensor,
+        noise: Tensor,
+        level: Tensor,
+        alpha_bar: Tensor,
+        coarse: Tensor | None = None,
+        coarse_thumb: Tensor | None = None,
     ) -> Tensor:
         return self.denoiser(z_c, condition, 0 * self.semantics.embed(tokens), noise, level, alpha_bar)
 
@@ -74,9 +82,7 @@ class WithoutRelayResidual(CodecModel):
 class WithoutDenoiser(CodecModel):
     """D(z_c): a plain learned codec."""
 
-    def denoise(
-        self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
-    ) -> Tensor:
+    def denoise(self, z_c: Tensor, *known: Tensor | None, **other: Tensor | None) -> Tensor:
         return z_c
 
 
@@ -84,16 +90,26 @@ class WithoutNoise(CodecModel):
     """The denoiser starts from the coarse latent itself."""
 
     def denoise(
-        self, z_c: Tensor, condition: Tensor, tokens: Tensor, noise: Tensor, level: Tensor, alpha_bar: Tensor
+        self,
+        z_c: Tensor,
+        condition: Tensor,
+        tokens: Tensor,
+        noise: Tensor,
+        level: Tensor,
+        alpha_bar: Tensor,
+        coarse: Tensor | None = None,
+        coarse_thumb: Tensor | None = None,
     ) -> Tensor:
-        return super().denoise(z_c, condition, tokens, 0 * noise, level, alpha_bar)
+        return super().denoise(z_c, condition, tokens, 0 * noise, level, alpha_bar, coarse, coarse_thumb)
 
 
 class LatentTraining(CodecModel):
     """The denoiser learns from the error of the latent alone: no loss of the picture reaches it."""
 
-    def forward(self, *inputs: Tensor) -> Reconstruction:
-        out = super().forward(*inputs)
+    def forward(
+        self, x: Tensor, quality: Tensor, thumb: Tensor | None = None, noise: Tensor | None = None
+    ) -> Reconstruction:
+        out = super().forward(x, quality, thumb, noise)
         return replace(out, x_hat=self.render(out.z_hat.detach()))
 
 

@@ -15,9 +15,12 @@ from typing import NamedTuple
 
 import torch
 
+from ... import weights
 from ...codec import Decoder, Encoder
 from ...console import run_command
+from ...devices import Device
 from ...errors import InputError, OsdError
+from ...evaluation.baselines import Coding
 from ...evaluation.curves import bd_rate
 from ...evaluation.page import insert
 from ...evaluation.protocols import PROTOCOLS, opener
@@ -52,7 +55,7 @@ def measured(
     lambdas: tuple[float, ...],
     meter: Meter,
     protocol: str | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> System:
     """Measures what RUN/papers.json does not hold yet. InputError if the run has no weights of its own."""
     if not (run / registry.NAME).is_file():
@@ -70,7 +73,7 @@ def measured(
     missing = {path: [value for value in lambdas if (path.name, value) not in known] for path in paths}
     warm, opened = False, opener(protocol)
     for path, values in missing.items():
-        codings = [OsdcCoding(value, encoder, decoder) for value in values]
+        codings: list[Coding] = [OsdcCoding(value, encoder, decoder) for value in values]
         if codings and not warm:  # what happens only once, such as loading networks, is not to be timed
             first = opened(path)
             codings[0].decode(codings[0].encode(first), first.size)
@@ -81,7 +84,7 @@ def measured(
             write_output(run / FOUND, json.dumps(state | {"records": kept}, indent=1).encode("utf-8"))
     wanted = {(path.name, value) for path in paths for value in lambdas}
     records = [record for record in kept if (record["picture"], record["lambda"]) in wanted]
-    profile = encoder.coder.profile
+    profile = weights.load(model["profile"], run).profile
     return System(run.resolve().name, records, parameters(profile) / 1e6, profile.steps, training(run))
 
 

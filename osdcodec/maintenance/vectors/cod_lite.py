@@ -4,6 +4,7 @@ import argparse
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def vectors(made: weights.Weights) -> tuple[list[Vector], list[Vector]]:
     """Files that decode, and files that are refused."""
     code, random = CodLiteSymbolCoder(made).code, np.random.Generator(np.random.PCG64(SEED))
 
-    def file(width: int, height: int, grid: np.ndarray | None = None, **fields: object) -> Osd:
+    def file(width: int, height: int, grid: np.ndarray | None = None, **fields: Any) -> Osd:
         size = code.grid(width, height)
         payload = code.encode(random.integers(0, TINY.entries, size) if grid is None else np.broadcast_to(grid, size))
         return replace(Osd(made.model_id, width, height, code.quality, payload), **fields)
@@ -85,7 +86,11 @@ def vectors(made: weights.Weights) -> tuple[list[Vector], list[Vector]]:
         "long": ("a payload with a byte too many", replace(plain, payload=plain.payload + b"\1")),
         "other-size": ("a payload for more indices", replace(plain, width=30)),
     }
-    return tuple([(name, what, container.pack(osd)) for name, (what, osd) in group.items()] for group in (good, bad))
+
+    def packed(group: dict[str, tuple[str, Osd]]) -> list[Vector]:
+        return [(name, what, container.pack(osd)) for name, (what, osd) in group.items()]
+
+    return packed(good), packed(bad)
 
 
 def main(arguments: list[str] | None = None) -> None:

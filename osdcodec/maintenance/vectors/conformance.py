@@ -9,6 +9,7 @@ import io
 from binascii import crc_hqx
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ...codec import Encoder
 from ...console import run_command
 from ...container import Osd, pack
 from ...image import open_image
+from ...latent.coder import LatentModel
 from ...models import CodecModel
 from ...models.prior_twin import TABLE_ROWS
 from ...models.transforms import start_linear
@@ -139,17 +141,18 @@ def pictures(encoder: Encoder) -> list[Vector]:
 
 def latents(encoder: Encoder) -> list[Vector]:
     """Vectors of latents that no picture has: both ends of the tables, symbols at their limits, edges of rounding."""
-    profile, prior, random = encoder.coder.profile, encoder.coder.prior, np.random.default_rng(SEED)
+    coder = cast(LatentModel, encoder.coder)
+    profile, prior, random = coder.profile, coder.prior, np.random.default_rng(SEED)
     last = profile.codebook_size - 1
 
-    def vector(name: str, what: str, size: tuple[int, int], quality: int, y: float, hyper: float, tokens: list[int]):
+    def vector(name: str, what: str, size: tuple[int, int], quality: int, y: int, hyper: int, tokens: list[int]):
         """Multiples of 1/16 nudged by 1/1000 up to ±y, and of 1/2 up to ±hyper: on either side of every edge."""
         h, w = profile.grid(*size)
         shape, hyper_shape = (profile.latent_channels, h, w), (profile.hyper_channels, *profile.hyper_grid(h, w))
         values = random.integers(-16 * y, 16 * y, shape, endpoint=True) / 16 + random.choice([-0.001, 0, 0.001], shape)
         hypers = random.integers(-2 * hyper, 2 * hyper, hyper_shape, endpoint=True) / 2
         payload, _ = prior.encode(values, hypers, np.array(tokens), quality)
-        return name, what, pack(Osd(encoder.coder.weights.model_id, *size, quality, payload))
+        return name, what, pack(Osd(coder.weights.model_id, *size, quality, payload))
 
     return [
         vector("edges-0", "values at the edges of rounding, q = 0", (130, 70), 0, 6, 2, [0, last, 0, last]),
@@ -207,10 +210,10 @@ def beginnings(encoder: Encoder) -> tuple[list[Vector], list[Vector]]:
     face = astronaut.crop((150, 20, 278, 148)).resize((64, 64))
     grey = coffee.resize((96, 64)).convert("L").convert("RGB")
     plain = pack(encoder.coder.code(face, EncodeOptions(lmbda=0.25, progressive=True, effort=0))[0])
-    boxed, _ = encoder.coder.code(
+    boxed_osd, _ = encoder.coder.code(
         coffee.resize((150, 100)), EncodeOptions(lmbda=1.0, roi=[(40, 30, 50, 20)], progressive=True, effort=0)
     )
-    boxed = pack(replace(boxed, sections=(*boxed.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
+    boxed = pack(replace(boxed_osd, sections=(*boxed_osd.sections, ("x", b"<x/>"), ("z", b"\0\1"))))
     one = pack(encoder.coder.code(coffee.resize((1, 1)), EncodeOptions(lmbda=1.0, progressive=True, effort=0))[0])
     wide = pack(encoder.coder.code(coffee.resize((300, 60)), EncodeOptions(lmbda=0.1, progressive=True, effort=0))[0])
     grey_file = pack(encoder.coder.code(grey, EncodeOptions(lmbda=0.5, progressive=True, effort=0))[0])

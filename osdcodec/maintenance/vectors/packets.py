@@ -77,7 +77,7 @@ def sets(data: bytes) -> tuple[dict[str, bytes], list[dict]]:
         "other-1": other,
     }
     pieces = ["piece-0", "piece-1", "piece-2"]
-    found = [
+    found: list[dict] = [
         {"what": "one piece, which is the whole file", "packets": ["single-0"], "files": [ONE]},
         {"what": "that, and its repair symbol", "packets": ["single-0", "single-repair-1"], "files": [ONE]},
         {"what": "pieces of two files", "packets": ["piece-2", "single-0", "piece-1", "piece-0"], "files": [FILE, ONE]},
@@ -98,7 +98,7 @@ def texts(packets: list[bytes], names: list[str]) -> tuple[dict[str, bytes], lis
         "lines-loose.txt": f"{loose}\n{lines[0]}\n".encode("ascii"),
         "stream-b2.bin": to_stream(long),
     }
-    told = [
+    told: list[dict] = [
         {"file": "lines-crlf.txt", "what": "lines that end in CR and LF, and empty ones", "packets": names[:3]},
         {"file": "lines-loose.txt", "what": "a line whose last character has a bit too many", "packets": names[:1]},
         {"file": "stream-b2.bin", "what": "a stream whose first byte is B2", "joined": LONG},

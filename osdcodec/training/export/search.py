@@ -8,6 +8,7 @@ perceptual networks, lie outside.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx

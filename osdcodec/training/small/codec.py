@@ -106,7 +106,8 @@ class Codec(Stage[CodecModel]):
             "bpp": bpp.detach(),
             "hyper": (out.bits[:, 0] / out.bits.sum(1)).detach(),
             "snr": out.signal_to_noise,
-            "gain": F.mse_loss(out.z_c.float(), out.z.float()).detach() / F.mse_loss(out.z_hat.float(), out.z.float()).detach(),
+            "gain": F.mse_loss(out.z_c.float(), out.z.float()).detach()
+            / F.mse_loss(out.z_hat.float(), out.z.float()).detach(),
         }
         return loss, record
 

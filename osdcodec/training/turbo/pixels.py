@@ -43,7 +43,10 @@ class Pixels(TurboStage):
                 realism = self.adversary.loss(x, seen.x_hat, z_c, self.steps, self.done)
                 loss = loss if realism is None else loss + realism
             psnr = -10 * torch.log10((seen.x_hat.detach() - x).square().mean((1, 2, 3)) / 4)
-            gain = F.mse_loss(out.z_c.float(), out.z.float()).detach() / F.mse_loss(out.z_hat.float(), out.z.float()).detach()
+            gain = (
+                F.mse_loss(out.z_c.float(), out.z.float()).detach()
+                / F.mse_loss(out.z_hat.float(), out.z.float()).detach()
+            )
         return loss, record | {"psnr": psnr, "snr": out.signal_to_noise, "gain": gain, "bpp": bpp.detach()}
 
 

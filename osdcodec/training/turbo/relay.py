@@ -1,6 +1,6 @@
 """Stage `relay`: every noise level up to N, drawn independently; losses in the latent (RDEIC's independent training)."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -41,7 +41,9 @@ class Relay(TurboStage):
             final, now = (model.alpha_bars[n.long()][:, None, None, None] for n in (last, level))
             target = torch.randn_like(z) + (final / (1 - final)).sqrt() * (start - z)
             z_n = now.sqrt() * z + (1 - now).sqrt() * target
-        guess = model.denoiser.predict(z_n, start, condition, model.semantics.embed(found.tokens), level).float()
+        guess = (
+            cast(Any, model.denoiser).predict(z_n, start, condition, model.semantics.embed(found.tokens), level).float()
+        )
         with full_precision(x):
             bpp, missed = found.bits.sum(1) / x[0, 0].numel(), found.error / x[0, 0].numel()
             self.control.update(weights, bpp.detach())

@@ -1,7 +1,7 @@
 """What the stages of `turbo` share: how a model is opened, its recipe, its batches."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
