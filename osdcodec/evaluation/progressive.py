@@ -9,7 +9,9 @@ that mark its place.
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -35,21 +37,22 @@ def cut(original: Image.Image, encoder: Encoder, decoder: Decoder, meter: Meter,
     plain = encoder.encode(original, lmbda)
     rows = defaultdict(list)
 
-    def measured(decode) -> Values | None:
+    def measured(decode: Callable[..., Image.Image], *given: Any, **options: Any) -> Values | None:
         try:
-            return meter(original, decode().convert("RGB"))
+            return meter(original, decode(*given, **options).convert("RGB"))
         except (FormatError, TargetError):
             return None
 
+    def within(size: int) -> Image.Image:
+        return decoder.decode(encoder.encode(original, target=Target(max_bytes=size)))
+
     for share in SHARES:
         size = round(share * len(whole))
-        rows["progressive, cut there"].append(measured(lambda size=size: decoder.decode(whole[:size], partial=True)))
-        rows["a plain .osd of so many bytes"].append(
-            measured(lambda size=size: decoder.decode(encoder.encode(original, target=Target(max_bytes=size))))
-        )
+        rows["progressive, cut there"].append(measured(decoder.decode, whole[:size], partial=True))
+        rows["a plain .osd of so many bytes"].append(measured(within, size))
         if features.check("jpg_2000"):
             found = jpeg2000_within(original, size)
-            decoded = measured(lambda found=found: found.coding.decode(found.data, original.size))
+            decoded = measured(found.coding.decode, found.data, original.size)
             rows["JPEG 2000 of so many bytes"].append(decoded if found.within else None)
     seconds = [decoding_seconds(data, encoder) for data in (plain, whole)]
     return {

@@ -14,6 +14,8 @@ from PIL import Image
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .perceptual import Distance
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ def _similarity(function: Callable[..., Any], original: Image.Image, decoded: Im
     return float(function(_tensor(decoded), _tensor(original), data_range=255.0))
 
 
-def _tensor(picture: Image.Image):
+def _tensor(picture: Image.Image) -> "Tensor":
     """RGB picture -> float32 tensor (1, 3, H, W), 0 .. 255."""
     import torch
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import open_clip
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_dc import DCDownBlock2d
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError, safe_open
@@ -24,7 +25,7 @@ from ..profile import Profile
 from .blocks import bias_of, first_layer, principal_components, zeroed
 from .semantics import Semantics
 from .tiling import by_tiles
-from .transforms import DCDownBlock2d, Synthesis, scales
+from .transforms import Synthesis, scales
 
 Base = Callable[[str], Path]  # name of a pretrained model -> the folder it lies in
 
@@ -104,7 +105,7 @@ class ClipSemantics(Semantics):
 
     def __init__(self, profile: Profile, base: Base | None) -> None:
         super().__init__(profile)
-        self.load = lambda: clip_tower(base(profile.bases[1]) if base else None)
+        self.load: Callable[[], nn.Module] = lambda: clip_tower(base(profile.bases[1]) if base else None)
         for name, values in (("shift", open_clip.OPENAI_DATASET_MEAN), ("spread", open_clip.OPENAI_DATASET_STD)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ..metrics.perceptual import Features, alexnet, unit, vgg16
 from ..metrics.texture import deviation
 from ..weights import Weights
-from .torch import load_model, open_tower
+from ..weights.to_torch import load_model, open_tower
 
 STAGES = 3  # of VGG16
 LAYERS = {"alexnet": 5, "vgg16": 7}

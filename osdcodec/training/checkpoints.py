@@ -1,5 +1,6 @@
 """What trainings leave behind: how models lie in checkpoints, and how they are found and opened again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -55,11 +56,14 @@ def newest(out: Path) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def warm_average(decay: float):
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def warm_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential moving average whose decay rises from a quarter to `decay`: the first steps must not linger in it."""
 
     @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
+    def update(averages: Tensors, currents: Tensors, count: Tensor | int) -> None:
         share = 1 - min(decay, (1 + float(count)) / (4 + float(count)))
         torch._foreach_lerp_(averages, currents, share)
 

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -71,7 +72,7 @@ class Trainer(Generic[Model]):
             self.resume(torch.load(self.path, map_location=run.accelerator.device, weights_only=True))
 
     @property
-    def path(self):
+    def path(self) -> Path:
         return self.run.out / f"{self.name}.pt"
 
     def resume(self, state: dict) -> None:

@@ -7,6 +7,7 @@ What is not counted: the CUDA context, the allocator's fragments, the discrimina
 
 import argparse
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -40,11 +41,13 @@ class Peak(TorchDispatchMode):
     """Counts the bytes of all tensors alive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch, behind a decorator
         self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
         self.bytes = 0
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = operation(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor):

@@ -4,7 +4,7 @@ For readers of symbols, as symbol_vectors.py has them; the model is of the same 
 latent's. Run once, when the base came into the format: they stay as they are for ever. Needs NumPy only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from ... import weights
 from ...checks.conformance import write
 from ...checks.fuzz import sealed
 from ...console import run_command
-from ...container import Osd, Regions, leb128, pack, unpack
+from ...container import Box, Osd, Regions, leb128, pack, unpack
 from ...latent.coder import qualities_of
 from ...profile import SYMBOLS
 from .symbols import SEED, Named, asked, coded, tables, weights_file
@@ -35,7 +35,9 @@ def valid(model: weights.Weights) -> Iterator[Named]:
     """Files that decode, of random symbols."""
     profile, random = model.profile, np.random.default_rng(SEED)
 
-    def vector(name: str, what: str, size: tuple[int, int], quality: int, progressive: bool = False, boxes=()) -> Named:
+    def vector(
+        name: str, what: str, size: tuple[int, int], quality: int, progressive: bool = False, boxes: Sequence[Box] = ()
+    ) -> Named:
         sections = (("G", Regions(20, tuple(boxes)).to_bytes()),) if boxes else ()
         osd = Osd(model.model_id, *size, quality, b"", sections, progressive=progressive)
         h, w = profile.grid(*size)

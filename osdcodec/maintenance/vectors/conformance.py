@@ -145,7 +145,9 @@ def latents(encoder: Encoder) -> list[Vector]:
     profile, prior, random = coder.profile, coder.prior, np.random.default_rng(SEED)
     last = profile.codebook_size - 1
 
-    def vector(name: str, what: str, size: tuple[int, int], quality: int, y: int, hyper: int, tokens: list[int]):
+    def vector(
+        name: str, what: str, size: tuple[int, int], quality: int, y: int, hyper: int, tokens: list[int]
+    ) -> Vector:
         """Multiples of 1/16 nudged by 1/1000 up to ±y, and of 1/2 up to ±hyper: on either side of every edge."""
         h, w = profile.grid(*size)
         shape, hyper_shape = (profile.latent_channels, h, w), (profile.hyper_channels, *profile.hyper_grid(h, w))

@@ -8,7 +8,7 @@ ever. Needs NumPy only.
 
 import argparse
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from ... import weights
 from ...checks.conformance import write
 from ...checks.fuzz import sealed
 from ...console import run_command
-from ...container import Osd, Regions, leb128, pack, unpack
+from ...container import Box, Osd, Regions, leb128, pack, unpack
+from ...entropy import Array
 from ...entropy.integer_net import EXACT
+from ...entropy.prior import Places
 from ...entropy.rans import TOTAL, Writer
 from ...latent.coder import decode_symbols, qualities_of
 from ...profile import SYMBOLS, Profile
@@ -106,7 +108,13 @@ def valid(model: weights.Weights) -> Iterator[Named]:
     random = np.random.default_rng(SEED)
 
     def vector(
-        name: str, what: str, size: tuple[int, int], quality: int, boxes=(), better: int = 0, spread=6.0
+        name: str,
+        what: str,
+        size: tuple[int, int],
+        quality: int,
+        boxes: Sequence[Box] = (),
+        better: int = 0,
+        spread: float = 6.0,
     ) -> Named:
         sections = (("G", Regions(better, tuple(boxes)).to_bytes()),) if boxes else ()
         osd = Osd(model.model_id, *size, quality, b"", sections)
@@ -136,7 +144,7 @@ def coded(model: weights.Weights, osd: Osd, choose: Choose = likeliest) -> Osd:
     """The fields of a file, with the payload of these symbols."""
     writer = Writer()
 
-    def code(part, tables, rows, means, places):
+    def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
         columns = choose(tables, rows)
         writer.push(columns, tables, rows)
         return columns
@@ -248,10 +256,10 @@ def one_more(model: weights.Weights, osd: Osd) -> bytes:
     prior, writer = model.prior, Writer()
     symbols = decode_symbols(osd, prior)
 
-    def code(part: str, tables, rows, means, mask):
+    def code(part: str, tables: Array, rows: Array, means: Array | None, places: Places | None) -> Array:
         columns = symbols.tokens
         if part != "tokens":
-            columns = (symbols.hyper.ravel() if part == "hyper" else symbols.latent[mask]) + prior.limit
+            columns = (symbols.hyper.ravel() if places is None else symbols.latent[places]) + prior.limit
         writer.push(columns, tables, rows)
         return columns
 

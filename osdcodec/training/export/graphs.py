@@ -17,7 +17,7 @@ from ...profile import Profile
 
 
 @symbolic_helper.parse_args("v", "t", "t")
-def _movedim(g, x, source: Tensor, destination: Tensor):
+def _movedim(g: Any, x: Any, source: Tensor, destination: Tensor) -> Any:
     """Axes counted from the front. The exporter's own symbol counts from the back, and its fusion of two transposes then
     reads beyond an array: the graph it writes is right or broken by chance."""
     rank = int(symbolic_helper._get_tensor_rank(x) or 0)
