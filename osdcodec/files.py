@@ -184,7 +184,8 @@ def write_output(target: str | Path, data: bytes, overwrite: bool = True) -> Non
             check_output(target, overwrite)
             urls.write(str(target), data)
         elif (number := descriptor(target)) is not None:
-            sys.stdout and sys.stdout.flush()
+            if sys.stdout:
+                sys.stdout.flush()
             _write_all(number, data)
         elif str(target) == STREAM:
             _write_stdout(data)

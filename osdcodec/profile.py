@@ -226,11 +226,12 @@ def _check(profile: Profile, name: str, value: Any) -> None:
     if name not in FIELDS:
         raise ValueError(f"{name}: is not known here")
     about, own = FIELDS[name], getattr(profile, name)
-    several = isinstance(own, tuple)
+    several, counts = isinstance(own, tuple), {1}
     if several != isinstance(value, list | tuple):
         raise ValueError(f"{name}: needs {'a list of numbers' if several else 'one value'}, not {value}")
     numbers = value if several else [value]
-    counts = {1, len(ANCHORS)} if name == "steps" else {len(own) if several else 1}
+    if several:
+        counts = {1, len(ANCHORS)} if name == "steps" else {len(own)}
     if len(numbers) not in counts:
         raise ValueError(f"{name}: needs {' or '.join(map(str, sorted(counts)))} numbers, not {len(numbers)}")
     kind = bool if isinstance(own, bool) else int

@@ -171,7 +171,9 @@ def check_folder(folder: str) -> None:
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
-        number = errno.EACCES if place.is_dir() else errno.EEXIST if place == wanted else errno.ENOTDIR
+        number = errno.EEXIST if place == wanted else errno.ENOTDIR
+        if place.is_dir():
+            number = errno.EACCES
         raise _unmakeable(folder, OSError(number, os.strerror(number)))
 
 

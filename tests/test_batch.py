@@ -22,6 +22,7 @@ from PIL import Image
 from osdcodec import files
 from osdcodec.batch import report
 from osdcodec.batch.jobs import Plan, plan
+from osdcodec.batch.overwrite import Overwrite
 from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding, Task
 from osdcodec.cli import batches
@@ -371,7 +372,7 @@ def test_a_folder_that_cannot_be_read_is_no_success(tmp_path):
 
 def test_what_comes_to_lie_there_during_the_work_stays(tmp_path):
     target = tmp_path / "a.osd"
-    work = Encoding(ours=True)
+    work = Encoding(overwrite=Overwrite.OWN)
     work.check(__file__, str(target))
     target.write_text("notes")
     with pytest.raises(OutputError, match=r"a\.osd: exists"):

@@ -5,7 +5,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from osdcodec.batch.jobs import names, plan
+from osdcodec.batch.inputs import names
+from osdcodec.batch.jobs import plan
 from osdcodec.container import MAGIC
 from osdcodec.errors import InputError, OutputError
 from osdcodec.file_info import NOTE
@@ -154,7 +155,7 @@ def test_only_names_that_somebody_chose_are_replaced(tmp_path):
         open(path, "w").close()
 
     def replaces(*arguments, **options) -> bool:
-        return plan(*arguments, (".png",), ".osd", **options).replace
+        return plan(*arguments, (".png",), ".osd", **options).replaces
 
     assert replaces([source], "a.osd") and replaces([source], "-") and replaces(["-"], None)
     assert replaces([folder], str(tmp_path / "out")) and replaces([source], str(tmp_path / "in"))

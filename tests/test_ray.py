@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from osdcodec.batch.jobs import plan
+from osdcodec.batch.overwrite import Overwrite
 from osdcodec.batch.ray import outcomes
 from osdcodec.batch.run import run
 from osdcodec.batch.tasks import Decoding, Encoding
@@ -48,7 +49,7 @@ def deadly(inner, marks: Path, name: str, when: str, times: int = 1):
     """`inner`, but whoever is at the input of this name dies, so many times, before or after the work."""
 
     class Deadly:  # in a function, so that it travels by value: workers cannot import the tests
-        overwrite = False
+        overwrite = Overwrite.NOTHING
 
         def __call__(self, source, target, progress=None):
             die = name in source and len(list(marks.iterdir())) < times
@@ -77,7 +78,9 @@ def test_a_killed_workers_file_is_done_all_the_same(cluster, tmp_path, photo, ca
     planned = plan([str(tmp_path / "in")], str(tmp_path / "out"), (".png",), ".osd")
     planned.make_folders()
     jobs = planned.jobs
-    work = deadly(Encoding(EncodeOptions(lmbda=1.0), "cpu", overwrite=False), tmp_path / "marks", "c.png", when)
+    work = deadly(
+        Encoding(EncodeOptions(lmbda=1.0), "cpu", overwrite=Overwrite.NOTHING), tmp_path / "marks", "c.png", when
+    )
     code = run(jobs, work, outcomes=outcomes(jobs, work, address=cluster))
     assert code == 3 and len(list((tmp_path / "marks").iterdir())) == 1
     told = capsys.readouterr().err.splitlines()
@@ -130,7 +133,7 @@ def claims():
     """Work whose facts are the GPUs that its worker may use; it lasts until a second worker is at it too."""
 
     class Claims:
-        overwrite = True
+        overwrite = Overwrite.EVERYTHING
 
         def __call__(self, source, target, progress=None):
             import time

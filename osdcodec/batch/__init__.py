@@ -1,1 +1,1 @@
-"""Many files at once: which becomes which (jobs), what is done with each (tasks), in threads (run) or over a cluster (ray), and what is told of it (report)."""
+"""Many files at once: which are meant (inputs), which becomes which (jobs), what may be replaced (overwrite), what is done with each (tasks), in threads (run) or over a cluster (ray), and what is told of it (report)."""

@@ -1,32 +1,29 @@
-"""Which input becomes which output: names given one by one, in lists, and all below folders."""
+"""Which input becomes which output."""
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePath
 
 from .. import files, urls
-from ..container import MAGIC
 from ..errors import InputError, OsdError, OutputError
 from ..file_info import NOTE
 from ..files import STREAM
+from .inputs import LeftOut, places
+from .overwrite import Overwrite, may_replace, policy
 
 Job = tuple[str, str]  # input, output
 
 
 @dataclass
 class Plan:
-    """jobs: (input, output) names. replace: whether outputs that exist may be replaced; ours: of these only what osdc wrote.
-
-    left_out: (file, why) below folders.
-    """
+    """jobs: (input, output) names. overwrite: which outputs that exist may be replaced. left_out: (file, why) below folders."""
 
     jobs: list[Job]
-    replace: bool = True
-    ours: bool = False
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    overwrite: Overwrite = Overwrite.EVERYTHING
+    left_out: LeftOut = field(default_factory=list)
     note: str = ""  # what a person should hear of it
     folders: list[str] = field(default_factory=list)
 
@@ -37,7 +34,7 @@ class Plan:
 
     def refuse_existing(self) -> None:
         """OutputError if an output exists that may not be replaced."""
-        found = [target for _, target in self.jobs if not may_replace(target, self.replace, self.ours)]
+        found = [target for _, target in self.jobs if not may_replace(target, self.overwrite)]
         if not found:
             return
         if len(self.jobs) == 1:
@@ -48,8 +45,13 @@ class Plan:
         )
 
     @property
+    def replaces(self) -> bool:
+        """True if some outputs that exist may be replaced."""
+        return self.overwrite is not Overwrite.NOTHING
+
+    @property
     def unread(self) -> bool:
-        """Whether nobody knows what is in a folder that was named, or lies below one."""
+        """True if a folder that was named, or one below it, could not be read."""
         return any(why.startswith(urls.UNREAD) for _, why in self.left_out)
 
     def summary(self) -> str:
@@ -70,15 +72,25 @@ def plan(
     overwrite: bool | None = None,
     reasons: dict[str, str] | None = None,
 ) -> Plan:
-    """What is to be done for files, '-', and folders, of which all files below with a suffix among `inputs` are taken.
+    """Pairs inputs with outputs. Writes nothing.
 
-    What lies below a folder keeps its place there below `output`. One file may have one as its output; several (or `many`)
-    have a folder. Without `output` a file lands beside its input, and a stream goes to stdout. Two files in one folder
-    that differ in their suffixes only keep these, whether both are named or one: a.jpg.osd and a.png.osd. overwrite None: an output that `output` names
-    is replaced, one whose name nobody chose is not, but for what osdc wrote into the folder `output`. reasons: why files with
-    these suffixes are left out.
+    What lies below a folder keeps its place there below `output`. Without `output` a file lands beside its input, and a
+    stream goes to stdout. Two files in one folder that differ in their suffixes only keep these, whether both are named or
+    one: a.jpg.osd and a.png.osd.
 
-    InputError if there is nothing to do, OutputError if two inputs would become one file. Nothing is written here.
+    Args:
+        sources: Files, "-", and folders.
+        output: A file, if one file is the only input; else a folder.
+        inputs: Suffixes, in lower case, of the files that are taken from folders.
+        suffix: That of the outputs.
+        many: Whether `output` is a folder even for one file.
+        overwrite: Whether outputs that exist may be replaced. None: an output that `output` names is replaced; one whose
+            name nobody chose is not, unless osdc wrote it into the folder `output`.
+        reasons: Why files with these suffixes are left out of folders.
+
+    Raises:
+        InputError: There is nothing to do.
+        OutputError: Two inputs would become one file, or the output cannot hold several.
     """
     sources = [_plain_stream(source, 0) for source in sources]
     if "" in sources:
@@ -92,19 +104,17 @@ def plan(
         raise InputError("standard input must be the only input; leave - out, or give it alone")
     if output is not None and files.is_stream(output):
         raise OutputError("only one picture can go to standard output or a pipe; name a folder with -o")
-    places, left_out = _places(sources, inputs, suffix, reasons or {})
-    jobs, kept = _jobs(places, output, suffix, inputs)
+    found, left_out = places(sources, inputs, suffix, reasons or {})
+    jobs, kept = _jobs(found, output, suffix, inputs)
     if not jobs:
         which = sources[0] if len(sources) == 1 else "the inputs"
         told = Plan([], left_out=left_out).summary() or "name another"
         raise InputError(f"{which}: no file in this folder ends in {' '.join(inputs)}; {told}")
     note = f"{len(kept)} inputs differ in their suffixes only, which their outputs keep: {kept[0]}, …" if kept else ""
     folders = sorted({urls.parent(target) for _, target in jobs})
-    replace, ours = overwrite, False
-    if replace is None:
-        beside = output is None or any(_lies_beside(path, target, suffix) for path, target in jobs)
-        replace = ours = not beside
-    return Plan(jobs, replace, ours, left_out, note, folders)
+    beside = output is None or any(_lies_beside(path, target, suffix) for path, target in jobs)
+    replaced = policy(overwrite, Overwrite.NOTHING if beside else Overwrite.OWN)
+    return Plan(jobs, replaced, left_out, note, folders)
 
 
 def _plan_of_one(source: str, output: str | None, suffix: str, inputs: tuple[str, ...], overwrite: bool | None) -> Plan:
@@ -114,41 +124,15 @@ def _plan_of_one(source: str, output: str | None, suffix: str, inputs: tuple[str
     own, note = PurePath(urls.base_name(source)).suffix, ""
     if own and target.endswith(own + suffix) and target != output:
         note = f"a picture of the same name lies beside it, so its output keeps its suffix: {target}"
-    replace, ours = overwrite, False
-    if replace is None:
-        replace, ours = named, named and target not in (output, STREAM)
-    return Plan([(source, target)], replace, ours, note=note, folders=folders)
+    otherwise = Overwrite.NOTHING
+    if named:
+        otherwise = Overwrite.EVERYTHING if target in (output, STREAM) else Overwrite.OWN
+    return Plan([(source, target)], policy(overwrite, otherwise), note=note, folders=folders)
 
 
 def _lies_beside(path: str, target: str, suffix: str) -> bool:
     """Returns True if an output has the name that nobody chose."""
     return target in (urls.with_suffix(path, suffix), path + suffix)
-
-
-def _places(
-    sources: Iterable[str], inputs: tuple[str, ...], suffix: str, reasons: dict[str, str]
-) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Inputs and their places below an output folder; and (file, why) of what is left out of folders."""
-    places: dict[str, str] = {}
-    known: set[str] = set()  # a file that is named twice, in two ways, is taken once
-    left_out: list[tuple[str, str]] = []
-    for source in sources:
-        for path, name in expand(source, left_out):
-            if name is not None and PurePath(name).name.startswith("._"):  # what macOS keeps beside a file
-                continue
-            spelled = path if urls.is_url(path) else os.path.abspath(urls.plain(path))
-            if spelled in known:
-                continue
-            known.add(spelled)
-            if name is None:
-                places[path] = urls.base_name(path)
-                continue
-            kind = PurePath(name).suffix.lower()
-            if kind in inputs:
-                places[path] = name
-            elif kind != suffix:
-                left_out.append((path, reasons.get(kind, "unknown suffix")))
-    return places, left_out
 
 
 def _jobs(
@@ -161,12 +145,12 @@ def _jobs(
             return name if urls.is_web(path) else path
         return urls.join(output, name)
 
-    listed = {path: name for path, name in found.items() if urls.is_url(path)}
-    counts = Counter(urls.with_suffix(place(path, name), suffix) for path, name in listed.items())
+    remote = {path: name for path, name in found.items() if urls.is_url(path)}
+    counts = Counter(urls.with_suffix(place(path, name), suffix) for path, name in remote.items())
     targets, kept = {}, []
     for path, name in found.items():
         target = urls.with_suffix(place(path, name), suffix)
-        if counts[target] > 1 or (path not in listed and has_namesake(path, inputs)):
+        if counts[target] > 1 or (path not in remote and has_namesake(path, inputs)):
             target = place(path, name) + suffix
             kept.append(path)
         targets[path] = target
@@ -178,7 +162,7 @@ def _jobs(
 
 
 def has_namesake(path: str, inputs: tuple[str, ...]) -> bool:
-    """Whether another input in the same folder differs from this one in its suffix only, so that both keep theirs.
+    """Returns True if another input in the same folder differs from this one in its suffix only, so that both keep theirs.
 
     It is the folder that decides, not what else is named: an input has the same output name alone and in a batch. A picture
     that osdc decoded counts only beside others of that kind.
@@ -195,13 +179,14 @@ def has_namesake(path: str, inputs: tuple[str, ...]) -> bool:
     return _was_decoded(path) or not all(_was_decoded(os.path.join(folder, other)) for other in beside)
 
 
-@lru_cache(maxsize=4)
-def _listed(folder: str, changed: int) -> list[str]:
-    return os.listdir(folder)
-
-
 def _names_in(folder: str) -> list[str]:
-    return _listed(folder, os.stat(folder).st_mtime_ns)
+    return _names_at(folder, os.stat(folder).st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _names_at(folder: str, changed: int) -> list[str]:
+    """The names in a folder that was changed at this time, in nanoseconds."""
+    return os.listdir(folder)
 
 
 def _was_decoded(path: str) -> bool:
@@ -209,37 +194,6 @@ def _was_decoded(path: str) -> bool:
         return NOTE.encode() in files.read_input(path)
     except OsdError:
         return False
-
-
-def may_replace(target: str, replace: bool, ours: bool) -> bool:
-    """Whether nothing is in the way of an output but what may be replaced. ours: only what osdc wrote.
-
-    That is an .osd file, or a picture that tells by its comment that it was decoded from one. Of a folder that is in the way
-    `files.check_output` tells.
-    """
-    if replace and not ours:
-        return True
-    try:
-        if not files.exists(target) or urls.is_folder(target):
-            return True
-    except OsdError:  # a URL that cannot be asked fails when its turn comes
-        return True
-    if not replace:
-        return False
-    try:
-        data = files.read_input(target)
-    except OsdError:
-        return False
-    return data.startswith(MAGIC) or NOTE.encode() in data
-
-
-def names(text: bytes, nul: bool = False) -> list[str]:
-    """Names from a list, one a line, or each ended by a NUL byte as `find -print0` writes them."""
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # as a list from PowerShell begins
-        text = os.fsencode(text.decode("utf-16", "replace"))
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    parts = text.split(b"\0") if nul else text.splitlines()
-    return [os.fsdecode(part) for part in parts if part]
 
 
 def _plain_stream(name: str, number: int) -> str:
@@ -259,14 +213,3 @@ def _target(source: str, output: str | None, suffix: str, inputs: tuple[str, ...
         target = urls.join(output, urls.base_name(beside))
         return target, target != beside
     return output, True
-
-
-def expand(source: str, left_out: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
-    """A file that was named, and None; or all files below a folder and their names in it, in the order of these."""
-    if urls.is_folder(source):
-        within = sorted(urls.walk(source, lambda path, why: left_out.append((path, why))))
-        yield from ((urls.join(urls.bare(source), name), urls.without_query(source, name)) for name in within)
-    elif urls.is_url(source):
-        yield source, None
-    else:
-        yield urls.join(urls.parent(source), PurePath(source).name), None

@@ -29,7 +29,9 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        return "failed" if self.error else "skipped" if self.skipped else "done"
+        if self.error:
+            return "failed"
+        return "skipped" if self.skipped else "done"
 
     @property
     def note(self) -> str:
@@ -103,7 +105,9 @@ class Report:
         self.shares: dict[Job, float] = {}  # of the files in work
         self.bar: Any = None
         self.lock = threading.Lock()
-        title = f"{len(jobs)} files" if many else label(jobs[0][0]) if jobs else ""
+        title = f"{len(jobs)} files"
+        if not many:
+            title = label(jobs[0][0]) if jobs else ""
         self.pace = Progress(title, quiet=style in ("quiet", "json"))  # where there is no bar, but work that is long
         # Where stdout carries data, or nobody can tell, the JSON lines go to stderr.
         self.json_to_stderr = any(target == files.STREAM for _, target in jobs)

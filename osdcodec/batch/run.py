@@ -82,7 +82,9 @@ def run(
             os._exit(interrupt.exit_code if isinstance(interrupt, Ended) else 130)
     except Stop as stop:
         raise stop.error from stop
-    return (3 if many else codes[0]) if any(codes) else 0
+    if not any(codes):
+        return 0
+    return 3 if many else codes[0]
 
 
 def _in_threads(

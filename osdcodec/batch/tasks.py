@@ -21,22 +21,20 @@ from ..options import EncodeOptions
 from ..profile import PROFILES
 from ..rate_control import ANCHORS, Progress, Target, shares
 from ..urls import is_url
-from .jobs import Job, may_replace
+from .jobs import Job
+from .overwrite import Overwrite, may_replace
 from .run import Stop
 
 
 @dataclass
 class Task:
-    """overwrite: whether outputs that exist may be replaced; ours: of these
-    only what osdc wrote.
-    """
+    """overwrite: which outputs that exist may be replaced."""
 
     options: Any = None  # of the class that does the work
     device: Device = "auto"
     weights_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
-    overwrite: bool = True
-    ours: bool = False
+    overwrite: Overwrite = Overwrite.EVERYTHING
     compiled: bool = False
     threads: int | None = None  # of the networks, for each file
 
@@ -77,13 +75,13 @@ class Task:
     def check(self, source: str, target: str) -> None:
         """InputError if there is no such input, OutputError if the output cannot be written, before the work."""
         files.check_input(source)
-        files.check_output(target, may_replace(target, self.overwrite, self.ours), source)
+        files.check_output(target, may_replace(target, self.overwrite), source)
 
     def write(self, target: str, data: bytes) -> None:
         """What came to lie there during the work is not replaced either, unless it may be."""
-        always = self.overwrite and not self.ours
+        always = self.overwrite is Overwrite.EVERYTHING
         there = not always and files.exists(target)
-        files.write_output(target, data, always or (there and may_replace(target, self.overwrite, self.ours)))
+        files.write_output(target, data, always or (there and may_replace(target, self.overwrite)))
 
     def facts(self, data: bytes) -> dict:
         """What is to be told of an .osd file."""
@@ -197,7 +195,7 @@ class Decoding(Task):
             named.append(extra)
             if not self._is_numbers(extra):
                 image.output_format(extra)
-            files.check_output(extra, self.overwrite, source)
+            files.check_output(extra, self.overwrite is not Overwrite.NOTHING, source)
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """An .osd file -> a picture."""
@@ -243,7 +241,7 @@ class Decoding(Task):
                 data = drawing.numbers(trust)
             else:
                 data = image.encode_image(drawn(picture, trust), image.output_format(target))
-            files.write_output(target, data, self.overwrite)
+            files.write_output(target, data, self.overwrite is not Overwrite.NOTHING)
 
     def _is_numbers(self, target: str) -> bool:
         return target == self.trust and target.lower().endswith(".npy")

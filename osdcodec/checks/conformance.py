@@ -141,7 +141,9 @@ def limits(name: str, listed: dict, precision: str) -> tuple[float, float]:
     if precision == "int8" and listed["profile"] == "small":  # others have no graphs in int8
         return INT8
     if precision not in ("float", "int8"):
-        return RANDOM if listed["profile"] == "cod-lite" else EXTREME if name in EXTREMES else BFLOAT16
+        if listed["profile"] == "cod-lite":
+            return RANDOM
+        return EXTREME if name in EXTREMES else BFLOAT16
     return listed["rmse"], listed["peak"]
 
 

@@ -126,7 +126,9 @@ def attack(data: bytes, prior: Prior) -> str:
         assert container.pack(osd) == data, "a second form of the same fields"
         symbols = decode_symbols(osd, prior)
     except FormatError as error:
-        return "shown" if shows(data, prior) else "section" if "section" in error.field else error.field
+        if shows(data, prior):
+            return "shown"
+        return "section" if "section" in error.field else error.field
     y = symbols.y16 / 16
     qualities = qualities_of(osd, prior.profile)
     again, _ = prior.encode(y, symbols.hyper, symbols.tokens, osd.quality, qualities, osd.progressive, symbols.base)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .. import files
-from ..batch.jobs import Plan, may_replace, names
+from ..batch.inputs import names
+from ..batch.jobs import Plan
+from ..batch.overwrite import Overwrite, may_replace
 from ..batch.report import Style, json_line
 from ..console import Progress, complaint, printable
 from ..errors import InputError, OsdError, OsdWarning, TargetError
@@ -49,7 +51,12 @@ def named(
 
 
 def style_of(quiet: bool, verbose: bool, as_json: bool) -> Style:
-    return "json" if as_json else "quiet" if quiet else "verbose" if verbose else "plain"
+    """Returns how a batch is reported: --json goes before --quiet, and --quiet before --verbose."""
+    if as_json:
+        return "json"
+    if quiet:
+        return "quiet"
+    return "verbose" if verbose else "plain"
 
 
 @dataclass
@@ -66,8 +73,8 @@ class Batch:
     ray_address: str | None
 
     def __post_init__(self) -> None:
-        kept = self.skip_existing  # what exists, or comes to exist during the work, is left in any case
-        self.work.overwrite, self.work.ours = self.planned.replace and not kept, self.planned.ours and not kept
+        # What exists, or comes to exist during the work, is not replaced where it is skipped.
+        self.work.overwrite = Overwrite.NOTHING if self.skip_existing else self.planned.overwrite
         together = min(self.jobs or FILES, len(self.planned.jobs))
         # Threads of two networks in each other's way take a fifth of the time; files in work share the cores instead.
         if together > 1 and self.engine == "local" and "OMP_NUM_THREADS" not in os.environ:
@@ -143,7 +150,7 @@ class Batch:
                     tell(row | {"status": "skipped"}, f"{source} -> {target} (exists, skipped)")
                     continue
                 files.check_input(source)
-                if not may_replace(target, self.work.overwrite, self.work.ours):
+                if not may_replace(target, self.work.overwrite):
                     refused = True
                     tell(row | {"status": "refused"}, f"{source} -> {target} (exists, may not be replaced)")
                     continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import files
-from ..batch.jobs import expand
+from ..batch.inputs import expand
 from ..batch.report import json_line
 from ..console import complaint, printable
 from ..container import MAX_PIXELS, unpack_prefix

@@ -53,7 +53,7 @@ def compare(
         planned.make_folders()
         [(_, target)] = planned.jobs
         for source in (photo, coded):
-            files.check_output(target, planned.replace, source)
+            files.check_output(target, planned.replaces, source)
         data = files.read_input(coded)
 
         from .. import image
@@ -82,7 +82,7 @@ def compare(
             print("osdc: more metrics are shown after pip install 'osdc[eval]'", file=sys.stderr)
             meter = Meter(plain=True)
         page = compare_page(Path(photo).name, original, data, decoded, meter, trust)
-        files.write_output(target, page.encode("utf-8"), planned.replace)
+        files.write_output(target, page.encode("utf-8"), planned.replaces)
 
 
 @app.command(

@@ -76,7 +76,9 @@ def box(value: str) -> tuple[int, int, int, int]:
 def scale(value: str | None) -> float:
     """50% or 0.5 -> 0.5"""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", value or "1")
-    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    share = float(match[1]) if match else 0.0
+    if match and match[2]:
+        share /= 100
     if not 0 < share <= 1:
         raise typer.BadParameter(f"{value} is no share of the size; give one such as 50% or 0.5")
     return share

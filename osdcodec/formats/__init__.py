@@ -144,7 +144,8 @@ def _read_png(data: bytes, asked: Request) -> Image.Image:
     if deep is None:
         image.load()
     clear = png.clear(facts, image, deep)
-    image.info.pop("transparency", None) if clear is not None else None
+    if clear is not None:
+        image.info.pop("transparency", None)
     image.info.update(facts.info)
     if curve is not None:
         _put(image, colour.to_srgb(deep if deep is not None else _samples(image), curve, matrix))
@@ -316,8 +317,11 @@ def _warn_of_more(data: bytes, image: Image.Image, name: str) -> None:
         _warn_of_rest(data[8 + int.from_bytes(data[4:8], "little") :], b"RIFF", name)
     elif image.format == "PPM" and (found := _PPM.match(data)):
         kind, width, height, most = (int(group or 1) for group in found.groups())
-        row = -(-width // 8) if kind == 4 else width * (3 if kind == 6 else 1) * (2 if most > 255 else 1)
-        head = found.end(3) + 1 if kind == 4 else found.end()
+        if kind == 4:  # a bit for each pixel, and no largest value in the header
+            row, head = -(-width // 8), found.end(3) + 1
+        else:
+            channels, depth = 3 if kind == 6 else 1, 2 if most > 255 else 1
+            row, head = width * channels * depth, found.end()
         _warn_of_rest(data[head + row * height :], b"P", name)
 
 

@@ -120,8 +120,8 @@ def _samples(data: bytes, tags: Tags) -> np.ndarray:
             content = np.asarray(image)
         if content.shape != (height, row_bytes):
             raise ValueError("rows of another length than its tags say")
-        kind = np.dtype("u1" if depth == 1 else "<u2" if data[:2] == b"II" else ">u2")
-        samples = np.ascontiguousarray(content).view(kind).reshape(height, width, each)
+        order = "<" if data[:2] == b"II" else ">"
+        samples = np.ascontiguousarray(content).view(f"{order}u{depth}").reshape(height, width, each)
         samples = samples.astype(np.uint8 if depth == 1 else np.uint16)
         if tags.get(317, 1) == 2 and tags.get(259, 1) not in (1, 32773):
             step = int(tags.get(322, width))

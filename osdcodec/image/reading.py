@@ -143,9 +143,9 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode == "La":  # which converts to nothing else
         image = image.convert("LA")
     if not image.has_transparency_data:
-        return (
-            image if image.mode in ("L", "RGB", "CMYK") else image.convert("L" if image.mode == "1" else "RGB")
-        ), None
+        if image.mode not in ("L", "RGB", "CMYK"):
+            image = image.convert("L" if image.mode == "1" else "RGB")
+        return image, None
     whole = image.convert("RGBA")
     plane = whole.getchannel("A")
     return whole.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), None if plane.getextrema()[

@@ -76,7 +76,9 @@ class LatentModel(LatentSymbolCoder):
         """A picture, as `image.open_image` gives it -> the fields of the file, and the symbols its payload is made of."""
         plan, target = plan_for(options.effort, *picture.size), options.target
         opened = self._opened(picture) if plan else None  # while the picture is analysed
-        aim = 0 if target is None else 1 if target.ms_ssim is None else 20  # a similarity takes eight decodings
+        aim = 0
+        if target is not None:
+            aim = 1 if target.ms_ssim is None else 20  # a similarity takes eight decodings
         told = stages(progress, 1, aim, 4 * plan.steps if plan else 0, aim if plan else 0)
         quality = quality_byte(options.chosen_lambda)
         at = self.analyse(picture, options.roi, told[0], options.progressive)

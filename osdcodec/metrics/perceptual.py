@@ -139,9 +139,11 @@ def vgg16(
     remaining, stages = iter(layers), list[nn.Module]()
     channels = 0
     for count in counts:
-        pool = [] if not stages else [pooling(channels) if pooling else nn.MaxPool2d(2, 2)]
         stage = [next(remaining) for _ in range(count)]
-        stages.append(nn.Sequential(*pool, *(module for layer in stage for module in convolution(layer))))
+        modules = [module for layer in stage for module in convolution(layer)]
+        if stages:
+            modules.insert(0, pooling(channels) if pooling else nn.MaxPool2d(2, 2))
+        stages.append(nn.Sequential(*modules))
         channels = len(stage[-1][1])  # the values of its bias
     return stages
 

@@ -121,7 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         chosen = [size for size in SIZES if size[0] <= options.largest]
         for picture, what, measured, unit, bound in measure(Path(folder), chosen, options.repeats):
-            state = "" if bound is None else f"{'within' if measured <= bound else 'over'} {bound:g} {unit}"
+            state = ""
+            if bound is not None:
+                state = f"{'within' if measured <= bound else 'over'} {bound:g} {unit}"
             shown = f"{measured:.2f}" if unit in ("s", "of 255") else f"{measured:,.0f}"
             print(f"{picture:10} {what:48} {shown:>8} {unit:7}{state}", flush=True)
 

@@ -53,7 +53,8 @@ def train_autoencoder(run: Run) -> Autoencoder:
     photos, model, device = Photos(run.data, seed=1), Autoencoder(run.profile), run.accelerator.device
     if not (run.out / "autoencoder.pt").exists():
         model.start(photos.batch(run.recipe.pictures, 256))
-    model.down.requires_grad_(False), model.up.requires_grad_(False)  # as they are, they are optimal
+    for fixed in (model.down, model.up):  # as they are, they are optimal
+        fixed.requires_grad_(False)
     model.to(device).to(memory_format=torch.channels_last).train()
     trained = Trainer("autoencoder", run, Pictures(run, model, photos)).train()
     with torch.no_grad():
