@@ -44,7 +44,7 @@ def encoded(picture: Image.Image, quality: int, tags: dict[str, Any]) -> bytes:
     """RGB, RGBA, L or LA picture -> HEIC, with its exif, xmp and icc_profile. OSError if the package has no encoder."""
     import pillow_heif
 
-    kept = {key: tags[key] for key in ("xmp", "icc_profile") if key in tags}
+    kept: dict[str, Any] = {key: tags[key] for key in ("xmp", "icc_profile") if key in tags}
     if exif := tags.get("exif"):
         kept["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else exif
     buffer, bare = io.BytesIO(), picture.copy()

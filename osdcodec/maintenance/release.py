@@ -152,7 +152,7 @@ def try_out(distribution: Path, python: str) -> None:
             run(tools / "python", "-c", code, where=work, tools=tools)
         command, *arguments = shlex.split(VIEW)
         view(tools / command, *arguments, where=work, tools=tools)
-        vectors = sorted((ROOT / "spec" / "vectors").glob("[!p]*/"))  # those of packets have a test of their own
+        vectors = [path.parent for path in sorted((ROOT / "spec" / "vectors").glob("*/vectors.json"))]
         run(tools / "python", "-m", "osdcodec.checks.conformance", *vectors, where=work, tools=tools)
 
 
