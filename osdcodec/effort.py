@@ -1,6 +1,6 @@
 """Effort: how much an encoder searches for better symbols. No torch, no numpy.
 
-OSDC_EFFORT, a level from 0 to 10, is what "auto" means where it is set: on slow machines, 0 encodes at once.
+The variable OSDC_EFFORT, a level from 0 to 10, sets what "auto" means: on slow machines, 0 encodes at once.
 """
 
 import os

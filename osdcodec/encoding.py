@@ -22,7 +22,7 @@ def code(
 
     Args:
         coder: An open model.
-        picture: As `image.open_image` gives it, cropped and shrunk as it was asked for.
+        picture: As `image.open_image` gives it, cropped and shrunk as the options say.
         options: Those of the encoding, with regions of interest in pixels of `picture`.
         limit: Bytes that the file may have; None if no size is the target.
         progress: Hears which share of the work is done.

@@ -66,7 +66,7 @@ class FileInfo(_Always, total=False):
 def describe(data: bytes, osd: Osd, weights_dir: str | Path | None = None) -> FileInfo:
     """Describes an .osd file, or the beginning of a progressive one, that was read as `osd`."""
     counts = layout(data, osd)
-    model = listed(osd.model_id, weights_dir)
+    model = registry_entry(osd.model_id, weights_dir)
     facts: FileInfo = {
         "version": osd.version,
         "width": osd.width,
@@ -104,7 +104,7 @@ def _what_arrived(payload: int, missing: int) -> str:
     return f"{payload:,} of {payload + missing:,} bytes of the payload are there: unverified"
 
 
-def listed(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
+def registry_entry(model_id: bytes, weights_dir: str | Path | None = None) -> dict:
     """What the lists of models say of this one; empty if it is on none."""
     for path in registry.lists(weights_dir):
         try:

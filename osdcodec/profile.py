@@ -18,12 +18,12 @@ class Field(NamedTuple):
 
     scope: "sizes": of networks, which a decoder sees in their graphs and tensors, or of an optional part; "noise": levels of
         noise, which a decoder follows; "part": an optional part, which a decoder must have unless the value is `off`;
-        "bases": such a part beside pretrained models, without which it means nothing.
+        "pretrained": such a part beside pretrained models, without which it means nothing.
     least, most: Range of each of its numbers; false and true count as 0 and 1.
     off: Each of its numbers where a model has no such part.
     """
 
-    scope: Literal["sizes", "noise", "part", "bases"] = "sizes"
+    scope: Literal["sizes", "noise", "part", "pretrained"] = "sizes"
     least: int = 0
     most: int = 2**16 - 1
     off: int = 0
@@ -85,11 +85,11 @@ class Profile:
     decoder_semantics: bool = changeable(False, "part", 0, 1)
 
     # A profile built on pretrained models takes their sizes; autoencoder_widths, denoiser_widths and the layers mean nothing to it.
-    bases: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
-    denoiser_rank: int = changeable(0, "bases", 0, 1024)  # of the low-rank adapters in the UNet
-    encoder_rank: int = changeable(0, "bases", 0, 1024)  # and in the autoencoder's encoder
+    pretrained: tuple[str, ...] = ()  # their names in weights.toml: diffusion model, CLIP
+    denoiser_rank: int = changeable(0, "pretrained", 0, 1024)  # of the low-rank adapters in the UNet
+    encoder_rank: int = changeable(0, "pretrained", 0, 1024)  # and in the autoencoder's encoder
     # Width of a trained control branch beside the UNet (RDEIC), in percent of the UNet's; 0: none.
-    control: int = changeable(0, "bases", 0, 100)
+    control: int = changeable(0, "pretrained", 0, 100)
 
     @property
     def z_per_y(self) -> int:
@@ -148,7 +148,7 @@ TURBO = Profile(
     tower_width=1280,
     tokens=16,  # a 4x4 grid: 192 bits at most
     codebook_size=4096,
-    bases=("sd-turbo", "clip-vit-h-14"),
+    pretrained=("sd-turbo", "clip-vit-h-14"),
     denoiser_rank=32,
     encoder_rank=16,
 )
@@ -218,7 +218,7 @@ def optional_parts(profile: Profile) -> list[str]:
 def _is_on(about: Field, value: Any) -> bool:
     """Returns True if a field with this value switches on an optional part."""
     numbers = value if isinstance(value, list | tuple) else [value]
-    return about.scope in ("part", "bases") and any(number != about.off for number in numbers)
+    return about.scope in ("part", "pretrained") and any(number != about.off for number in numbers)
 
 
 def _check(profile: Profile, name: str, value: Any) -> None:
@@ -238,5 +238,5 @@ def _check(profile: Profile, name: str, value: Any) -> None:
     if any(type(number) is not kind or not about.least <= number <= about.most for number in numbers):
         needed = "true or false" if kind is bool else f"whole numbers from {about.least} to {about.most}"
         raise ValueError(f"{name}: needs {needed}, not {value}")
-    if about.scope == "bases" and value and not profile.bases:
+    if about.scope == "pretrained" and value and not profile.pretrained:
         raise ValueError(f"{name}: is for a profile on pretrained models, such as {TURBO.name}")

@@ -118,7 +118,7 @@ def tiny_profile():
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """A folder of weights with both of profile turbo's base models, tiny and random."""
+    """A folder of weights with both of profile turbo's pretrained models, tiny and random."""
     from helpers.tiny_turbo import lay_out
 
     folder = tmp_path_factory.mktemp("weights")

@@ -365,12 +365,12 @@ def test_two_conversions_have_one_model_id(tmp_path, home):
     """The id rests on the checkpoint alone: here it is another person's, of another day."""
     component = saved(tmp_path, TINY, "0.0156")
     made = install(component, tmp_path, tmp_path)
-    [(entry, path)] = weights.listed(tmp_path)
+    [(entry, path)] = weights.models_in(tmp_path)
     assert path == made and entry["model_id"] == weights.rates("cod-lite", home)[1 / 64].hex() == "01e6a420"
     before = made.stat().st_mtime_ns
     assert install(component, tmp_path, tmp_path) == made and made.stat().st_mtime_ns == before  # once
     other = install(saved(tmp_path, TINY, "0.0156", seed=1), tmp_path, tmp_path)
-    first, second = weights.listed(tmp_path)
+    first, second = weights.models_in(tmp_path)
     assert second[1] == other != made and first[0]["model_id"] != second[0]["model_id"]
 
 

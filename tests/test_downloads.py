@@ -1,4 +1,4 @@
-"""Base models: found in a folder or in the hub's cache, fetched from a hub on this machine, locked, checked, refused."""
+"""Pretrained models: found in a folder or in the hub's cache, fetched from a hub on this machine, locked, checked, refused."""
 
 import hashlib
 import http.server
@@ -161,7 +161,7 @@ def test_no_network_and_no_leave_to_use_it_are_said(nowhere, tmp_path, monkeypat
 def test_every_base_model_of_a_profile_is_listed_with_pinned_files():
     listed = {component.name: component for component in downloads.components()}
     for profile in PROFILES.values():
-        for name in profile.bases:
+        for name in profile.pretrained:
             component = listed[name]
             assert profile.name in component.profiles and component.licence
             assert len(component.revision) == 40

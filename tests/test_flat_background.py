@@ -113,7 +113,7 @@ def test_what_the_picture_itself_would_lose_bounds_the_tolerance():
     assert found(lambda draw: draw.line((0, 150, 399, 150), (247, 247, 247))) == []
     # A thing that is small, but all of what is in its place.
     assert found(lambda draw: draw.rectangle((100, 100, 109, 109), (230, 230, 230))) == [(8, 250, 250, 250)]
-    # Another ground: what a decoder shows between the two might be either. Where they are too near, the larger one is named.
+    # Another background: what a decoder shows between the two might be either. Where they are too near, the larger one is named.
     beside = found(lambda draw: draw.rectangle((0, 0, 199, 299), (230, 230, 230)))
     assert sorted(beside) == [(8, 230, 230, 230), (8, 250, 250, 250)]
     assert found(lambda draw: draw.rectangle((0, 0, 99, 299), (248, 248, 248))) == [(24, 250, 250, 250)]
@@ -121,7 +121,7 @@ def test_what_the_picture_itself_would_lose_bounds_the_tolerance():
 
 @pytest.mark.parametrize("lmbda", ANCHORS)
 def test_the_plain_ground_of_a_screen_comes_back_without_ghosts(coders, lmbda):
-    """Words are lost at these rates; what is 16 pixels and more from anything is what it was, or nearly."""
+    """Words are lost at these rates; 16 pixels and more from anything the picture is nearly unchanged."""
     encoder, decoder = coders
     picture = screen()
     highest, lowest = (np.asarray(picture.filter(of(33))) for of in (ImageFilter.MaxFilter, ImageFilter.MinFilter))

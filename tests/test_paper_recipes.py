@@ -19,10 +19,10 @@ from osdcodec.checks.fuzz import attack, mutated, run, sealed
 from osdcodec.codec import Decoder, Encoder, info
 from osdcodec.entropy.prior import Prior
 from osdcodec.errors import InputError, WeightsError
-from osdcodec.maintenance.vectors.base import main as make_vectors
+from osdcodec.maintenance.vectors.vq_base import main as make_vectors
 from osdcodec.models import CodecModel
 from osdcodec.models.growth import grown
-from osdcodec.models.vq_base import Base
+from osdcodec.models.vq_base import VqBase
 from osdcodec.profile import CONFORMANCE, SMALL, TURBO, changed, changes
 from osdcodec.relay import relay
 from osdcodec.runtime.tiles import PROJECTOR, TiledRuntime
@@ -311,7 +311,7 @@ def test_steps_of_a_batch_are_those_of_each_picture():
 @pytest.mark.parametrize("size", [(5, 7), (6, 8), (1, 1)])
 def test_a_base_covers_odd_and_even_latents(size):
     torch.manual_seed(2)
-    base = Base(replace(CONFORMANCE, base_codes=8, base_channels=6)).eval()
+    base = VqBase(replace(CONFORMANCE, base_codes=8, base_channels=6)).eval()
     z, like = torch.randn(2, 8, 2 * size[0], 2 * size[1]), torch.zeros(2, 18, *size)
     made, codes = base(z, like)
     assert made.shape == like.shape and codes.shape == (2, -(-size[0] // 2), -(-size[1] // 2))
@@ -325,7 +325,7 @@ def test_a_base_covers_odd_and_even_latents(size):
 
 def test_the_codebook_follows_the_features_and_revives_dead_codes():
     torch.manual_seed(3)
-    base = Base(replace(CONFORMANCE, base_codes=4, base_channels=2)).train()
+    base = VqBase(replace(CONFORMANCE, base_codes=4, base_channels=2)).train()
     centres = torch.tensor([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0]])
     base.codebook.copy_(torch.tensor([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0], [90.0, 90.0]]))
     base.usage.fill_(0.25)
@@ -339,7 +339,7 @@ def test_the_codebook_follows_the_features_and_revives_dead_codes():
 
 def test_the_base_learns_by_the_straight_way():
     torch.manual_seed(4)
-    base = Base(replace(CONFORMANCE, base_codes=8, base_channels=6)).train()
+    base = VqBase(replace(CONFORMANCE, base_codes=8, base_channels=6)).train()
     z = torch.randn(4, 8, 16, 16)
     base.start(z)
     made, loss, bits = base.quantise(z, torch.zeros(4, 18, 8, 8))

@@ -60,9 +60,9 @@ def test_the_plain_ground_of_a_screen_has_no_ghosts(coders, lmbda):
     """Words are lost at these rates; what is 24 pixels and more from anything stays as it is. At lambda 2 the bar's upper edge strays."""
     picture = screen()
     highest, lowest = (np.asarray(picture.filter(of(49))) for of in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
-    ground = (highest == lowest).all(2)
-    assert 0.3 < ground.mean() < 0.7
-    assert errors(coders, picture, lmbda)[ground].max() <= (14 if lmbda == 2 else 10)
+    background = (highest == lowest).all(2)
+    assert 0.3 < background.mean() < 0.7
+    assert errors(coders, picture, lmbda)[background].max() <= (14 if lmbda == 2 else 10)
 
 
 @pytest.mark.parametrize("lmbda", [2.0, 1.0, 0.1])

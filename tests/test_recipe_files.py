@@ -168,12 +168,12 @@ def test_an_adversary_begins_late_rises_and_learns():
     class Alone:
         reduce = staticmethod(lambda value, how: value)
 
-    discriminator_losss = []
+    losses_so_far = []
     for step in range(30):
         made.loss(x, x_hat, condition, step, 1.0)
-        discriminator_losss.append(made.learn(1)["discriminator_loss"].item())
+        losses_so_far.append(made.learn(1)["discriminator_loss"].item())
         made.step(Alone)
-    assert discriminator_losss[-1] < 0.5 * discriminator_losss[0]
+    assert losses_so_far[-1] < 0.5 * losses_so_far[0]
 
 
 def test_crops_have_the_sizes_and_the_kinds_that_are_asked_for():

@@ -1,4 +1,4 @@
-"""The large profile on tiny random base models, in the layout in which SD-Turbo and open_clip publish theirs."""
+"""The large profile on tiny random pretrained models, in the layout in which SD-Turbo and open_clip publish theirs."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -84,9 +84,12 @@ def test_the_real_sizes_are_the_published_ones():
         real = CodecModel(TURBO)
         whole = turbo.clip_tower(None)
 
-    def million(network: torch.nn.Module, of_base: bool = True) -> float:
+    def million(network: torch.nn.Module, of_pretrained: bool = True) -> float:
         named = network.named_parameters()
-        return sum(p.numel() for name, p in named if (".lora_" not in name and ".extra." not in name) == of_base) / 1e6
+        return (
+            sum(p.numel() for name, p in named if (".lora_" not in name and ".extra." not in name) == of_pretrained)
+            / 1e6
+        )
 
     assert million(real.denoiser.unet) == pytest.approx(866, abs=0.5)
     assert million(real.autoencoder.vae) == pytest.approx(84, abs=0.5)
@@ -103,7 +106,7 @@ def test_the_real_sizes_are_the_published_ones():
 
 def test_only_what_is_no_base_model_is_trained(model):
     for name, parameter in model.named_parameters():
-        assert parameter.requires_grad != turbo.of_base(name), name
+        assert parameter.requires_grad != turbo.of_pretrained(name), name
 
 
 def test_untrained_the_networks_are_the_published_ones(model, home):
@@ -233,7 +236,7 @@ def test_training_leaves_a_model_that_makes_a_round_trip(trained, photo):
     for stage in ("relay", "pixels"):
         state = torch.load(trained / f"{stage}.pt", weights_only=True)
         assert state["steps"] == 3
-        assert not any(turbo.of_base(name) for name in state["learned"])
+        assert not any(turbo.of_pretrained(name) for name in state["learned"])
         record = json.loads((trained / f"{stage}.jsonl").read_text().splitlines()[-1])
         assert record["step"] == 3 and np.isfinite(list(record.values())).all()
     assert "discriminator_loss" in record

@@ -1,4 +1,4 @@
-"""The papers' recipes at the large scale, on tiny random base models: the parts they switch on, and each as a codec."""
+"""The papers' recipes at the large scale, on tiny random pretrained models: the parts they switch on, and each as a codec."""
 
 import json
 from dataclasses import replace
@@ -109,7 +109,7 @@ def test_three_steps_make_a_codec_that_writes_and_reads_files(trained, photo):
     name, out = trained
     for stage in ("relay", "pixels"):
         state = torch.load(out / f"{stage}.pt", weights_only=True)
-        assert state["steps"] == 3 and not any(turbo.of_base(tensor) for tensor in state["learned"])
+        assert state["steps"] == 3 and not any(turbo.of_pretrained(tensor) for tensor in state["learned"])
         record = json.loads((out / f"{stage}.jsonl").read_text().splitlines()[-1])
         assert np.isfinite(list(record.values())).all()
     encoder, decoder = Encoder("turbo", device="cpu", weights_dir=out), Decoder(device="cpu", weights_dir=out)
@@ -146,9 +146,11 @@ def test_a_control_branch_begins_as_the_published_network(controlled, home):
 
 def test_with_a_control_branch_the_base_models_stand_still(controlled):
     learns = [name for name, parameter in controlled.named_parameters() if parameter.requires_grad]
-    assert not any("lora" in name or turbo.of_base(name) for name in learns)
+    assert not any("lora" in name or turbo.of_pretrained(name) for name in learns)
     assert any(name.startswith("denoiser.control.net.down_blocks") for name in learns)
-    assert all(parameter.requires_grad != turbo.of_base(name) for name, parameter in controlled.named_parameters())
+    assert all(
+        parameter.requires_grad != turbo.of_pretrained(name) for name, parameter in controlled.named_parameters()
+    )
 
 
 def test_the_control_branch_of_the_recipe_has_a_fifth_of_the_width():

@@ -107,7 +107,7 @@ class Encoding(Task):
     def networks(self) -> str:
         from ..runtime import choose
 
-        return str(choose(self.device, bool(self.profile in PROFILES and PROFILES[self.profile].bases)))
+        return str(choose(self.device, bool(self.profile in PROFILES and PROFILES[self.profile].pretrained)))
 
     def __call__(self, source: str, target: str, progress: Progress | None = None) -> dict:
         """A picture -> an .osd file."""
@@ -231,7 +231,7 @@ class Decoding(Task):
             return self.model.decode(data, **options), None, error
 
     def draw(self, picture: Any, trust: Any) -> None:
-        """Writes the files of the map. picture: as it was written."""
+        """Writes the files of the map. picture: The decoded picture, as written."""
         from ..trust import drawing
 
         for target, drawn in ((self.trust, drawing.over_grey), (self.overlay, drawing.hatched)):

@@ -84,25 +84,25 @@ def reference(folder: Path) -> ModuleType:
 
 def check(folder: Path, device: Device = "cpu", pictures: bool = True) -> list[Result]:
     """Every vector of a folder through the package, through spec/reference.py, and, if `pictures`, to pixels."""
-    listed = json.loads((folder / MANIFEST).read_text("utf-8"))
-    directory, partial = _weights_dir(folder, listed), listed.get("partial", False)
-    if directory and listed.get("unusable"):
-        return _unusable(folder, listed, directory)
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    directory, partial = _weights_dir(folder, manifest), manifest.get("partial", False)
+    if directory and manifest.get("unusable"):
+        return _unusable(folder, manifest, directory)
     decoder, plain = Decoder(device, directory), reference(folder)
-    model = weights.load(listed["profile"], directory)
-    precision = choose(device, bool(model.profile.bases)).precision
+    model = weights.load(manifest["profile"], directory)
+    precision = choose(device, bool(model.profile.pretrained)).precision
     code, tensors = open_symbol_coder(model), plain.read_safetensors(model.path.read_bytes())
     read = container.unpack_prefix if partial else container.unpack
     results = []
-    for vector in listed["vectors"]:
+    for vector in manifest["vectors"]:
         data = (folder / f"{vector['name']}.osd").read_bytes()
         osd = read(data)
         symbols = code.symbols(osd)
         rmse, peak, near = None, None, True
-        if "rmse" in listed and pictures:
+        if "rmse" in manifest and pictures:
             picture = decoder.decode(data, partial=partial)
             rmse, peak = distance(picture, open_image(folder / f"{vector['name']}.png"))
-            near = within(rmse, peak, limits(vector["name"], listed, precision))
+            near = within(rmse, peak, limits(vector["name"], manifest, precision))
         results.append(
             Result(
                 vector["name"],
@@ -116,7 +116,7 @@ def check(folder: Path, device: Device = "cpu", pictures: bool = True) -> list[R
                 near,
             )
         )
-    for vector in listed.get("refused", []):
+    for vector in manifest.get("refused", []):
         data = (folder / f"{vector['name']}.osd").read_bytes()
         ours = _refuses(FormatError, lambda: code.symbols(read(data)))  # noqa: B023  # called at once
         theirs = _refuses(ValueError, lambda: plain.decode(tensors, data, partial))  # noqa: B023
@@ -124,27 +124,27 @@ def check(folder: Path, device: Device = "cpu", pictures: bool = True) -> list[R
     return results
 
 
-def _unusable(folder: Path, listed: dict, directory: Path) -> list[Result]:
+def _unusable(folder: Path, manifest: dict, directory: Path) -> list[Result]:
     """Files whose weights no reader may use."""
     plain, results = reference(folder), []
-    tensors = plain.read_safetensors((directory / f"{listed['profile']}{weights.SUFFIX}").read_bytes())
-    for vector in listed["refused"]:
+    tensors = plain.read_safetensors((directory / f"{manifest['profile']}{weights.SUFFIX}").read_bytes())
+    for vector in manifest["refused"]:
         data = (folder / f"{vector['name']}.osd").read_bytes()
-        ours = _refuses(WeightsError, lambda: open_symbol_coder(weights.load(listed["profile"], directory)))
+        ours = _refuses(WeightsError, lambda: open_symbol_coder(weights.load(manifest["profile"], directory)))
         theirs = _refuses(ValueError, lambda: plain.decode(tensors, data))  # noqa: B023  # called at once
         results.append(Result(vector["name"], vector["what"], "refused", len(data), ours, theirs, None, None, True))
     return results
 
 
-def limits(name: str, listed: dict, precision: str) -> tuple[float, float]:
+def limits(name: str, manifest: dict, precision: str) -> tuple[float, float]:
     """The largest RMSE and difference of a vector's picture in a precision of runtime/choice.py."""
-    if precision == "int8" and listed["profile"] == "small":  # others have no graphs in int8
+    if precision == "int8" and manifest["profile"] == "small":  # others have no graphs in int8
         return INT8
     if precision not in ("float", "int8"):
-        if listed["profile"] == "cod-lite":
+        if manifest["profile"] == "cod-lite":
             return RANDOM
         return EXTREME if name in EXTREMES else BFLOAT16
-    return listed["rmse"], listed["peak"]
+    return manifest["rmse"], manifest["peak"]
 
 
 def within(rmse: float, peak: float, largest: tuple[float, float]) -> bool:
@@ -174,7 +174,7 @@ def write(
     weights_dir: str | Path | None = None,
     refused: Sequence[Vector] = (),
     pictures: bool = True,
-    **listed: object,
+    **manifest: object,
 ) -> None:
     """Writes the files, what they decode to, and the list of them.
 
@@ -185,10 +185,10 @@ def write(
         weights_dir: Folder of these weights; None for those of the package.
         refused: Those that a reader refuses.
         pictures: Whether the model has networks, hence pictures.
-        listed: What else vectors.json is to say.
+        manifest: What else vectors.json is to say.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = bool(listed.get("partial"))
+    partial = bool(manifest.get("partial"))
     model, decoder, entries = weights.load(profile, weights_dir), Decoder("cpu", weights_dir), []
     code, read = open_symbol_coder(model), container.unpack_prefix if partial else container.unpack
     for name, what, data in vectors:
@@ -198,7 +198,9 @@ def write(
         entries.append({"name": name, "what": what, "symbols": code.symbols(read(data)).digest()})
     for name, _, data in refused:
         (folder / f"{name}.osd").write_bytes(data)
-    write_list(folder, {"profile": profile} | listed | (TOLERANCE if pictures else {}) | {"vectors": entries}, refused)
+    write_list(
+        folder, {"profile": profile} | manifest | (TOLERANCE if pictures else {}) | {"vectors": entries}, refused
+    )
 
 
 def write_list(folder: Path, told: dict, refused: Sequence[Vector]) -> None:
@@ -222,9 +224,9 @@ def renew(folder: Path = VECTORS / "embedded") -> None:
     write(folder, "small", vectors)
 
 
-def _weights_dir(folder: Path, listed: dict) -> Path | None:
+def _weights_dir(folder: Path, manifest: dict) -> Path | None:
     """Of the vectors of this folder; None for the weights in the package."""
-    owner = folder.parent / listed["weights"] if "weights" in listed else folder
+    owner = folder.parent / manifest["weights"] if "weights" in manifest else folder
     return owner if (owner / registry.NAME).exists() else None
 
 

@@ -35,16 +35,16 @@ def named(
             "-q means --quiet and takes no number; quality is --quality 0 (smallest) to 100 (best)"
         )
     if files_from is not None:
-        listed = names(files.read_input(files_from), nul)
+        lines = names(files.read_input(files_from), nul)
         if comments:
-            listed = [name for name in listed if not name.startswith("#")]
-        if any("\0" in name for name in listed):
+            lines = [name for name in lines if not name.startswith("#")]
+        if any("\0" in name for name in lines):
             raise InputError(
                 f"{files_from}: holds NUL bytes; for a list by `find -print0` give -0, else a list of names"
             )
-        if not listed:
+        if not lines:
             raise InputError(f"{files_from}: names no files; nothing to do")
-        found += listed
+        found += lines
     if not found:
         raise typer.BadParameter("name an input, or a list of inputs by --files-from")
     return found
@@ -61,12 +61,12 @@ def style_of(quiet: bool, verbose: bool, as_json: bool) -> Style:
 
 @dataclass
 class Batch:
-    """jobs: files in work at the same time; listed: names came from a list, of which any number may have stood there."""
+    """jobs: files in work at the same time; from_list: names came from a list, of which any number may have stood there."""
 
     planned: Plan
     work: "Task"
     style: Style
-    listed: bool
+    from_list: bool
     skip_existing: bool
     jobs: int | None
     engine: str
@@ -127,7 +127,7 @@ class Batch:
         # On a GPU pictures of one size go in batches.
         jobs = self.jobs or (8 if self.work.device != "cpu" and sees_cuda() else FILES)
         told = self.planned.left_out, self.planned.summary()
-        code = run(pairs, self.work, jobs, self.style, self.skip_existing, self.listed or None, outcomes, *told)
+        code = run(pairs, self.work, jobs, self.style, self.skip_existing, self.from_list or None, outcomes, *told)
         if code := code or 3 * self.planned.unread:
             raise typer.Exit(code)
 
@@ -168,4 +168,4 @@ class Batch:
             self.planned.refuse_existing()
         if not codes:
             return 3 * self.planned.unread
-        return 3 if self.listed or len(self.planned.jobs) > 1 else codes[0]
+        return 3 if self.from_list or len(self.planned.jobs) > 1 else codes[0]

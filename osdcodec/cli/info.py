@@ -148,7 +148,7 @@ class Asked:
             ]
         if self.device:
             profile = PROFILES.get(facts["profile"] or "")
-            facts["device"] = networks_of(self.device, bool(profile and profile.bases))
+            facts["device"] = networks_of(self.device, bool(profile and profile.pretrained))
         return facts
 
     def _from_the_container(self, data: bytes) -> FileInfo:

@@ -30,7 +30,7 @@ def list_weights(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     weights_dir: WeightsDir = None,
 ) -> None:
-    """Every model and base model, its terms, and where it lies on this machine."""
+    """List the models and the pretrained ones they are built on, with terms and place on this machine."""
     with reporting("weights"):
         from .. import weights
 
@@ -52,7 +52,7 @@ def pull_weights(
     ] = None,
     weights_dir: WeightsDir = None,
 ) -> None:
-    """Fetch the base models that a profile is built on: into a folder of weights, else into the hub's cache.
+    """Fetch the pretrained models that a profile is built on: into a folder of weights, else into the hub's cache.
 
     Checkpoints of cod-lite are converted then; files that lie in the folder already are not fetched.
     """
@@ -88,7 +88,7 @@ def verify_weights(weights_dir: WeightsDir = None) -> None:
 def path_of_weights(
     name: Annotated[str, typer.Argument(help="As `osdc weights list` names it.")], weights_dir: WeightsDir = None
 ) -> None:
-    """Print where a model or base model lies."""
+    """Print where a model lies."""
     with reporting("weights"):
         from .. import weights
 

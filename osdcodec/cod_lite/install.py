@@ -22,7 +22,7 @@ def install(component: Component, folder: Path, weights_dir: str | Path | None =
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     home = registry.home(weights_dir)
     target = home / f"{component.name}-{digest[:12]}{weights.SUFFIX}"
-    if any(path == target and path.is_file() for _, path in weights.listed(home)):
+    if any(path == target and path.is_file() for _, path in weights.models_in(home)):
         return target
     require("converting a checkpoint", "torch", "onnx", "tomlkit")
     from safetensors.numpy import save_file

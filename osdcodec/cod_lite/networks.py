@@ -26,7 +26,7 @@ class Conv(nn.Module):
 
 
 class NormConv(nn.Module):
-    """Group norm, SiLU, conv, in two: `normalised` is what the whole picture is asked for, `convolved` what a band can do."""
+    """Group norm, SiLU, conv, in two: `normalised` needs the whole picture, `convolved` a band of it only."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * width, width)
 
     def looked(self, x: Tensor) -> Tensor:
-        """What a position sees of those around it; its mean over the whole picture is what `joined` asks for."""
+        """What a position sees of those around it; `joined` needs its mean over the whole picture."""
         h = self.enter(self.norm(x))
         return F.gelu(self.around(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 

@@ -35,7 +35,7 @@ _NAMES = {np.dtype("<i2"): "I16", np.dtype("<i4"): "I32", np.dtype("<f4"): "F32"
 Places = tuple[Array, ...]  # channels, rows and columns of n symbols, (n,) each
 # (part, tables (R, V), rows (n,), means (n,), places) -> columns (n,); part: tokens, base, hyper or latent; means and places are
 # None but for the latent. Fewer columns come back where the rest of the payload has not arrived.
-Code = Callable[[str, Array, Array, Array | None, Places | None], Array]
+PartCoder = Callable[[str, Array, Array, Array | None, Places | None], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,10 +192,10 @@ class Prior:
         progressive: bool = False,
         base: Array | None = None,
     ) -> tuple[bytes, Symbols]:
-        """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols
+        """y (C_y, h, w), hyper (C_h, hh, hw) float, already gained; tokens (K,); quality 0 .. 255 -> payload, symbols.
 
-        base (hb, wb): the codes that y is what is left of, if the model has them; qualities (h, w): of each position, where there are regions that differ; progressive: the order of the latent.
-        What lies beyond the range of a table is clamped, and the symbols say so. ValueError if a value is not finite.
+        base (hb, wb): the VQ codes, if the model has them; y is the residual after them. qualities (h, w): of each position,
+        where regions differ; progressive: the order of the latent. What lies beyond a table is clamped. ValueError: not finite.
         """
         if not (np.isfinite(y).all() and np.isfinite(hyper).all()):
             raise ValueError("the latents hold values that are not finite")
@@ -302,7 +302,7 @@ class Prior:
         quality: int,
         h: int,
         w: int,
-        code: Code,
+        code: PartCoder,
         qualities: Array | None = None,
         progressive: bool = False,
     ) -> Symbols:
@@ -332,10 +332,10 @@ class Prior:
         latent, y16, rows = self._latent(features, code, progressive)
         return Symbols(tokens.astype(np.int32), base.astype(np.int32), hyper, latent, y16, rows)
 
-    def _latent(self, features: Array, code: Code, progressive: bool) -> tuple[Array, Array, Array]:
+    def _latent(self, features: Array, code: PartCoder, progressive: bool) -> tuple[Array, Array, Array]:
         """features (C_f, h, w) -> symbols, reconstructed latent, and the rows that `Symbols` has, (C_y, h, w) each.
 
-        A group sees the groups before it, as it was trained to: what is decided of them, and the means of the rest.
+        A group sees the groups before it, as in training: what is decided of them, and the means of the rest.
         """
         shape = self.profile.latent_channels, *features.shape[1:]
         # All of the following are flat: places of a group are given as indices into them.

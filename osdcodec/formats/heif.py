@@ -101,10 +101,10 @@ def _properties(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     version, rest = inside[b"pitm"][0], inside[b"pitm"][4:]
     main = int.from_bytes(rest[: 4 if version else 2], "big")
     properties = dict(_boxes(inside.get(b"iprp", b"")))
-    listed = [(kind, body) for kind, body in _boxes(properties.get(b"ipco", b""))]
+    known = [(kind, body) for kind, body in _boxes(properties.get(b"ipco", b""))]
     for index in _associated(properties.get(b"ipma", b""), main):
-        if 0 < index <= len(listed):
-            yield listed[index - 1]
+        if 0 < index <= len(known):
+            yield known[index - 1]
 
 
 def _associated(body: bytes, item: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Makes a trained file the embedded one: `python -m osdcodec.maintenance.embed RUNS REPORT --terms "…" --data "…"`.
 
-REPORT is what `osdc evaluate KODAK --weights-dir RUNS -o REPORT` measured with RUNS/<profile>.safetensors. That file goes into the
+REPORT is the folder that `osdc evaluate KODAK --weights-dir RUNS -o REPORT` made with RUNS/<profile>.safetensors. That file goes into the
 package, its entry into weights.toml, its results into the tables of README, evaluation page and model card; then the picture
 and the plots, and the conformance vectors of the embedded weights are made anew.
 """
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     registry, name = PACKAGE.parent / "weights.toml", f"{options.profile}.safetensors"
     models = tomllib.loads(registry.read_text("utf-8"))["model"]
-    bases = components_text(registry)
+    others = components_text(registry)
     previous = [model for model in models if model["profile"] == options.profile]
     shutil.copyfile(options.runs / name, PACKAGE / "embedded" / name)
     digits = {"lambda": None, "bpp": 4, "psnr": 2, "ms_ssim": 4}
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     # Until the first release a profile has one model: the new one takes the place of the old.
     models = [other for other in models if other["profile"] != options.profile] + [model]
-    registry.write_text(registry_text(models) + "\n" + bases, "utf-8")
+    registry.write_text(registry_text(models) + "\n" + others, "utf-8")
 
     readme = PACKAGE.parent / "README.md"
     readme.write_text(SIZES.sub(lambda found: found[1] + sizes(summary) + found[2], readme.read_text("utf-8")), "utf-8")

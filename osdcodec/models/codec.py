@@ -18,7 +18,7 @@ from .denoiser import Denoiser
 from .prior_twin import Prior
 from .semantics import Semantics
 from .transforms import Analysis, Gains, HyperAnalysis, Synthesis
-from .vq_base import Base
+from .vq_base import VqBase
 
 
 class Compressed(NamedTuple):
@@ -50,28 +50,28 @@ class Reconstruction:
 Parts = tuple[Autoencoder, Semantics, Analysis, Synthesis, Denoiser]
 
 
-def parts(profile: Profile, base: Callable[[str], Path] | None) -> Parts:
+def parts(profile: Profile, pretrained: Callable[[str], Path] | None) -> Parts:
     """Autoencoder, semantics, analysis, synthesis and denoiser of a profile."""
-    if profile.bases:
+    if profile.pretrained:
         from . import turbo
 
-        return cast(Parts, turbo.parts(profile, base))  # which have the same methods
+        return cast(Parts, turbo.parts(profile, pretrained))  # which have the same methods
     return Autoencoder(profile), Semantics(profile), Analysis(profile), Synthesis(profile), Denoiser(profile)
 
 
 class CodecModel(nn.Module):
-    """base: name of a pretrained model -> its folder; without it a profile that has such models begins at random."""
+    """pretrained: name of a pretrained model -> its folder; without it a profile that has such models begins at random."""
 
     alpha_bars: Tensor
 
-    def __init__(self, profile: Profile, base: Callable[[str], Path] | None = None) -> None:
+    def __init__(self, profile: Profile, pretrained: Callable[[str], Path] | None = None) -> None:
         super().__init__()
         self.profile = profile
-        self.autoencoder, self.semantics, self.analysis, self.synthesis, self.denoiser = parts(profile, base)
+        self.autoencoder, self.semantics, self.analysis, self.synthesis, self.denoiser = parts(profile, pretrained)
         self.hyper_analysis = HyperAnalysis(profile)
         self.gains = Gains(profile, [quality_byte(lmbda) for lmbda in ANCHORS])
         self.prior = Prior(profile)
-        self.base = Base(profile) if profile.base_codes else None
+        self.base = VqBase(profile) if profile.base_codes else None
         self.decoder_semantics = DecoderSemantics(profile) if profile.decoder_semantics else None
         highest = max(profile.noise_low, profile.noise_high)
         alpha_bars = torch.tensor([profile.alpha_bar(n) for n in range(highest + 1)])
@@ -80,7 +80,7 @@ class CodecModel(nn.Module):
     def analyse(self, x: Tensor, thumb: Tensor) -> tuple[Tensor, ...]:
         """x (B, 3, H, W), thumb (B, 3, t, t) -> y (B, C_y, h, w), hyper (B, C_h, hh, hw), tokens (B, K)
 
-        With a base y is what that leaves, and its codes (B, ceil(h/2), ceil(w/2)) come fourth.
+        With a base, y is the residual after it, and its codes (B, ceil(h/2), ceil(w/2)) come fourth.
         """
         features, tokens = self.semantics(thumb)
         z = self.autoencoder.observe(x)

@@ -12,7 +12,7 @@ Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Part(nn.Module):
-    """What a profile may switch on beside the networks that all have; born so that the codec does what it did without."""
+    """An optional module of a profile. Zero-initialised, so the output is unchanged at first."""
 
 
 def grown(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

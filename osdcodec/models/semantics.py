@@ -79,5 +79,5 @@ class Semantics(nn.Module):
             empty = sums.norm(dim=-1) == 0
             sums[empty] = features[torch.randint(len(features), (int(empty.sum()),), device=features.device)]
             codes = F.normalize(sums, dim=-1)
-        self.codebook.copy_(codes.half().float())  # stored in half precision: what is trained on is what is shipped
+        self.codebook.copy_(codes.half().float())  # stored in half precision, so training sees the shipped numbers
         return torch.cat([(part @ codes.T).amax(-1) for part in features.split(8192)]).mean().item()

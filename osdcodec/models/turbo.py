@@ -1,8 +1,8 @@
 """The parts of profile `turbo`: the autoencoder and UNet of SD-Turbo and the tower of a full-size CLIP, adapted by LoRA, and
 a latent codec at 1/64 between them.
 
-Of the base models nothing is trained but low-rank adapters (Hu et al., 2022), and with a control branch not even those, so the
-weights file of the profile holds only what `of_base` does not name.
+Of the pretrained models nothing is trained but low-rank adapters (Hu et al., 2022), and with a control branch not even those, so the
+weights file of the profile holds only what `of_pretrained` does not name.
 """
 
 import json
@@ -27,7 +27,7 @@ from .semantics import Semantics
 from .tiling import by_tiles
 from .transforms import Synthesis, scales
 
-Base = Callable[[str], Path]  # name of a pretrained model -> the folder it lies in
+Pretrained = Callable[[str], Path]  # name of a pretrained model -> the folder it lies in
 
 # The published sizes, for a model with random weights; one that is loaded says its own.
 UNET = {
@@ -60,7 +60,7 @@ STEP = 2.0  # quantisation step of the principal components at lambda 2; a guess
 class KlAutoencoder(nn.Module):
     """x (B, 3, H, W) in [-1, 1]  <->  z (B, 4, H/8, W/8), of unit variance by the published scaling factor.
 
-    The analysis sees a latent of the adapted encoder, the diffusion aims at that of the encoder as it was published: were
+    The analysis sees a latent of the adapted encoder, the diffusion aims at that of the published encoder: were
     the aim trained as well, it would grow until the noise of a level is none.
     """
 
@@ -103,9 +103,11 @@ class ClipSemantics(Semantics):
     shift: Tensor
     spread: Tensor
 
-    def __init__(self, profile: Profile, base: Base | None) -> None:
+    def __init__(self, profile: Profile, pretrained: Pretrained | None) -> None:
         super().__init__(profile)
-        self.load: Callable[[], nn.Module] = lambda: clip_tower(base(profile.bases[1]) if base else None)
+        self.load: Callable[[], nn.Module] = lambda: clip_tower(
+            pretrained(profile.pretrained[1]) if pretrained else None
+        )
         for name, values in (("shift", open_clip.OPENAI_DATASET_MEAN), ("spread", open_clip.OPENAI_DATASET_STD)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
@@ -150,7 +152,7 @@ class WideConv(nn.Module):
 class Control(nn.Module):
     """z_n (B, 4, h, w), level (B,), words (B, K, d), what is known (B, C, h, w) -> what the UNet adds to its features
 
-    RDEIC leaves the UNet as it was published and trains a control network beside it (section 3.1). It is a ControlNet (Zhang et al.,
+    RDEIC leaves the published UNet unchanged and trains a control network beside it (section 3.1). It is a ControlNet (Zhang et al.,
     2023) of fewer channels, which the authors' public code has at a fifth of the UNet's; its outputs are widened, and begin as nothing.
     """
 
@@ -265,14 +267,14 @@ def start_linear(analysis: TurboAnalysis, synthesis: Synthesis, latents: Tensor)
     bias_of(up).copy_(mean)
 
 
-def parts(profile: Profile, base: Base | None) -> tuple[nn.Module, ...]:
-    """Autoencoder, semantics, analysis, synthesis and denoiser. ValueError if the base model is not the right one."""
-    if base is None:
+def parts(profile: Profile, pretrained: Pretrained | None) -> tuple[nn.Module, ...]:
+    """Autoencoder, semantics, analysis, synthesis and denoiser. ValueError if the pretrained model is not the right one."""
+    if pretrained is None:
         vae, unet = AutoencoderKL(**VAE), UNet2DConditionModel(**UNET)
     else:
-        vae, unet = diffusion_model(base(profile.bases[0]), profile)
+        vae, unet = diffusion_model(pretrained(profile.pretrained[0]), profile)
     autoencoder, denoiser = KlAutoencoder(profile, vae), TurboDenoiser(profile, unet)
-    return autoencoder, ClipSemantics(profile, base), TurboAnalysis(profile), Synthesis(profile), denoiser
+    return autoencoder, ClipSemantics(profile, pretrained), TurboAnalysis(profile), Synthesis(profile), denoiser
 
 
 def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet2DConditionModel]:
@@ -292,7 +294,9 @@ def diffusion_model(folder: Path, profile: Profile) -> tuple[AutoencoderKL, UNet
     ours = (profile.beta_start, profile.beta_end, "scaled_linear", profile.diffusion_steps, "epsilon")
     names = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type")
     if tuple(told.get(name) for name in names) != ours:
-        raise ValueError(f"{folder} has another noise schedule than profile {profile.name}: use the listed base model")
+        raise ValueError(
+            f"{folder} has another noise schedule than profile {profile.name}: use the listed pretrained model"
+        )
     vae, unet = loaded
     return vae, unet
 
@@ -327,7 +331,7 @@ def adapted(network: nn.Module, rank: int, layers: str) -> nn.Module:
 
 @contextmanager
 def unadapted(network: nn.Module) -> Iterator[None]:
-    """The network as it was published."""
+    """The network as published, without adapters."""
     layers = [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]
     for layer in layers:
         layer.enable_adapters(False)
@@ -348,7 +352,7 @@ def merged(model: nn.Module) -> nn.Module:
     return model
 
 
-def of_base(name: str) -> bool:
-    """Whether a tensor of a model's state dict is a base model's own: never trained, never in our files."""
+def of_pretrained(name: str) -> bool:
+    """Whether a tensor of a model's state dict is a pretrained model's own: never trained, never in our files."""
     inside = name.startswith(("autoencoder.vae.", "denoiser.unet.", "semantics.tower."))
     return inside and ".lora_" not in name and not name.startswith("denoiser.unet.conv_in.extra.")

@@ -17,7 +17,7 @@ DEAD = 0.05  # of an even share: a code that stands for fewer features gets one 
 COMMITMENT = 0.25  # beside the error of what the codes show
 
 
-class Base(Part):
+class VqBase(Part):
     """z (B, C_z, F h, F w) -> base of y (B, C_y, h, w), codes (B, ceil(h/2), ceil(w/2))
 
     A code stands for a block of the autoencoder's latent. What it says of y is linear in the codebook, so a decoder needs no network

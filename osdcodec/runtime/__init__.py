@@ -59,13 +59,13 @@ def open_runtime(weights: Weights, machine: Machine) -> Runtime:
 
     WeightsError if the device is "cuda" and there is none.
     """
-    choice = choose(machine.device, bool(weights.profile.bases))
+    choice = choose(machine.device, bool(weights.profile.pretrained))
     if choice.runtime != "torch":
         if machine.compiled:
             text = f"nothing is compiled, for {TITLES[choice.runtime]} has the networks; --compile needs --device cuda or cpu-bf16"
             warnings.warn(text, OsdWarning, stacklevel=2)
         return open_graphs(weights, choice, machine.threads)
-    require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.bases else []))
+    require("coding in torch", "torch", "diffusers", "open_clip", *(["peft"] if weights.profile.pretrained else []))
     from .torch import TorchRuntime
 
     return TorchRuntime(weights, choice.place, choice.precision != "float", machine.compiled)

@@ -38,7 +38,7 @@ def _openvino() -> Any:
     with _IMPORTING:
         left_out = "openvino" not in sys.modules and converter not in sys.modules
         if left_out:
-            sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO foresees
+            sys.modules[converter] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO handles
         try:
             import openvino
         finally:

@@ -32,7 +32,7 @@ class TorchRuntime:
             if weights is None:
                 raise ValueError("weights or a model must be given")
             model = load_model(weights)
-        if model.profile.bases:
+        if model.profile.pretrained:
             from ..models.turbo import merged
 
             merged(model)
@@ -102,7 +102,7 @@ def in_bfloat16(model: nn.Module) -> None:
 
 def heavy(model: CodecModel) -> list[nn.Module]:
     """The networks that take the time."""
-    autoencoder = "vae" if model.profile.bases else "dc"
+    autoencoder = "vae" if model.profile.pretrained else "dc"
     names = [f"autoencoder.{autoencoder}.encoder", f"autoencoder.{autoencoder}.decoder", "denoiser.unet"]
     names += ["denoiser.control.net"] if model.profile.control else []
     return [model.analysis, model.synthesis, *map(model.get_submodule, names)]

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="checkpoints and logs (default: runs)")
     parser.add_argument(
-        "--weights-dir", type=Path, help="folder of base models (else OSDC_WEIGHTS, else the hub's cache)"
+        "--weights-dir", type=Path, help="folder of pretrained models (else OSDC_WEIGHTS, else the hub's cache)"
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="time budget of each stage (default: the config's)")
@@ -71,7 +71,7 @@ def _count(text: str) -> int:
 
 def train(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     profile, room = PROFILES[options.profile], cast(Any, small)
-    if profile.bases:
+    if profile.pretrained:
         require(f"training {profile.name}", "peft", "huggingface_hub")
         from . import turbo
 

@@ -20,7 +20,7 @@ class AdversaryRecipe:
     """A table [STAGE.adversary]; without a weight there is none."""
 
     weight: float = 0.0
-    judges: Literal["pixels", "features"] = "pixels"  # what the discriminator sees
+    discriminator: Literal["pixels", "features"] = "pixels"  # what it sees
     start: float = 0.0  # from this share of the stage on
     ramp: int = 0  # steps over which the weight rises
     learning_rate: float = 2e-4
@@ -126,12 +126,12 @@ class Adversary:
         self.shown = x, x_hat.detach(), condition.detach()
         for parameter in self.learning:  # here the pictures learn, not the discriminator
             parameter.requires_grad_(False)
-        realism = torch.stack([scale.mean() for scale in self.discriminator_losss(x_hat, condition.detach())]).mean()
+        realism = torch.stack([scale.mean() for scale in self.realism_of(x_hat, condition.detach())]).mean()
         for parameter in self.learning:
             parameter.requires_grad_(True)
         return -weight * realism
 
-    def discriminator_losss(self, x: Tensor, condition: Tensor) -> list[Tensor]:
+    def realism_of(self, x: Tensor, condition: Tensor) -> list[Tensor]:
         found = self.discriminator(x, condition)
         return found if isinstance(found, list) else [found]
 
@@ -140,7 +140,7 @@ class Adversary:
         if self.shown is None:
             return {}
         x, x_hat, condition = self.shown
-        scales = self.discriminator_losss(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
+        scales = self.realism_of(torch.cat([x, x_hat]), condition.repeat(2, 1, 1, 1))
         discriminator_loss = torch.stack([hinge(*scale.chunk(2)) for scale in scales]).mean()
         (discriminator_loss / accumulate).backward()
         self.shown = None
@@ -161,7 +161,7 @@ def adversary(recipe: AdversaryRecipe, condition: int) -> Adversary | None:
     """
     if not recipe.weight:
         return None
-    if recipe.judges == "pixels":
+    if recipe.discriminator == "pixels":
         return Adversary(recipe, Discriminator(condition))
     try:
         return Adversary(recipe, FeatureDiscriminator(FrozenFeatures()))

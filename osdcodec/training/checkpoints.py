@@ -117,10 +117,10 @@ class Learned:
 
 
 def learned(model: nn.Module) -> dict[str, Tensor]:
-    """Of the state dict what no base model brings."""
-    from ..models.turbo import of_base
+    """Of the state dict what no pretrained model brings."""
+    from ..models.turbo import of_pretrained
 
-    return {name: tensor for name, tensor in model.state_dict().items() if not of_base(name)}
+    return {name: tensor for name, tensor in model.state_dict().items() if not of_pretrained(name)}
 
 
 def load_learned(model: nn.Module, tensors: dict[str, Tensor]) -> None:

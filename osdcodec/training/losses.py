@@ -186,7 +186,7 @@ def perceptual(data: Path, model: nn.Module, stages: int) -> nn.Module:
     path = next((data / "perceptual").glob("*.safetensors"), None)
     if path:
         return PerceptualDistance(path, stages)
-    if isinstance(model, CodecModel) and model.profile.bases:
+    if isinstance(model, CodecModel) and model.profile.pretrained:
         return TowerDistance(model)
     raise WeightsError(f"there is no network in {data / 'perceptual'}")
 

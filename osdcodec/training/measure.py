@@ -39,7 +39,7 @@ def distances_at_hand(perceptual: Path | None = None) -> dict[str, nn.Module]:
 def measure(
     model: CodecModel, paths: list[Path], distances: dict[str, nn.Module], noise: bool = True
 ) -> list[dict[str, float]]:
-    """Means of METRICS over the pictures, a row for each of the five lambdas; NaN is what is not in distances.
+    """Means of METRICS over the pictures, a row for each of the five lambdas; NaN where a metric is not among the distances.
 
     noise: False starts from none.
     """

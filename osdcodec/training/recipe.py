@@ -26,6 +26,7 @@ UNKNOWN = "unexpected_keyword_argument"  # pydantic's name of a key that is not 
 # Stages, keys and losses of recipes that were written before 1.0 -> what they are called now.
 ALIASES = {
     "balance": "gain_tuning",
+    "judges": "discriminator",
     "emphasis": "residual_gain",
     "detail": "local_contrast",
     "weave": "grid_artefacts",
@@ -135,7 +136,7 @@ def check(recipe: type, table: dict | None, where: str) -> Any:
     except ValidationError as found:
         if table is None:
             return None
-        # Of a value that may be of several kinds pydantic tells what is wrong with it as each: the first is what was meant.
+        # Of a value that may be of several kinds pydantic gives an error for each: the first one is meant.
         error = min(
             found.errors(), key=lambda e: (e["type"] != UNKNOWN, e["type"].endswith("_type"), e["type"] == "missing")
         )

@@ -61,7 +61,7 @@ class Trainer(Generic[Model]):
     def __init__(self, name: str, run: Run, stage: Stage[Model]) -> None:
         self.name, self.stage, self.run, self.recipe = name, stage, run, run.recipe
         stage.to(run.accelerator.device)
-        self.kept = (Learned if run.profile.bases else Whole)(stage.model, run.recipe.decay)
+        self.kept = (Learned if run.profile.pretrained else Whole)(stage.model, run.recipe.decay)
         self.optimizer = torch.optim.AdamW(
             groups(stage.model, run.recipe.rate_factors), run.recipe.learning_rate, betas=(0.9, 0.99),
             weight_decay=run.recipe.weight_decay, fused=True,

@@ -71,7 +71,7 @@ def hatched(picture: Image.Image, trust: TrustMap) -> Image.Image:
 
 
 def _hatched(colours: np.ndarray, trust: TrustMap) -> np.ndarray:
-    """Slanting lines, black beside yellow, so that they show on any ground."""
+    """Slanting lines, black beside yellow, so that they show on any background."""
     height, width = colours.shape[:2]
     places = _spread(invented(trust).astype(np.float64), trust, (width, height), Image.Resampling.NEAREST) > 0.5
     phase = (np.arange(height)[:, None] + np.arange(width)) % STRIPE

@@ -120,7 +120,7 @@ def site(weights_dir: str | Path | None = None, model_id: bytes | None = None) -
 def write_site(folder: Path, weights_dir: str | Path | None = None) -> int:
     """Writes the site into a folder that is new, empty, or an older site; returns its bytes. OutputError.
 
-    What an older site had and this one has not is removed, if it is still as it was written; files of others stay.
+    What an older site had and this one has not is removed, if nobody has changed it; files of others stay.
     """
     files = site(weights_dir)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / LIST).is_file())):

@@ -1,4 +1,4 @@
-"""Models: the list of them (registry), verified tensors (loading, storage), and the base models that some are built on (downloads).
+"""Models: the list of them (registry), verified tensors (loading, storage), and the pretrained models that some are built on (downloads).
 
 What loading.py offers is found here when it is first used, for `osdc info` asks for the list alone and must not wait for NumPy.
 """
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
         entry,
         for_model,
         inventory,
-        listed,
         load,
         metadata,
         metadata_for,
         model_id,
+        models_in,
         rates,
         trust_graph,
         verify,
@@ -32,11 +32,11 @@ __all__ = [
     "entry",
     "for_model",
     "inventory",
-    "listed",
     "load",
     "metadata",
     "metadata_for",
     "model_id",
+    "models_in",
     "parse",
     "rates",
     "trust_graph",

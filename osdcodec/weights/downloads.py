@@ -87,7 +87,7 @@ def folder_of(name: str, weights_dir: str | Path | None = None, registry: str | 
     placed = place(component, weights_dir)
     if placed is None:
         raise WeightsError(
-            f"the base model {name} ({component.repository}) is not here: "
+            f"the pretrained model {name} ({component.repository}) is not here: "
             f"`osdc weights pull {component.profiles[0]}`, or put it into {_home(weights_dir) or 'a folder'}/{name}"
             f"{'' if _home(weights_dir) else ' named by `weights_dir`'}"
         )

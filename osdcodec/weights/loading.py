@@ -64,7 +64,7 @@ class Weights:
         """The integer prior of a latent model. WeightsError if it is not usable."""
         return Prior(self.tensors, self.profile)
 
-    def base(self, name: str) -> Path:
+    def pretrained(self, name: str) -> Path:
         """Folder of a pretrained model that the profile is built on. WeightsError if it is not available."""
         return downloads.folder_of(name, self.weights_dir)
 
@@ -79,7 +79,7 @@ def load(profile: str = "small", weights_dir: str | Path | None = None, registry
     for model, path in _models(weights_dir, registry):
         if model["profile"] == profile:
             return _open(model, path, weights_dir)
-    if PROFILES[profile].bases:
+    if PROFILES[profile].pretrained:
         raise WeightsError(
             f"the codec layers of profile {profile} are not trained yet, so it cannot encode: train them by "
             f"`python -m osdcodec.training --profile {profile}` (osdcodec/training/README.md, Profile turbo), then name their folder by `weights_dir`"
@@ -203,7 +203,7 @@ def model_id(tensors: Mapping[str, np.ndarray]) -> bytes:
     return indices.model_id(tensors) if "code.codebook" in tensors else latent_model_id(tensors)
 
 
-def listed(folder: Path) -> list[tuple[dict, Path]]:
+def models_in(folder: Path) -> list[tuple[dict, Path]]:
     """The models that a folder's own list has, if it has one, and their files."""
     path = folder / catalogue.NAME
     return [(model, folder / model["file"]) for model in catalogue.models(path)] if path.is_file() else []
@@ -216,10 +216,10 @@ def _models(weights_dir: str | Path | None, registry: str | Path | None = None) 
     if folder:
         if not folder.is_dir():
             raise WeightsError(f"the weights folder {folder} is not there: correct `weights_dir` or {VARIABLE}")
-        own = listed(folder)
+        own = models_in(folder)
         yield from own
     if not registry:
-        yield from listed(catalogue.cache())
+        yield from models_in(catalogue.cache())
     ours = catalogue.installed(registry)
     home, taken = ours.parent if registry else EMBEDDED, {model["file"] for model, _ in own}
     for model in catalogue.models(ours):

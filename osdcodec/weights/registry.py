@@ -72,7 +72,7 @@ def models(path: Path, needed: tuple[str, ...] = NEEDED) -> list[dict[str, Any]]
 
 
 def components(path: Path) -> list[dict[str, Any]]:
-    """The base models of a list, as they stand there. WeightsError if it cannot be read."""
+    """The pretrained models of a list, as they stand there. WeightsError if it cannot be read."""
     return _tables(path, "components").get("component", [])
 
 

@@ -54,9 +54,9 @@ def deflate(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 class Tensors(Mapping[str, np.ndarray]):
     """The tensors of a weights file, without the graphs. Each is made when it is first asked for, for who decodes has no use for the
-    encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32. NAME|turned is what the
-    gradient of a convolution takes: its kernel (out, in, k, k) as (in, out, k, k), turned by half a turn. NAME|int8 and NAME|scale are
-    what a convolution in int8 takes: int8 (out, …) and float32 (out,).
+    encoder's networks, and kept: inflated, int8 (out, …) times its scale (out,) and half precision as float32. The
+    gradient of a convolution takes NAME|turned: its kernel (out, in, k, k) as (in, out, k, k), turned by half a turn. A convolution in
+    int8 takes NAME|int8 (out, …), int8, and NAME|scale (out,), float32.
 
     WeightsError, which names the file, of a tensor that cannot be inflated.
     """

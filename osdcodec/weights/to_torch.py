@@ -13,10 +13,10 @@ from ..profile import Profile
 from .loading import Weights
 
 
-def new_model(profile: Profile, base: Callable[[str], Path]) -> CodecModel:
+def new_model(profile: Profile, pretrained: Callable[[str], Path]) -> CodecModel:
     """An untrained model on pretrained ones. WeightsError if these are not available, or not what the profile is built on."""
     try:
-        return CodecModel(profile, base)
+        return CodecModel(profile, pretrained)
     except ValueError as error:
         raise WeightsError(str(error)) from error
 
@@ -34,16 +34,16 @@ def load_model(weights: Weights, profile: Profile | None = None) -> CodecModel:
 
     profile: another one, with more residual blocks, which are zero-initialised. WeightsError if the file is not of such a model.
     """
-    model = new_model(profile or weights.profile, weights.base)
+    model = new_model(profile or weights.profile, weights.pretrained)
     elsewhere = ("prior.", "gains.", "preview.")
     networks = {
         n: torch.from_numpy(np.array(weights.tensors[n])) for n in weights.tensors if not n.startswith(elsewhere)
     }
     kept = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(elsewhere)}
-    if model.profile.bases:
-        from ..models.turbo import of_base
+    if model.profile.pretrained:
+        from ..models.turbo import of_pretrained
 
-        kept |= {name: tensor for name, tensor in model.state_dict().items() if of_base(name)}
+        kept |= {name: tensor for name, tensor in model.state_dict().items() if of_pretrained(name)}
     try:
         state = grown(networks | kept, model)
     except ValueError as error:

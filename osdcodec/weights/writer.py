@@ -34,12 +34,12 @@ def _lines(rows: list[dict]) -> tomlkit.items.Array:
 
 
 def components_text(registry: Path) -> str:
-    """What a weights.toml says of the search and of base models, to be kept when its models are written anew."""
+    """What a weights.toml says of the search and of pretrained models, to be kept when its models are written anew."""
     text = registry.read_text("utf-8") if registry.exists() else ""
     place = min(
         (
             text.find(mark)
-            for mark in ("# The encoder's search", "[search]", "# The base models", "[[component]]")
+            for mark in ("# The encoder's search", "[search]", "# The pretrained models", "[[component]]")
             if mark in text
         ),
         default=len(text),

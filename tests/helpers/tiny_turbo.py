@@ -1,4 +1,4 @@
-"""The large profile at tiny sizes, and random base models in the layout in which SD-Turbo and open_clip publish theirs."""
+"""The large profile at tiny sizes, and random pretrained models in the layout in which SD-Turbo and open_clip publish theirs."""
 
 import json
 from dataclasses import replace
@@ -52,7 +52,7 @@ revision = "main"
 
 
 def lay_out(folder: Path) -> None:
-    """Both base models, and the list that names them."""
+    """Both pretrained models, and the list that names them."""
     torch.manual_seed(0)
     base, clip = folder / "sd-turbo", folder / "clip-vit-h-14"
     UNet2DConditionModel(**UNET).save_pretrained(base / "unet")

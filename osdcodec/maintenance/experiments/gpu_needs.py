@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...console import run_command
 from ...models import CodecModel
-from ...models.turbo import clip_tower, of_base
+from ...models.turbo import clip_tower, of_pretrained
 from ...profile import TURBO
 from ...training import turbo
 from ...training.recipe import Run, read
@@ -61,10 +61,10 @@ class Peak(TorchDispatchMode):
 
 
 def materialise_fake(model: nn.Module) -> None:
-    """Gives a model on the meta device parameters without contents, base models in half precision."""
+    """Gives a model on the meta device parameters without contents, pretrained models in half precision."""
     for name, old in [*model.named_parameters(), *model.named_buffers()]:
         path, _, leaf = name.rpartition(".")
-        half = of_base(name) and old.is_floating_point()
+        half = of_pretrained(name) and old.is_floating_point()
         new = torch.empty(old.shape, dtype=torch.bfloat16 if half else old.dtype)
         if isinstance(old, nn.Parameter):
             new = nn.Parameter(new, old.requires_grad)
@@ -85,7 +85,7 @@ def cost(name: str, batch: int, crop: int, recipe: object) -> tuple[float, float
             with torch.autocast("cpu", torch.bfloat16):
                 loss, _ = stage(examples)
             loss.backward()
-    fixed = sum(2 * p.numel() if of_base(n) else STATE * p.numel() for n, p in model.named_parameters())
+    fixed = sum(2 * p.numel() if of_pretrained(n) else STATE * p.numel() for n, p in model.named_parameters())
     return counter.get_total_flops() / batch, fixed + peak.bytes
 
 

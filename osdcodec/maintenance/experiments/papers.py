@@ -89,10 +89,10 @@ def measured(
 
 
 def parameters(profile: Profile) -> int:
-    """Of all networks of a profile, those of its base models included."""
+    """Of all networks of a profile, those of its pretrained models included."""
     with torch.device("meta"):
         model = CodecModel(profile)
-        towers = [clip_tower(None)] if profile.bases else []
+        towers = [clip_tower(None)] if profile.pretrained else []
     return sum(p.numel() for network in (model, *towers) for p in network.parameters())
 
 

@@ -128,7 +128,7 @@ def pictures(encoder: Encoder) -> list[Vector]:
         ("noise", "noise: many large symbols", Image.fromarray(noise), 0.1),
         ("stripes", "stripes of one pixel", Image.fromarray(stripes), 0.4),
     ]
-    # These are files of version 1.1 and earlier: "grey" has no flag that says so, "black" and "white" name no ground.
+    # These are files of version 1.1 and earlier: "grey" has no flag that says so, "black" and "white" name no background.
     return [
         (
             name,
@@ -196,13 +196,13 @@ def sections(encoder: Encoder) -> list[Vector]:
     regions, _ = encoder.coder.code(coffee.resize((150, 100)), EncodeOptions(lmbda=1.0, roi=boxes, effort=0))
     grey, _ = encoder.coder.code(picture.convert("L").convert("RGB"), EncodeOptions(lmbda=0.5, effort=0))
     # No tolerance but this is safe from what networks differ by from one processor to another.
-    ground = replace(osd, sections=(("p", bytes((255, 250, 180, 90))),))
+    background = replace(osd, sections=(("p", bytes((255, 250, 180, 90))),))
     return [
         *vectors,
         ("alpha", "section A, lossless WebP", alpha_file),
         ("regions", "section G, two regions of interest: version 1.1", pack(regions)),
         ("grey-flag", "flag bit 2, a grey picture: version 1.2", pack(grey)),
-        ("plain-ground", "section p, one colour near to which are all: version 1.3", pack(ground)),
+        ("plain-ground", "section p, one colour near to which are all: version 1.3", pack(background)),
     ]
 
 

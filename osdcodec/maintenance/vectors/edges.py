@@ -287,9 +287,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = asked("osdcodec.maintenance.vectors.edges", __doc__, arguments)
     symbols = folder / "symbols"
     model = weights.load(SYMBOLS.name, symbols)
-    for name, made, listed in (("container", container, {}), ("beginnings", beginnings, {"partial": True})):
+    for name, made, more in (("container", container, {}), ("beginnings", beginnings, {"partial": True})):
         good, bad = made(model)
-        write(folder / name, SYMBOLS.name, good, symbols, bad, pictures=False, weights="symbols", **listed)
+        write(folder / name, SYMBOLS.name, good, symbols, bad, pictures=False, weights="symbols", **more)
     model = small_model(folder / "indices", "cod-lite", code_of_indices())
     good, bad = indices(model)
     write(folder / "indices", "cod-lite", good, folder / "indices", bad, pictures=False)

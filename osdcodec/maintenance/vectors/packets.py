@@ -126,7 +126,7 @@ def main() -> None:
         (FOLDER / f"{name}.osdp").write_bytes(packet)
     (FOLDER / "lines.txt").write_text("".join(f"{to_text(packet)}\n" for packet in packets[: len(pieces)]), "ascii")
     (FOLDER / "stream.bin").write_bytes(to_stream(packets))
-    listed = {
+    manifest = {
         "file": FILE,
         "pieces": pieces,
         "repair": names[len(pieces) :],
@@ -138,7 +138,7 @@ def main() -> None:
         "taken": [{"name": name, "what": what} for name, what, _ in taken(data)],
         "refused": [{"name": name, "what": what} for name, what, _ in refused(data)],
     }
-    (FOLDER / "packets.json").write_text(json.dumps(listed, indent=1) + "\n", "utf-8")
+    (FOLDER / "packets.json").write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ LONGEST = 288  # reaches of half of this and more are not looked for
 @torch.no_grad()
 def margins(model: CodecModel) -> dict[str, int] | None:
     """Returns the margins of each verb in positions of y; None for networks that see all of a picture at once."""
-    if model.profile.bases:
+    if model.profile.pretrained:
         return None
     found = {}
     for verb in ("analyse", "synthesise", "denoise", "render"):

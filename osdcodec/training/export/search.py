@@ -133,7 +133,7 @@ class Judges(Graph):
         return self.add("Mul", wide, self.constant(1 / half**2))
 
     def texture(self, ours: str, theirs: str, side: int, price: str) -> tuple[str, str]:
-        """A stage of models/judges/texture.py, and its gradient times a price."""
+        """A stage of metrics/texture.py, and its gradient times a price."""
 
         def variance(x: str) -> tuple[str, str]:
             mean = self.averaged(x, side)

@@ -52,7 +52,7 @@ def export_small(run: Run) -> Path:
 
 
 def list_alone(path: Path, run: Run) -> None:
-    """Writes a weights.toml beside the file that lists it, and keeps what it says of base models."""
+    """Writes a weights.toml beside the file that lists it, and keeps what it says of pretrained models."""
     told = {"revision": 0, "terms": "not released", "data": str(run.data), "results": []}
     registry = path.with_name("weights.toml")
     text = registry_text([entry(path, run.profile.name) | told])

@@ -1,7 +1,7 @@
 """The stages of the profile `turbo`, in order: codebook, relay residual over all noise levels, the fixed step in pixels, export.
 
 They run under accelerate: on one GPU or many, in bfloat16, with accumulated gradients, checkpointed activations and an average of
-the trained parameters; the base models stand still in half precision, and no checkpoint holds them.
+the trained parameters; the pretrained models stand still in half precision, and no checkpoint holds them.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage `export`: what was learned as a weights file; the base models lie beside it, as they were published."""
+"""Stage `export`: what was learned as a weights file; the pretrained models lie beside it, as they were published."""
 
 import numpy as np
 import torch

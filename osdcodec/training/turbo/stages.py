@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...models import CodecModel
-from ...models.turbo import of_base
+from ...models.turbo import of_pretrained
 from ...weights import downloads
 from ...weights.to_torch import new_model, open_tower
 from ..checkpoints import averaged_learned, load_learned, read
@@ -62,7 +62,7 @@ class TurboStage(Stage[CodecModel]):
 
 
 def start(run: Run, before: str | None) -> CodecModel:
-    """The model as the earlier stages left it, its base models in the precision that they are used in."""
+    """The model as the earlier stages left it, its pretrained models in the precision that they are used in."""
     model = new_model(run.profile, downloads.folder_of)
     open_tower(model)
     load_learned(model, read(run.out / "tokens.pt"))
@@ -70,6 +70,6 @@ def start(run: Run, before: str | None) -> CodecModel:
         load_learned(model, averaged_learned(read(run.out / f"{before}.pt")))
     if run.accelerator.mixed_precision == "bf16":
         for name, parameter in model.named_parameters():
-            if of_base(name):
+            if of_pretrained(name):
                 parameter.data = parameter.data.bfloat16()
     return model.to(run.accelerator.device).to(memory_format=torch.channels_last)

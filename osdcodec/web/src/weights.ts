@@ -118,7 +118,7 @@ function noiseLevels({ changes = "{}", fields = "{}" }: Record<string, string>):
     if (scope === "noise" && name in levels) {
       if (!(Number.isInteger(value) && value >= least && value <= most)) throw new WeightsError("the weights' noise levels are out of range");
       levels[name as keyof typeof levels] = value;
-    } else if (!(scope === "part" || scope === "bases") || [value].flat().some((number) => Number(number) !== off)) {
+    } else if (!(scope === "part" || scope === "pretrained") || [value].flat().some((number) => Number(number) !== off)) {
       throw new WeightsError(`the weights are of a model with ${name} ${JSON.stringify(value)}, which this decoder does not run: use osdc`);
     }
   }

@@ -147,7 +147,7 @@ describe("the site", { timeout: 1_800_000 }, () => {
     await page.getByRole("slider", { name: "Detail" }).fill("1");
     await page.waitForTimeout(3000);
     await button.click();
-    assert.ok(distance(await pixels(page), seen[0]).rmse <= 0.5, "the picture is as it was");
+    assert.ok(distance(await pixels(page), seen[0]).rmse <= 0.5, "the picture is unchanged");
     assert.ok(await page.isHidden("#legend"));
     await page.close();
   });

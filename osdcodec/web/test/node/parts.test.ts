@@ -19,7 +19,7 @@ import { Model, loadWeights } from "../../src/weights";
 import { distance } from "../pictures";
 import { ROOT, file, folders } from "../vectors";
 
-test("noise is what spec/weights.md says", () => {
+test("noise follows spec/weights.md", () => {
   const lines = readFileSync(join(ROOT, "spec/weights.md"), "utf8").match(/^[07] ( -?\d\.\d+){8}$/gm)!;
   assert.equal(lines.length, 2);
   for (const line of lines) {
@@ -107,7 +107,7 @@ test("models of other noise levels or layers are taken, and those of parts that 
 
 test("of a change whose name is new here the weights say what it means for a decoder", async () => {
   const field = (scope: string) => ({ colours: { scope, least: 0, most: 9, off: 2 } });
-  for (const [scope, value] of [["sizes", 4], ["part", 2], ["part", [2, 2]], ["bases", 2]] as const) await changed({ colours: value }, field(scope));
+  for (const [scope, value] of [["sizes", 4], ["part", 2], ["part", [2, 2]], ["pretrained", 2]] as const) await changed({ colours: value }, field(scope));
   for (const [scope, value] of [["part", 4], ["part", [2, 4]], ["noise", 2], ["other", 2]] as const) {
     await assert.rejects(changed({ colours: value }, field(scope)), { name: "WeightsError", message: /^the weights are of a model with colours / });
   }
@@ -117,9 +117,9 @@ test("of a change whose name is new here the weights say what it means for a dec
 
 test("margins of tiles that the weights tell go before those listed", async () => {
   const told = { analyse: 4, synthesise: 1, denoise: 2, render: 3 };
-  const telling = (margins: object) => opened(rewritten((header) => (header.__metadata__.margins = JSON.stringify(margins))));
-  assert.deepEqual((await telling(told)).margins, told);
-  await assert.rejects(telling({ render: 3 }), { name: "WeightsError" });
+  const withMargins = (margins: object) => opened(rewritten((header) => (header.__metadata__.margins = JSON.stringify(margins))));
+  assert.deepEqual((await withMargins(told)).margins, told);
+  await assert.rejects(withMargins({ render: 3 }), { name: "WeightsError" });
 });
 
 test("weights whose symbols or networks are others are refused in one line", async () => {

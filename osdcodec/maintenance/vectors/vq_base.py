@@ -1,4 +1,4 @@
-"""Vectors of a model with a base: `python -m osdcodec.maintenance.vectors.base spec/vectors/base`.
+"""Vectors of a model with a base: `python -m osdcodec.maintenance.vectors.vq_base spec/vectors/base`.
 
 For readers of symbols, as symbol_vectors.py has them; the model is of the same kind, with structural codes on a grid of a third of the
 latent's. Run once, when the base came into the format: they stay as they are for ever. Needs NumPy only.
@@ -74,7 +74,7 @@ def refused(model: weights.Weights, files: dict[str, bytes]) -> Iterator[Named]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    folder = asked("osdcodec.maintenance.vectors.base", __doc__, arguments)
+    folder = asked("osdcodec.maintenance.vectors.vq_base", __doc__, arguments)
     header = "# The model of the vectors with a base: an integer prior, no networks.\n"
     model = weights_file(folder, PROFILE, base(), header)
     good = list(valid(model))
