@@ -36,7 +36,7 @@ def receive(options: argparse.Namespace) -> None:
 
     def take_message(message: LXMF.LXMessage) -> None:
         kind, data = message.fields.get(LXMF.FIELD_IMAGE, ("", b""))
-        if kind == "osd":
+        if kind == "osd" and message.hash:
             write(message.hash.hex()[:8], data)
 
     def take_packet(data: bytes, packet: RNS.Packet) -> None:
@@ -46,7 +46,8 @@ def receive(options: argparse.Namespace) -> None:
 
     identity = kept_identity(options.path / "identity")
     router = LXMF.LXMRouter(identity, str(options.path / "lxmf"))
-    inbox = router.register_delivery_identity(identity, display_name="osdc")
+    if not (inbox := router.register_delivery_identity(identity, display_name="osdc")):
+        sys.exit("LXMF has an address of this program already")
     router.register_delivery_callback(take_message)
     pictures = RNS.Destination(identity, RNS.Destination.IN, RNS.Destination.SINGLE, "osdc", "packets")
     pictures.set_packet_callback(take_packet)
@@ -103,8 +104,8 @@ def heard(address: bytes, patience: float) -> RNS.Identity:
 
 def kept_identity(path: Path) -> RNS.Identity:
     """The same address every time."""
-    if path.is_file():
-        return RNS.Identity.from_file(str(path))
+    if path.is_file() and (kept := RNS.Identity.from_file(str(path))):
+        return kept
     identity = RNS.Identity()
     identity.to_file(str(path))
     return identity

@@ -86,6 +86,7 @@ def main() -> None:
         return receive(options)
     command = [sys.executable, __file__, *sys.argv[1:], "--port", str(options.port or free_port()), "--as"]
     receiver = subprocess.Popen([*command, "receiver"], stdout=subprocess.PIPE, text=True)
+    assert receiver.stdout
     print(receiver.stdout.readline(), end="")  # it listens by now
     sender = subprocess.Popen([*command, "sender"])
     for line in receiver.stdout:

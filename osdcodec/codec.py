@@ -6,7 +6,7 @@ from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 from PIL import Image
@@ -215,11 +215,8 @@ class Decoder:
         if trust:
             from .trust.network import decoder_with_map
 
-            as_told = (seed, detail, preview) == (
-                0,
-                1,
-                False,
-            )  # else the errors that a file tells are of another picture
+            # Else the errors that a file tells are of another picture.
+            as_told = (seed, detail, preview) == (0, 1, False)
             map_of = decoder_with_map(model, osd, as_told, self.machine.threads)
         osd, symbols, opened = (decoding.salvaged if salvage else decoding.symbols_of)(model, osd)
         view = seed, detail, preview, progress
@@ -229,7 +226,7 @@ class Decoder:
             decoding.mark(picture, osd, len(data))
         if original_size and ORIGINAL in picture.info:
             picture = enlarged(picture, picture.info[ORIGINAL])
-        return (picture, found) if map_of else picture
+        return picture if found is None else (picture, found)
 
     def _model(self, model_id: bytes) -> PictureDecoder:
         with self.lock:
@@ -276,5 +273,5 @@ def info(
     facts = describe(data, osd, weights_dir)
     if parts:
         code = open_symbol_coder(weights.for_model(osd.model_id, weights_dir))
-        facts |= code.parts(osd, code.symbols(osd))  # type: ignore[typeddict-item]  # keys of FileInfo, *_bits
+        facts = cast(FileInfo, {**facts, **code.parts(osd, code.symbols(osd))})  # which are named *_bits
     return facts

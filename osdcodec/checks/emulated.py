@@ -28,7 +28,17 @@ EMBEDDED = VECTORS / "embedded"  # goes last: spec/reference.py takes half of th
 MIRROR, KEYS = "http://deb.debian.org/debian", "/usr/share/keyrings/debian-archive-keyring.gpg"
 QEMU = "qemu-user-static"
 # What osdc needs beside NumPy, Pillow and ONNX Runtime. All are pure Python, or wheels for every Python.
-PURE = "safetensors", "typer<0.29", "rich", "click", "shellingham", "markdown-it-py", "mdurl", "pygments", "annotated-doc"
+PURE = (
+    "safetensors",
+    "typer<0.29",
+    "rich",
+    "click",
+    "shellingham",
+    "markdown-it-py",
+    "mdurl",
+    "pygments",
+    "annotated-doc",
+)
 ONNXRUNTIME = "onnxruntime==1.22.*"  # later ones crash in qemu 7.2
 
 
