@@ -91,12 +91,12 @@ def main(arguments: list[str] | None = None) -> None:
     data = Encoder(device="cpu", weights_dir=options.weights_dir).encode(picture, options.lmbda)
     decoded = Decoder(device="cpu", weights_dir=options.weights_dir).decode(data).convert("RGB")
     found = jpeg2000_within(picture, len(data))
-    rival = found.coding.decode(found.data, picture.size)
+    other = found.coding.decode(found.data, picture.size)
     bpp = 8 * len(data) / (picture.width * picture.height)
     sheet = side_by_side(
         [
             ("original", picture),
-            (f"JPEG 2000, {len(found.data)} bytes, {psnr(picture, rival):.1f} dB", rival),
+            (f"JPEG 2000, {len(found.data)} bytes, {psnr(picture, other):.1f} dB", other),
             (
                 f"osdc lambda {options.lmbda:g}, {len(data)} bytes, {bpp:.3f} bpp, {psnr(picture, decoded):.1f} dB",
                 decoded,

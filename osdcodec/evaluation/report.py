@@ -191,7 +191,7 @@ def _spread(count: int, wanted: int) -> set[int]:
 
 
 def _settings_shown(every: list[Coding]) -> set[str]:
-    """osdc at each lambda, and each rival as small as it goes at full size."""
+    """osdc at each lambda, and each baseline as small as it goes at full size."""
     whole = [coding for coding in every if not coding.codec.endswith(SHRUNK)]
     smallest = {coding.codec: coding for coding in whole}  # the finest come first
     chosen = [*smallest.values(), *(coding for coding in whole if isinstance(coding, OsdcCoding))]

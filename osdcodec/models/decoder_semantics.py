@@ -16,7 +16,7 @@ class DecoderSemantics(Part):
 
     A projector turns the pixels of D(z_c) into what is added to the start z_c; the patch features of a frozen image tower come in
     through cross-attention, every position asking all patches. SPRDiff's tower is DINOv2; ours is the CLIP tower that the weights
-    hold anyway, on the thumbnail of D(z_c). Both begin as nothing.
+    hold anyway, on the thumbnail of D(z_c). Both are zero-initialised.
     """
 
     def __init__(self, profile: Profile) -> None:

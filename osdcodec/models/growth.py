@@ -31,7 +31,7 @@ def grown(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     if left := state.keys() - set(taken.values()):
         raise ValueError(f"the model has no place for {min(left)}")
     for new in own.keys() - taken.keys():
-        if not any(new.startswith(f"{name}.") for name in _newborn(model, taken)):
+        if not any(new.startswith(f"{name}.") for name in _new_parts(model, taken)):
             raise ValueError(f"{new} is missing")
     return own | {new: state[old] for new, old in taken.items()}
 
@@ -72,7 +72,7 @@ def _stored(state: dict[str, Tensor], prefix: str) -> Signature:
     return tuple(sorted((k.removeprefix(prefix), tuple(v.shape)) for k, v in state.items() if k.startswith(prefix)))
 
 
-def _newborn(model: nn.Module, taken: dict[str, str]) -> list[str]:
+def _new_parts(model: nn.Module, taken: dict[str, str]) -> list[str]:
     """The parts, and the blocks of sequences, of which nothing was in the checkpoint."""
     found = []
     for name, module in model.named_modules():

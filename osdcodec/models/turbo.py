@@ -153,7 +153,7 @@ class Control(nn.Module):
     """z_n (B, 4, h, w), level (B,), words (B, K, d), what is known (B, C, h, w) -> what the UNet adds to its features
 
     RDEIC leaves the published UNet unchanged and trains a control network beside it (section 3.1). It is a ControlNet (Zhang et al.,
-    2023) of fewer channels, which the authors' public code has at a fifth of the UNet's; its outputs are widened, and begin as nothing.
+    2023) of fewer channels, which the authors' public code has at a fifth of the UNet's; its outputs are widened, and zero-initialised.
     """
 
     def __init__(self, profile: Profile, unet: UNet2DConditionModel, known: int) -> None:

@@ -20,8 +20,8 @@ COMMITMENT = 0.25  # beside the error of what the codes show
 class VqBase(Part):
     """z (B, C_z, F h, F w) -> base of y (B, C_y, h, w), codes (B, ceil(h/2), ceil(w/2))
 
-    A code stands for a block of the autoencoder's latent. What it says of y is linear in the codebook, so a decoder needs no network
-    for it, and begins as nothing: how much of y is left to the base, training finds out.
+    A code stands for a block of the autoencoder's latent. Its part of y is linear in the codebook, so a decoder needs no network
+    for it. That part is zero-initialised: training finds out how much of y is left to the base.
     """
 
     codebook: Tensor
