@@ -106,7 +106,20 @@ class Encoder:
         return self.encode_with(options, picture, progress)
 
     def encode_with(self, options: EncodeOptions, picture: Picture, progress: Progress | None = None) -> bytes:
-        """As `encode`, with all options in one."""
+        """Encodes a picture, as `encode` does, with all options in one.
+
+        Args:
+            options: What `encode` takes one by one.
+            picture: As for `encode`.
+            progress: Hears, after each tile of a large picture, which share of the work is done, 0 .. 1.
+
+        Returns:
+            The bytes of an .osd file.
+
+        Raises:
+            InputError: The picture cannot be used.
+            TargetError: The target is out of reach.
+        """
         opened = image.open_image(
             picture, options.max_pixels, options.alpha, options.icc, options.keep_metadata, strict=options.strict
         )
@@ -122,13 +135,28 @@ class Encoder:
         progressive: bool = False,
         sizing: Sizing | None = None,
     ) -> list[int]:
-        """Bytes of the files of a picture, as `image.open_image` gives it, at these lambdas."""
+        """Returns the bytes that the file of a picture would have at each of some lambdas, without making the files.
+
+        Args:
+            picture: As `image.open_image` gives it: 8 bits, upright, RGB or RGBA.
+            lambdas: Each from 0.1 to 2.
+            roi: Boxes (x, y, width, height) in pixels that get more bits.
+            progressive: Whether the files are progressive.
+            sizing: Crops and shrinks the picture first.
+        """
         picture, roi = (sizing or Sizing()).prepare(picture, roi)
         return self.coder.sizes(picture, lambdas, roi, progressive)
 
 
 class Decoder:
-    """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file. Arguments: as an Encoder's."""
+    """Keeps models loaded: `Decoder().decode(data)`. The model is found by the id in the file.
+
+    Args:
+        device: What the networks run in, such as "auto", "cpu", "cpu-bf16" or "cuda"; devices.py has them all.
+        weights_dir: Folder whose weights take precedence.
+        compiled: What torch runs is compiled first, which pays for many pictures of one size.
+        threads: Of ONNX Runtime for a picture, by default one for each core.
+    """
 
     def __init__(
         self,

@@ -34,7 +34,10 @@ class InputError(OsdError):
 class FormatError(InputError):
     """The bytes are not a valid .osd file.
 
-    field: its name in the specification; offset: its first byte in the file, None if it has no place of its own.
+    Args:
+        message: What is wrong, for people.
+        field: Its name in the specification.
+        offset: Its first byte in the file; None if it has no place of its own.
     """
 
     def __init__(self, message: str, field: str, offset: int | None = None) -> None:
@@ -47,7 +50,12 @@ class FormatError(InputError):
 
 
 class TargetError(OsdError):
-    """No quality of the model reaches the asked-for size. least: bytes of the smallest file, None where it is not known."""
+    """No quality of the model reaches the asked-for size.
+
+    Args:
+        message: What is wrong, for people.
+        least: Bytes of the smallest file; None if it is not known.
+    """
 
     def __init__(self, message: str, least: int | None = None) -> None:
         super().__init__(message)
@@ -87,7 +95,7 @@ class OutputFormatError(OutputError):
 
 
 class Fault(OsdError):
-    """An exception that nobody foresaw."""
+    """A bug: an exception of another kind, reported in one line."""
 
     exit_code = 1
 

@@ -56,7 +56,17 @@ _QUALITIES = [quality_byte(lmbda) for lmbda in ANCHORS]  # 255 .. 0, the smalles
 
 @dataclass(frozen=True)
 class Target:
-    """One of: bits per pixel of the whole file, its bytes, or the least MS-SSIM (0 .. 1) of the reconstruction."""
+    """What a file is to reach, instead of a lambda: exactly one of three.
+
+    Args:
+        bpp: Most bits per pixel of the whole file, above 0.
+        max_bytes: Most bytes of the whole file, above 0.
+        ms_ssim: Least MS-SSIM of the decoded picture, above 0 and at most 1.
+
+    Raises:
+        TypeError: One of them is no number.
+        ValueError: None or several are given, or one is out of range.
+    """
 
     bpp: float | None = None
     max_bytes: int | None = None
@@ -70,7 +80,12 @@ class Target:
             raise ValueError("a target is one of bpp > 0, max_bytes > 0 and ms_ssim in 0 .. 1")
 
     def limit(self, width: int, height: int) -> int:
-        """Bytes that the file may have."""
+        """Returns the bytes that a file may have, for a target of bpp or max_bytes.
+
+        Args:
+            width: Of the picture in pixels.
+            height: Likewise.
+        """
         if self.max_bytes is not None:
             return self.max_bytes
         return math.floor((self.bpp or 0) * width * height / 8)
@@ -99,10 +114,16 @@ def stages(progress: Progress | None, *weights: float) -> list[Progress | None]:
 def largest_below(
     limit: int, code: Callable[[int], File], size: Callable[[File], int], progress: Progress | None = None
 ) -> File:
-    """The file of best quality that has at most `limit` bytes.
+    """Returns the file of best quality that has at most `limit` bytes.
 
-    code(quality) makes a file, size(file) tells its bytes, which fall as the quality byte grows, by about 0.6 % a step.
-    TargetError if even the smallest one is larger.
+    Args:
+        limit: Bytes.
+        code: Makes a file of a quality byte, 0 (best) .. 255 (smallest).
+        size: Returns the bytes of a file. They fall as the quality byte grows, by about 0.6 % a step.
+        progress: Hears which share of the search is done, 0 .. 1.
+
+    Raises:
+        TargetError: Even the smallest file is larger.
     """
     smallest = code(SMALLEST)
     if size(smallest) > limit:
@@ -134,7 +155,14 @@ def largest_below(
 def smallest_above(
     least: float, code: Callable[[int], File], similarity: Callable[[File], float], progress: Progress | None = None
 ) -> File:
-    """The smallest file with at least this similarity, which falls as the quality byte grows; the best one if none has it."""
+    """Returns the smallest file with at least this similarity; the best one if none has it.
+
+    Args:
+        least: The similarity.
+        code: Makes a file of a quality byte, 0 (best) .. 255 (smallest).
+        similarity: Returns that of a file. It falls as the quality byte grows.
+        progress: Hears which share of the search is done, 0 .. 1.
+    """
     good, bad = BEST, SMALLEST + 1
     fitting = code(BEST)
     if similarity(fitting) < least:
@@ -152,12 +180,19 @@ def smallest_above(
 
 
 def shares(sizes: Sequence[Sequence[int]], total: int) -> list[int]:
-    """Bytes of each picture at the lambdas of ANCHORS -> the bytes that each may have, with a sum of at most `total`.
+    """Shares out bytes among pictures, so that each is coded at about the same lambda.
 
-    So a whole folder takes so many bytes, every picture of it at about the same lambda.
+    The logarithm of a size is about linear in the quality between two anchors.
 
-    The logarithm of a size is about linear in the quality between two anchors. TargetError if even the smallest files are
-    too large together.
+    Args:
+        sizes: Bytes of each picture at the lambdas of ANCHORS, the smallest first.
+        total: Most bytes of all files together.
+
+    Returns:
+        The bytes that the file of each picture may have.
+
+    Raises:
+        TargetError: Even the smallest files are too large together.
     """
     if (least := sum(size[0] for size in sizes)) > total:
         raise TargetError(

@@ -73,7 +73,27 @@ def decode(
     trust: bool = False,
     mark: bool = True,
 ) -> "Image.Image | tuple[Image.Image, TrustMap]":
-    """An .osd file (bytes, a path, a binary file) -> picture, or (picture, map), as `Decoder.decode`; models stay loaded."""
+    """Decodes an .osd file into an RGB picture, or L if it is grey; RGBA or LA if the file holds alpha.
+
+    The arguments are those of `Decoder.decode`, which describes the picture's info and more. Models stay loaded.
+
+    Args:
+        data: Bytes of a file, a path, or a binary file.
+        seed: Draws the noise that the diffusion starts from, 0 .. 2**64 - 1.
+        detail: 0 .. 1.5, from the coarse picture (0) through the denoised one (1) and beyond.
+        preview: A coarse picture of half the size, much sooner.
+        partial: The beginning of a progressive file will do, for as much of the picture as has arrived, unverified.
+        steps: Of the diffusion: refused unless the model was trained for so many.
+        original_size: A picture that was shrunk before it was coded is enlarged again.
+        salvage: A damaged file will do, for what can be read of it.
+        trust: The result is (picture, TrustMap), which says where the picture is likely to be true.
+        mark: XMP and a comment tell that the picture is partly synthetic.
+
+    Raises:
+        FormatError: The file is damaged.
+        WeightsError: Its model is not available, or lacks what was asked for.
+        ValueError: An argument is out of range.
+    """
     options: dict[str, Any] = {
         "preview": preview,
         "partial": partial,

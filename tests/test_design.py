@@ -304,3 +304,44 @@ def test_arguments_keep_their_names(function, names):
     parameters = inspect.signature(function).parameters
     assert [name for name in parameters if name in names.split()] == names.split()
     assert all(p.default is not p.empty for name, p in parameters.items() if name not in ("self", "picture", "data"))
+
+
+def public_functions() -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """Where the public names are defined, and the public methods of their classes, by name."""
+    found = {}
+    for name, module in {name: getattr(osdcodec, name).__module__ for name in osdcodec.__all__}.items():
+        own = "codec" if name == "encode" else module.removeprefix("osdcodec.")  # a wrapped method of the encoder
+        for node in MODULES[own].body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+                found[name] = node  # the last of several overloads
+                inner = node.body if isinstance(node, ast.ClassDef) else []
+                methods = [each for each in inner if isinstance(each, ast.FunctionDef) and each.name[0] != "_"]
+                found |= {f"{name}.{method.name}": method for method in methods}
+    return found
+
+
+PUBLIC = public_functions()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_names_say_what_they_take(name):
+    """A full first line, and every argument under Args where there are several."""
+    node = PUBLIC[name]
+    text = ast.get_docstring(node) or ""
+    assert text.split("\n")[0].endswith("."), f"{name} has no full first line"
+    function = node
+    if isinstance(node, ast.ClassDef):
+        makers = [each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+        function = makers[0] if makers else None
+    arguments = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)] if function else []
+    arguments = [argument for argument in arguments if argument != "self"]
+    section = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    described = re.findall(r"^ {4}(\w+): ", section, re.MULTILINE)
+    if len(arguments) > 1 and "options.EncodeOptions" not in text:  # which describes most of encode's
+        assert described == arguments, f"{name} describes {described}"
+
+
+def test_every_public_name_is_looked_at():
+    assert osdcodec.encode.__doc__ == osdcodec.Encoder.encode.__doc__
+    assert set(osdcodec.__all__) - PUBLIC.keys() == {"encode"}
+    assert {"Encoder.encode", "Encoder.sizes", "Decoder.decode", "info", "decode", "Target.limit"} <= PUBLIC.keys()

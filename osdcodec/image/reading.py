@@ -40,17 +40,24 @@ def open_image(
     name: str | None = None,
     strict: bool = False,
 ) -> Image.Image:
-    """Path, bytes, binary file, image, array or tensor -> picture of 8 bits, upright, the first of several: RGB or RGBA.
+    """Opens a picture: 8 bits, upright, the first of several, RGB or RGBA.
 
-    alpha: "keep" gives RGBA unless all is opaque; "drop" the colours as they lie under it; a colour by name or #hex, the
-    picture laid over it. icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours and puts
-    it into info["icc_profile"]. keep_metadata: EXIF, with the resolution, and XMP, if any, go to info["exif"] and
-    info["xmp"], else nowhere. name: what messages call the picture. strict: refuse a file that ends early, of which else
-    as much is taken as is there, with a warning.
     Grey, palette, CMYK and 16-bit pictures are converted. OsdWarning if pictures or a broken profile are left out.
 
-    InputError if the file is missing or empty, not a picture, damaged, or has more than max_pixels (found out before any
-    pixel is decoded); FileError if it cannot be read; ValueError for unknown options.
+    Args:
+        source: A path, the bytes of a file, a binary file, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W).
+        max_pixels: Larger pictures are refused before any pixel is decoded.
+        alpha: "keep" gives RGBA unless all is opaque; "drop" the colours under it; a colour by name or #hex puts the
+            picture over that colour.
+        icc: "srgb" converts by the embedded profile; "keep" leaves a profile of RGB colours in info["icc_profile"].
+        keep_metadata: EXIF, with the resolution, and XMP go to info["exif"] and info["xmp"], else nowhere.
+        name: What messages call the picture.
+        strict: Refuses a file that ends early. Otherwise as much is taken as is there, with an OsdWarning.
+
+    Raises:
+        InputError: The file is missing, empty, no picture, damaged, or has more than max_pixels.
+        FileError: It cannot be read.
+        ValueError: An option is unknown.
     """
     if icc not in ("srgb", "keep"):
         raise ValueError(f"icc must be srgb or keep, not {icc}")

@@ -27,9 +27,14 @@ _SOFTWARE, _XMP = 0x0131, 0x02BC  # tags of EXIF and TIFF
 
 
 def output_format(target: str | Path, wanted: str | None = None) -> str:
-    """Pillow's name of the format that the suffix means; that of `wanted`, else PNG, for what has none: '-', a pipe.
+    """Returns Pillow's name of the format that a file's suffix means.
 
-    OutputFormatError if it cannot be written, or is another than the wanted one.
+    Args:
+        target: A file; "-" and pipes have no suffix.
+        wanted: Suffix of the format that is asked for; PNG if neither says one.
+
+    Raises:
+        OutputFormatError: The format cannot be written, or is another than the wanted one.
     """
     suffix, known = Path(target).suffix.lower(), _formats()
     name = known.get(suffix)

@@ -30,6 +30,8 @@ FORMAT, SUFFIX, MIME = "OSD", ".osd", "image/x-osd"
 
 
 class OsdImageFile(ImageFile.ImageFile):
+    """An .osd file that Pillow opened: size, mode and info at once, pixels when they are first wanted."""
+
     format = FORMAT
     format_description = "Extreme image codec with one-step diffusion"
     data: bytes | None = None  # of the file, until its pixels are wanted; a copy, or what was pickled, has pixels
@@ -61,6 +63,7 @@ class OsdImageFile(ImageFile.ImageFile):
         return self.mode, box
 
     def load(self) -> Any:
+        """Decodes the pixels, if that was not done before. OSError if the file or its weights cannot be used."""
         if self.data is not None:
             from ..shortcuts import decode
 

@@ -51,7 +51,16 @@ ANYWHERE = Region("none", "no limits")
 
 @dataclass(frozen=True)
 class Link:
-    """packet: bytes that it takes at most; overhead: those it adds to each; seconds: a packet of so many bytes on air."""
+    """A way to send packets.
+
+    Args:
+        name: As `links` and --link call it.
+        title: For people.
+        packet: Most bytes of a packet.
+        overhead: Bytes that the link adds to each packet.
+        on_air: Returns the seconds that a packet of so many bytes, overhead included, is on air.
+        region: What the law allows the sender.
+    """
 
     name: str
     title: str
@@ -72,26 +81,45 @@ class Link:
         return replace(self, packet=packet, region=region)
 
     def packets(self, file: int, repair: float = 0.0) -> int:
-        """Packets of a file of so many bytes, with so many for repair per piece."""
+        """Returns the number of packets of a file.
+
+        Args:
+            file: Its bytes.
+            repair: Repair packets per piece, 0 or more.
+        """
         return sum(count for count, _ in self.sending(file, repair))
 
     def sending(self, file: int, repair: float = 0.0) -> list[tuple[int, int]]:
-        """Numbers of packets, and their bytes, of a file as `transfer.split` cuts it."""
+        """Returns (number of packets, bytes of each) for each kind of packet of a file, as `transfer.split` cuts it.
+
+        Args:
+            file: Its bytes.
+            repair: Repair packets per piece, 0 or more.
+        """
         size, pieces, repairs = plan(file, self.packet, repair)
         last = file - (pieces - 1) * size
         symbol = aligned(file) if pieces == 1 else size
         return [(pieces - 1, AROUND + size), (1, AROUND + last), (repairs, AROUND + symbol)]
 
     def seconds(self, file: int, repair: float = 0.0) -> float:
-        """Time on air of all packets of a file of so many bytes."""
+        """Returns the seconds that all packets of a file of so many bytes are on air; repair: repair packets per piece."""
         return sum(count * self.on_air(size + self.overhead) for count, size in self.sending(file, repair))
 
     def elapsed(self, file: int, repair: float = 0.0) -> float:
-        """Seconds from the first packet to the end of the last one, with the pauses that the region asks for."""
+        """Returns the seconds from the first packet of a file of so many bytes to the end of the last one.
+
+        The pauses that the region asks for count. repair: repair packets per piece.
+        """
         return self.region.elapsed(self.seconds(file, repair))
 
     def largest(self, seconds: float = math.inf, packets: int | None = None, repair: float = 0.0) -> int:
-        """Bytes of the largest file that is sent in so many seconds, pauses included, and in so many packets; 0 if there is none."""
+        """Returns the bytes of the largest file that can be sent; 0 if there is none.
+
+        Args:
+            seconds: Most seconds that it may take, pauses included.
+            packets: Most packets; None for any number.
+            repair: Repair packets per piece, 0 or more.
+        """
         low, high = 0, LONGEST_FILE + 1
         while high - low > 1:
             middle = (low + high) // 2
@@ -103,7 +131,16 @@ class Link:
 
 
 def custom(bits_per_second: float, packet: int, overhead: int = 0) -> Link:
-    """A link of which no more is known. ValueError if the numbers make none."""
+    """Returns a link that is not in links.toml.
+
+    Args:
+        bits_per_second: Above 0.
+        packet: Most bytes of a packet.
+        overhead: Bytes that the link adds to each packet.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
     if not (bits_per_second > 0 and math.isfinite(bits_per_second) and packet >= SMALLEST and overhead >= 0):
         raise ValueError(f"a link has some bits per second and packets of {SMALLEST} bytes or more")
     title = f"{bits_per_second:g} bits per second"
@@ -113,17 +150,17 @@ def custom(bits_per_second: float, packet: int, overhead: int = 0) -> Link:
 @cache
 def regions() -> dict[str, Region]:
     """Those of links.toml, by name."""
-    listed = _listed()["region"]
-    return {entry["name"]: Region(**{key: entry[key] for key in entry if key != "source"}) for entry in listed}
+    entries = _table()["region"]
+    return {entry["name"]: Region(**{key: entry[key] for key in entry if key != "source"}) for entry in entries}
 
 
 @cache
 def links() -> dict[str, Link]:
     """Those of links.toml, by name."""
-    return {entry["name"]: _link(entry) for entry in _listed()["link"]}
+    return {entry["name"]: _link(entry) for entry in _table()["link"]}
 
 
-def _listed() -> dict[str, Any]:
+def _table() -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / "links.toml").read_text("utf-8"))
 
 

@@ -29,6 +29,8 @@ ALIGNMENT = 8  # bytes of a repair symbol are a multiple of it
 
 
 class Kind(IntEnum):
+    """What a packet carries: a piece of the file, its last piece, or a repair symbol."""
+
     PIECE, LAST, REPAIR = range(3)
 
 
@@ -38,12 +40,21 @@ def crc16(data: bytes) -> int:
 
 
 def aligned(length: int) -> int:
+    """Returns so many bytes, rounded up to a size that repair symbols can have."""
     return -(-length // ALIGNMENT) * ALIGNMENT
 
 
 @dataclass(frozen=True)
 class Packet:
-    """file_id: 0 .. 65535; length: bytes of the file; index: place among the pieces, or that of a repair symbol after them."""
+    """One packet of a file.
+
+    Args:
+        kind: What it carries.
+        file_id: 0 .. 65535, the CRC-16 of the file.
+        length: Bytes of the file.
+        index: Place among the pieces, from 0; repair symbols come after them.
+        data: Bytes of the piece or symbol.
+    """
 
     kind: Kind
     file_id: int
@@ -64,13 +75,14 @@ class Packet:
         return -(-self.length // self.size)
 
     def to_bytes(self) -> bytes:
+        """Returns the bytes that are sent: header, data, checksum."""
         head = bytes([MARK | self.kind]) + self.file_id.to_bytes(2, "little")
         body = head + self.length.to_bytes(3, "little") + self.index.to_bytes(2, "little") + self.data
         return body + crc16(body).to_bytes(CHECKSUM, "little")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Packet":
-        """FormatError: its field is "stranger" if the bytes are none of ours, else what of the packet is wrong."""
+        """Reads a packet. FormatError names the field that is wrong; "stranger" if the bytes are no packet at all."""
         if len(data) <= AROUND or data[0] & 0xF0 != MARK:
             raise FormatError("not a packet of an .osd file", "stranger")
         if int.from_bytes(data[-CHECKSUM:], "little") != crc16(data[:-CHECKSUM]):

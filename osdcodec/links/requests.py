@@ -18,7 +18,13 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class Request:
-    """indices: of packets, ascending; name: of the picture, or its file id, "" if none is told; size: bytes of a piece, None if not told."""
+    """Packets that a receiver asks for again.
+
+    Args:
+        indices: Of the packets, ascending.
+        name: Of the picture, or its file id; "" if the line has none.
+        size: Bytes of a piece; None if the line has none.
+    """
 
     indices: tuple[int, ...]
     name: str = ""
@@ -31,7 +37,7 @@ class Request:
 
     @classmethod
     def parse(cls, line: str) -> "Request":
-        """ValueError if the line asks for no packets."""
+        """Reads a line such as "photo 3,7-9 x216". ValueError if it asks for no packets."""
         match = _LINE.fullmatch(line)
         if not match:
             raise ValueError(f"{line!r} asks for no packets; give their numbers, such as 3,7-9")
@@ -57,7 +63,12 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def missing(transfer: Transfer, name: str = "") -> Request | None:
-    """What a receiver asks for: pieces that have not arrived, as many as are needed; None if the file is whole."""
+    """Returns a request for pieces that have not arrived, as many as are needed; None if the file is whole.
+
+    Args:
+        transfer: What has arrived.
+        name: Of the picture; by default its file id.
+    """
     needed = transfer.lacking
     if not needed:
         return None

@@ -23,10 +23,17 @@ SMALLEST = AROUND + ALIGNMENT  # bytes of a packet
 
 
 def pieces_of(length: int, packet: int) -> tuple[int, int]:
-    """Size and number of the pieces of a file of so many bytes, in packets of at most `packet` bytes.
+    """Returns the bytes of a piece, and the number of pieces, of a file.
 
-    Sizes are those that repair symbols can have, so that any file can get repair packets later; a file that fits into
-    one packet is one piece all the same. ValueError if the packets are none.
+    Sizes are those that repair symbols can have, so that any file can get repair packets later. A file that fits into one
+    packet is one piece all the same.
+
+    Args:
+        length: Bytes of the file.
+        packet: Most bytes of a packet.
+
+    Raises:
+        ValueError: Such packets are too small or too large.
     """
     if not SMALLEST <= packet <= LARGEST:
         raise ValueError(f"packets have {SMALLEST} to {LARGEST} bytes, not {packet}")
@@ -37,10 +44,23 @@ def pieces_of(length: int, packet: int) -> tuple[int, int]:
 
 
 def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
-    """Packets of at most `packet` bytes; repair: that many repair packets per piece, rounded up to a whole number.
+    """Cuts a file into packets.
 
-    Any pieces and repair packets that are together a little more than the pieces restore the file: as many as there are
-    pieces do in 99 cases of 100, two more practically always. InputError if the file is too long for such packets.
+    The file comes back from any of these packets, if they are a little more than the pieces: as many as there are pieces
+    do in 99 cases of 100, two more practically always.
+
+    Args:
+        data: The file, 1 byte to 8 MiB.
+        packet: Most bytes of a packet.
+        repair: Repair packets per piece, 0 or more; their number is rounded up.
+
+    Returns:
+        The pieces in order, then the repair packets.
+
+    Raises:
+        InputError: The file is too long for such packets.
+        ValueError: The packets or the share are out of range.
+        PackageError: Repair packets are wanted and the package raptorq is missing.
     """
     if not (repair >= 0 and math.isfinite(repair)):
         raise ValueError("repair must not be below 0")
@@ -49,7 +69,13 @@ def split(data: bytes, packet: int, repair: float = 0.0) -> list[bytes]:
 
 
 def plan(length: int, packet: int, repair: float = 0.0) -> tuple[int, int, int]:
-    """How `split` cuts a file of so many bytes: size of a piece, pieces, repair packets."""
+    """Returns how `split` cuts a file: bytes of a piece, number of pieces, number of repair packets.
+
+    Args:
+        length: Bytes of the file.
+        packet: Most bytes of a packet.
+        repair: Repair packets per piece, 0 or more.
+    """
     size, count = pieces_of(length, packet)
     if repair and aligned(length) > size >= length:  # a repair symbol of this single piece would not fit
         size, count = size - size % ALIGNMENT, 2
@@ -57,9 +83,16 @@ def plan(length: int, packet: int, repair: float = 0.0) -> tuple[int, int, int]:
 
 
 def packets_at(data: bytes, size: int, indices: Iterable[int]) -> list[bytes]:
-    """The packets of these indices, of a file in pieces of `size` bytes: pieces first, from 0, and repair packets after them.
+    """Makes some packets of a file.
 
-    InputError if there are none of these indices, or the file is too long for such packets.
+    Args:
+        data: The file, 1 byte to 8 MiB.
+        size: Bytes of a piece.
+        indices: Of the packets: pieces from 0 on, and repair packets after them.
+
+    Raises:
+        InputError: The file has no packets of these indices, or is too long for such packets.
+        PackageError: Repair packets are wanted and the package raptorq is missing.
     """
     if not 1 <= len(data) <= LONGEST_FILE:
         raise InputError(
@@ -85,7 +118,7 @@ def packets_at(data: bytes, size: int, indices: Iterable[int]) -> list[bytes]:
 
 
 def belongs(content: bytes, packet: bytes) -> bool:
-    """Whether the content of a file is a packet of the same file as this one."""
+    """Returns True if the content of a file is a packet, and of the same file as this packet."""
     try:
         found, own = Packet.from_bytes(content), Packet.from_bytes(packet)
     except FormatError:
@@ -104,7 +137,13 @@ def _repair_symbols(data: bytes, size: int, count: int, repairs: int) -> list[by
 
 @dataclass
 class Transfer:
-    """What has arrived of one file. length: its bytes; size: those of its pieces but the last."""
+    """What has arrived of one file.
+
+    Args:
+        file_id: 0 .. 65535, from the packets.
+        length: Bytes of the file.
+        size: Bytes of each piece but the last.
+    """
 
     file_id: int
     length: int
@@ -219,6 +258,7 @@ class Arrivals:
 
 
 def arrivals(packets: Iterable[bytes]) -> Arrivals:
+    """Sorts out packets of any files, in any order. FormatError if two packets contradict each other."""
     found = Arrivals()
     for packet in packets:
         found.add(packet)

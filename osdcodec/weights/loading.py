@@ -70,9 +70,15 @@ class Weights:
 
 
 def load(profile: str = "small", weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
-    """The model that encodes for a profile. WeightsError if there is none, or the file is not the one listed.
+    """Opens the model that encodes for a profile.
 
-    registry: another weights.toml in place of the installed one; files are then looked for beside it.
+    Args:
+        profile: "small", "turbo" or "cod-lite".
+        weights_dir: Folder whose weights take precedence.
+        registry: Another weights.toml in place of the installed one; files are then looked for beside it.
+
+    Raises:
+        WeightsError: There is no such model here, or the file is not the one listed.
     """
     if profile not in PROFILES:
         raise WeightsError(f"profile {profile} is not known here: choose one of {', '.join(PROFILES)}")
@@ -101,7 +107,16 @@ def rates(profile: str, weights_dir: str | Path | None = None) -> dict[float, by
 
 
 def for_model(wanted: bytes, weights_dir: str | Path | None = None, registry: str | Path | None = None) -> Weights:
-    """The model that an .osd file names by its id. WeightsError if it is not available or not the one listed."""
+    """Opens the model that an .osd file names by its id.
+
+    Args:
+        wanted: The four bytes of the id.
+        weights_dir: Folder whose weights take precedence.
+        registry: Another weights.toml in place of the installed one.
+
+    Raises:
+        WeightsError: The model is not available, or its file is not the one listed.
+    """
     for model, path in _models(weights_dir, registry):
         if model["model_id"] == wanted.hex():
             return _open(model, path, weights_dir)
