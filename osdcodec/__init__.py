@@ -44,14 +44,9 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """encode, decode, info, Encoder, Decoder, Target and __version__ are found when first used: `osdc info` must start at once."""
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
+        from .version import version
 
-        try:
-            found = version("osdc")
-        except PackageNotFoundError:  # run from a source tree that was never installed
-            found = "0+unknown"
-        globals()[name] = found  # each decoded picture names it, and to look it up takes milliseconds
-        return found
+        return version()
     if name in __all__:
         home = ".shortcuts" if name in ("encode", "decode") else ".codec"
         return getattr(import_module(home, __name__), name)

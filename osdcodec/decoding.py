@@ -11,6 +11,7 @@ from .families import PictureDecoder
 from .file_info import NOTE
 from .image import attachments, marks
 from .rate_control import lambda_of_byte
+from .version import version
 
 
 def symbols_of(model: PictureDecoder, osd: Osd) -> tuple[Osd, Any, dict[str, Any]]:
@@ -49,9 +50,7 @@ def finished(colours: Image.Image, osd: Osd, opened: dict[str, Any]) -> Image.Im
 
 def mark(picture: Image.Image, osd: Osd, size: int) -> None:
     """XMP and a comment that tell that the picture is partly synthetic. size: bytes of its file."""
-    from . import __version__
-
-    name = f"osdc {__version__}"
+    name = f"osdc {version()}"
     picture.info["xmp"] = marks.packet(name, picture.info.get("xmp"))
     picture.info["comment"] = marks.comment(name, size, _note(osd))
 

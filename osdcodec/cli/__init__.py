@@ -48,10 +48,10 @@ app.add_typer(weights.app, name="weights")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from .. import __version__
+        from ..version import version
 
         with reporting():
-            files.write_output(files.STREAM, f"osdc {__version__}\n".encode())
+            files.write_output(files.STREAM, f"osdc {version()}\n".encode())
         raise typer.Exit
 
 

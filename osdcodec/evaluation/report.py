@@ -15,7 +15,6 @@ import PIL
 from PIL import features
 from rich.table import Table
 
-from .. import __version__
 from ..codec import Decoder, Encoder
 from ..devices import Device
 from ..effort import Effort
@@ -24,6 +23,7 @@ from ..files import write_output
 from ..image import SUFFIXES, open_image
 from ..metrics.meter import METRICS, Meter, PatchStatistics
 from ..urls import make_folder
+from ..version import version
 from . import curves, page
 from .baselines import ARCHITECTURES, PILLOW, SHRUNK, Coding, codings
 from .protocols import opener
@@ -218,7 +218,7 @@ def is_kodak(records: list[dict]) -> bool:
 def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
     libraries = {name: features.version(name) for name in ("jpg", "jpg_2000", "webp", "avif")}
     return {
-        "osdc": __version__,
+        "osdc": version(),
         "model": f"{plan.profile}, {', '.join(each.hex() for each in ours.encoder.coder.model_ids)}",
         "detail": f"{plan.detail:g}",
         "effort": f"{plan.effort}",
@@ -226,7 +226,7 @@ def _environment(plan: Plan, ours: OsdcCoding) -> dict[str, str]:
         "device": plan.device,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
         "python": platform.python_version(),
-        "pillow": f"{PIL.__version__} ({', '.join(f'{name} {version}' for name, version in libraries.items())})",
+        "pillow": f"{PIL.__version__} ({', '.join(f'{name} {number}' for name, number in libraries.items())})",
     }
 
 
