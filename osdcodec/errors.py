@@ -10,7 +10,7 @@
      │   └─ OutputError              5   writing failed
      │       ├─ OutputExistsError    5   the output exists and must stay
      │       └─ OutputFormatError    2   no format that can be written
-     └─ Fault                        1   what nobody foresaw: a fault of osdc itself
+     └─ Fault                        1   a bug of osdc itself
 
 The exit codes are those of the command line; 2 is a wrong usage and 130 an interrupt (SIGTERM 143, SIGHUP 129). What is no error, but not quite
 what was asked for either, is an OsdWarning.

@@ -1,6 +1,6 @@
 """Temporary files beside outputs, and those that a killed process left behind.
 
-Whoever writes one holds a lock on it. So one that can be locked belongs to nobody, and goes.
+Whoever writes one holds a lock on it. So a file that can be locked is left over, and is removed.
 """
 
 import os
@@ -19,7 +19,7 @@ except ImportError:  # Windows, where an open file cannot be removed anyway
 
 _NAME = re.compile(r"\.osdc-[0-9a-f]{16}")
 _AGE = 60  # seconds that one is left alone where locks tell nothing
-_seen: set[Path] = set()  # folders of which this process has looked at all files
+_seen: set[Path] = set()  # folders whose files this process has looked at
 
 
 def create(folder: Path, opened: Callable[[Path], BinaryIO]) -> tuple[Path, BinaryIO]:

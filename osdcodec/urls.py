@@ -17,7 +17,7 @@ from .errors import FileError, InputError, OsdError, OutputError, PackageError
 from .extras import install
 
 MOST_PAGES = 10_000  # of a listing on the web
-UNREAD = "cannot be read"  # begins why a folder was left out of which nobody knows what is in it
+UNREAD = "cannot be read"  # begins the reason why a folder that could not be read was left out
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters at least: C:// is a drive
 
 

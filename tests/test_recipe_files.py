@@ -220,10 +220,16 @@ def test_decoded_photographs_fill_no_more_memory_than_they_may():
 
 def test_recipes_from_before_1_0_are_read_by_a_table_of_aliases(tmp_path):
     old, new = tmp_path / "old.toml", tmp_path / "new.toml"
-    new.write_text(CONFIG)
-    text = (
-        CONFIG.replace("grid_artefacts", "weave").replace("residual_gain", "emphasis").replace("gain_tuning", "balance")
-    )
-    old.write_text(text.replace("local_contrast", "detail"))
-    assert old.read_text() != CONFIG
+    config = CONFIG.replace("start = 0.3 }", 'start = 0.3, discriminator = "features" }')
+    new.write_text(config)
+    for now, before in (
+        ("grid_artefacts", "weave"),
+        ("residual_gain", "emphasis"),
+        ("gain_tuning", "balance"),
+        ("local_contrast", "detail"),
+        ("discriminator", "judges"),
+    ):
+        assert now in config
+        config = config.replace(now, before)
+    old.write_text(config)
     assert read(old, SMALL, small.STAGES) == read(new, SMALL, small.STAGES)

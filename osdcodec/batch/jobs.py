@@ -84,8 +84,8 @@ def plan(
         inputs: Suffixes, in lower case, of the files that are taken from folders.
         suffix: That of the outputs.
         many: Whether `output` is a folder even for one file.
-        overwrite: Whether outputs that exist may be replaced. None: an output that `output` names is replaced; one whose
-            name nobody chose is not, unless osdc wrote it into the folder `output`.
+        overwrite: Whether outputs that exist may be replaced. None: an output that `output` names is replaced; an
+            output with a default name is not, unless osdc wrote it into the folder `output`.
         reasons: Why files with these suffixes are left out of folders.
 
     Raises:
@@ -131,7 +131,7 @@ def _plan_of_one(source: str, output: str | None, suffix: str, inputs: tuple[str
 
 
 def _lies_beside(path: str, target: str, suffix: str) -> bool:
-    """Returns True if an output has the name that nobody chose."""
+    """Returns True if an output has the default name, beside its input."""
     return target in (urls.with_suffix(path, suffix), path + suffix)
 
 
@@ -201,7 +201,7 @@ def _plain_stream(name: str, number: int) -> str:
 
 
 def _target(source: str, output: str | None, suffix: str, inputs: tuple[str, ...]) -> tuple[str, bool]:
-    """The output of one file or stream, and whether somebody chose its name."""
+    """The output of one file or stream, and whether the user chose its name."""
     whole = not urls.is_url(source) and not files.is_stream(source) and has_namesake(source, inputs)
     beside = source + suffix if whole else urls.with_suffix(source, suffix)
     if output is None and urls.is_web(source):  # where nothing can be written

@@ -109,7 +109,7 @@ class Report:
         if not many:
             title = label(jobs[0][0]) if jobs else ""
         self.pace = Progress(title, quiet=style in ("quiet", "json"))  # where there is no bar, but work that is long
-        # Where stdout carries data, or nobody can tell, the JSON lines go to stderr.
+        # Where stdout carries data, or may carry it, the JSON lines go to stderr.
         self.json_to_stderr = any(target == files.STREAM for _, target in jobs)
 
     def __enter__(self) -> "Report":

@@ -208,7 +208,7 @@ def inputs_of_join(seeds: list[list[bytes]], seed: int) -> Iterator[bytes]:
             packets += draw.sample(draw.choice(seeds), 1)
         for _ in range(draw.choice((0, 0, 1, 2, 5))):
             at = draw.randrange(len(packets))
-            body = mutated(draw, [packets[at] + bytes(2)])  # it takes four bytes away, of which two are the checksum
+            body = mutated(draw, [packets[at] + bytes(2)])  # it takes four bytes away; two are the checksum
             checksum = crc16(body).to_bytes(2, "little") if draw.random() < 0.8 else draw.randbytes(2)
             packets[at] = body + checksum
         if draw.random() < 0.15:  # all of one mind that the file has another length

@@ -122,7 +122,7 @@ def main() -> None:
         code = _usage(error)
     except KeyboardInterrupt:
         code = 130
-    except OSError as error:  # help that nobody can read, on a full disk
+    except OSError as error:  # a full disk, say
         code = complain(FileError(f"{error.filename or 'the output'}: {error.strerror or error}; name another file"))
     except Exception as error:
         code = complain(as_fault(error))

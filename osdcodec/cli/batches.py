@@ -61,7 +61,7 @@ def style_of(quiet: bool, verbose: bool, as_json: bool) -> Style:
 
 @dataclass
 class Batch:
-    """jobs: files in work at the same time; from_list: names came from a list, of which any number may have stood there."""
+    """jobs: files in work at the same time; from_list: names came from a list, which may hold any number."""
 
     planned: Plan
     work: "Task"

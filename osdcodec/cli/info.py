@@ -97,7 +97,7 @@ def info(
 
 
 def _fault(name: str, facts: Mapping[str, Any]) -> OsdError | None:
-    """What is wrong with a file of which something could be read."""
+    """What is wrong with a file that could be read in part."""
     if "fault" not in facts:
         return None
     return InputError(f"{name}: damaged ({facts['fault']}); osdc decode --salvage shows what can be read")
@@ -162,7 +162,7 @@ class Asked:
         from ..codec import info as describe_with_parts
 
         if unpack_prefix(data, self.max_pixels).missing:
-            raise InputError(f"{name}: the beginning of a file, whose parts nobody knows; leave --parts out")
+            raise InputError(f"{name}: the beginning of a file, whose parts are not known; leave --parts out")
         return describe_with_parts(data, parts=True, weights_dir=self.weights_dir, max_pixels=self.max_pixels)
 
 

@@ -265,7 +265,7 @@ def join(
                 raise InputError(f"file {transfer.name}: {arrived} have arrived, but not the first one{left}")
             if not _shows(data, max_pixels):
                 raise InputError(
-                    f"file {transfer.name}: {arrived} have arrived, of which nothing can be shown: the file is not progressive, "
+                    f"file {transfer.name}: {arrived} have arrived, and nothing of it can be shown: the file is not progressive, "
                     f"or more of its beginning is needed{left}"
                 )
         files.write_output(output, data, overwrite is not False)

@@ -133,5 +133,5 @@ def lambda_of_rate(bpp: float) -> float:
 
 
 def nearest_rate(lmbda: float, rates: list[float]) -> float:
-    """Of these rates the one whose λ is nearest, by its logarithm; of two as near the smaller rate."""
+    """Returns the rate whose λ is nearest by its logarithm; the smaller one of two as near."""
     return min(sorted(rates), key=lambda rate: round(abs(math.log(lambda_of_rate(rate) / lmbda)), 9))

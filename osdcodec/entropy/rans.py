@@ -109,7 +109,7 @@ class Reader:
         """FormatError if the payload ends in a zero byte: it would not be the only form of its symbols."""
         if payload.endswith(b"\0"):
             raise FormatError("ends in a zero byte, which a writer strips", "payload")
-        whole = payload[-missing % 4 :]  # a word of which a byte is missing is missing
+        whole = payload[-missing % 4 :]  # a word without one of its bytes is missing
         words = np.frombuffer(whole + bytes(-len(whole) % 4), "<u4").astype(np.uint32)
         self._cut, self._damaged = missing > 0, damaged
         self._stack = new_stack(words)

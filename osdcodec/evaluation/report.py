@@ -72,7 +72,7 @@ class Evaluation:
 
 
 def find_pictures(sources: list[Path], limit: int | None = None) -> list[Path]:
-    """Pictures, and those in folders, of which each is opened once. InputError if there is none or one cannot be used."""
+    """Pictures, and those in folders, each opened once. InputError if there is none, or one cannot be used."""
     paths: list[Path] = []
     for source in sources:
         if source.is_dir():
@@ -210,7 +210,7 @@ def facts(record: dict) -> dict[str, str]:
 
 
 def is_kodak(records: list[dict]) -> bool:
-    """Whether the pictures look like the 24 of Kodak, of which the published curves are means."""
+    """Returns True if the pictures look like the 24 of Kodak. The published curves are means over these."""
     sizes = {record["picture"]: {record["width"], record["height"]} for record in records}
     return len(sizes) == 24 and all(size == {768, 512} for size in sizes.values())
 

@@ -67,7 +67,7 @@ def counts_from_white(image: TiffImagePlugin.TiffImageFile) -> bool:
 
 
 def refuse_unreadable(image: TiffImagePlugin.TiffImageFile) -> None:
-    """ValueError for floating-point and Lab pixels, and for signed samples of up to 16 bits, of which nobody knows which is white.
+    """ValueError for floating-point and Lab pixels, and for signed samples of up to 16 bits, whose white is unknown.
 
     In 32 bits Pillow writes unsigned samples as signed ones.
     """

@@ -31,7 +31,7 @@ def find(pixels: np.ndarray, most: int) -> list[Colour]:
     Each tolerance is the largest at which nothing else of the picture counts as background, and no two colours overlap.
     """
     plain: list[tuple[int, int, int]] = []
-    for colour in _plain(pixels):  # the most frequent first: what is too near to it is of no use beside it
+    for colour in _plain(pixels):  # the most frequent first: colours too near to it cannot stand beside it
         if all(apart(colour, other) > 2 * min(TOLERANCES) for other in plain):
             plain.append(colour)
     found: list[Colour] = []
@@ -92,9 +92,9 @@ def _bears(pixels: np.ndarray, blurred: np.ndarray, colour: Colour) -> bool:
 
 
 def _plain(pixels: np.ndarray) -> list[tuple[int, int, int]]:
-    """The colours of which enough windows are, to the last pixel, most frequent first."""
+    """The colours that fill enough windows to the last pixel, most frequent first."""
     counts = Counter[int]()
-    if min(pixels.shape[:2]) < SIDE:  # an icon of which it would be a third of the file
+    if min(pixels.shape[:2]) < SIDE:  # an icon: the section would be a third of its file
         return []
     for own, reached, _ in _strips(pixels):
         below = slice(own.start, reached.stop)  # the windows that begin in these rows

@@ -2,7 +2,7 @@
 
 import re
 
-# "Edited using Generative AI": a capture, of which a trained model made up parts. README.md says why this term.
+# "Edited using Generative AI": a capture; a trained model made up parts of it. README.md says why this term.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _NAMESPACES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",

@@ -161,7 +161,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _with_hidden_filled(picture: Image.Image, plane: Image.Image) -> Image.Image:
-    """The colours of clear places, which nobody sees, from the visible ones around them.
+    """Fills invisible places with the visible colours around them.
 
     A codec mixes neighbours: black under a white logo would darken its edges, and takes bytes. Means of visible colours are
     pulled up a pyramid of halves, and pushed down again into what is clear.

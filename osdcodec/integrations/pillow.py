@@ -6,7 +6,7 @@
 >>> picture.save("y.osd", quality=60)  # takes the options of osdcodec.encode, ignores others
 >>> picture.thumbnail((320, 320))  # decodes the preview where half the size will do
 
-Pillow empties the file that `save` names before it asks a format. So that a refused picture costs nobody a file, `register` puts
+Pillow empties the file that `save` names before it asks a format. So that a refused picture leaves that file whole, `register` puts
 a `save` in front of Pillow's that makes .osd files in memory first; pictures of other formats go straight to Pillow's.
 """
 

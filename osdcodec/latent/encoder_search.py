@@ -3,7 +3,7 @@
 The analysis sees a picture once, and has to guess what the decoder will make of its latents. Here the decoder is asked: each step decodes,
 looks how far the picture is, in squared error, in LPIPS and in texture, and moves latent and hyper-latent against the gradient, at a price of
 bits that holds their number (content-adaptive encoding: Campos et al., 2019; Yang, Bamler and Mandt, 2020, section 3). The file is as any
-other, and a decoder needs to know nothing of it.
+other, and a decoder need not know of it.
 """
 
 import numpy as np

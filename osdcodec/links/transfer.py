@@ -252,7 +252,7 @@ class Arrivals:
         return found[0]
 
     def left_out(self) -> str:
-        """Of what was not used, for people; "" for nothing."""
+        """Says for people what was not used; "" if all was."""
         counts = {"damaged": self.damaged, "not packets": self.strangers}
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 

@@ -152,7 +152,7 @@ class Meter:
         self.compute["ms_ssim"] = ms_ssim
         for name, function in (("haarpsi", piq.haarpsi), ("gmsd", piq.gmsd), ("vif", piq.vif_p)):
             self.compute[name] = partial(_similarity, function)
-        vif = partial(_similarity, piq.vif_p)  # a ratio of information about details, of which a flat picture has none
+        vif = partial(_similarity, piq.vif_p)  # a ratio of information about details; a flat picture has none
         self.compute["vif"] = lambda a, b: float("nan") if is_flat(a) else vif(a, b)
         self.smallest |= {"ms_ssim": 161, "haarpsi": 16, "gmsd": 8, "vif": 41}
 

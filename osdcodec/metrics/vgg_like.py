@@ -55,7 +55,7 @@ class PerceptualDistance(nn.Module):
         return self.between(self.features(x), target)
 
     def between(self, x: list[Tensor], y: list[Tensor]) -> Tensor:
-        """The distance of two pictures of which the features are already known."""
+        """The distance of two pictures, from their features."""
         pairs = zip(self.WEIGHTS, x, y, strict=False)
         parts = [weight * (a - b).square().sum(1).mean((1, 2)) for weight, a, b in pairs]
         return sum(parts[1:], parts[0])

@@ -73,7 +73,7 @@ def _stored(state: dict[str, Tensor], prefix: str) -> Signature:
 
 
 def _new_parts(model: nn.Module, taken: dict[str, str]) -> list[str]:
-    """The parts, and the blocks of sequences, of which nothing was in the checkpoint."""
+    """The parts, and the blocks of sequences, that the checkpoint lacks."""
     found = []
     for name, module in model.named_modules():
         if isinstance(module, Part) and not any(key.startswith(f"{name}.") for key in taken):

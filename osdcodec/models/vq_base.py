@@ -1,4 +1,4 @@
-"""The base of the latent: structural codes on a coarse grid, of which the scalar latent codes what they do not tell (DiffO).
+"""The base of the latent: structural codes on a coarse grid. The scalar latent is the residual after them (DiffO).
 
 Vector quantisation after van den Oord et al., 2017: straight-through gradients, a commitment loss, and a codebook that is the
 running mean of what its codes stood for. DiffO's text leaves the grid, the size of the codebook and its losses open: these are ours.

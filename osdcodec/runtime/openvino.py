@@ -1,6 +1,6 @@
 """The four verbs through OpenVINO, in half precision where the processor has it. Never imports torch.
 
-`compile_graph` is the way in for any ONNX graph of which the tensors lie outside.
+`compile_graph` takes any ONNX graph whose tensors lie outside of it.
 """
 
 import functools

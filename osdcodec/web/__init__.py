@@ -25,7 +25,7 @@ from ..errors import OsdError, OutputError, WeightsError
 from ..profile import optional_parts
 from ..runtime.tiles import margins_of
 
-BUILT = Path(__file__).parent / "build"  # "site", and "single", of which single.py makes one file
+BUILT = Path(__file__).parent / "build"  # "site"; and "single", which single.py makes one file of
 LIST, TRUST = "models.json", "trust.onnx"
 WRITTEN = (
     "files.json"  # name -> SHA-256 of what `write_site` wrote, so that the next time it may remove what is left over
@@ -209,4 +209,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: what a browser asks for is of no interest."""
+        """Logs nothing."""

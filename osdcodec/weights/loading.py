@@ -285,7 +285,7 @@ def read_margins(told: str | None, profile: Profile) -> dict[str, int] | None:
 
 
 def metadata(data: bytes) -> dict[str, str]:
-    """What a safetensors file, of which the tensors could be read, tells beside them."""
+    """The metadata of a safetensors file whose tensors could be read."""
     return dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {})
 
 

@@ -19,7 +19,7 @@ from .storage import TURNED
 
 
 class Both(Mapping[str, np.ndarray]):
-    """The tensors of two files of which no two have one name. Kernels that are turned are made by the file of the kernel."""
+    """The tensors of two files without a common name. The file of a kernel makes the turned kernel too."""
 
     def __init__(self, first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:
         self.files = first, second
