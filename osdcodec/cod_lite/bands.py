@@ -7,6 +7,7 @@ go through many layers at once, which takes half the time.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class Bands:
             if layer.kind == "conv":
                 x = self._rows(name, {"x": x}, layer.outputs, layer.stride)
             elif layer.kind == "out":
-                x = self._rows(name, {"x": x}, layer.outputs, layer.stride, **self._norm(f"{name}.norm", x))
+                x = self._rows(name, {"x": x}, layer.outputs, layer.stride, self._norm(f"{name}.norm", x))
             elif layer.kind == "attend":
                 x = self._windows(name, x)
             elif layer.kind == "up":
@@ -84,11 +85,11 @@ class Bands:
         return x
 
     def _block(self, name: str, tensors: str, x: Array, outputs: int) -> Array:
-        h = self._rows(f"{name}.first", {"x": x, **self._norm(f"{tensors}.first.norm", x)}, outputs)
+        h = self._rows(f"{name}.first", {"x": x}, outputs, constants=self._norm(f"{tensors}.first.norm", x))
         norm = self._norm(f"{tensors}.second.norm", h)
         # What this adds to x may lie where x lay: of x it takes the rows it gives, and those of a band before are done with.
         into = x if x.shape[1] == outputs else None
-        return self._rows(f"{name}.second", {"h": h, "x": x, **norm}, outputs, into=into)
+        return self._rows(f"{name}.second", {"h": h, "x": x}, outputs, constants=norm, into=into)
 
     def _rows(
         self,
@@ -96,8 +97,8 @@ class Bands:
         maps: dict[str, Array],
         outputs: int,
         stride: int = 1,
+        constants: Mapping[str, Array] = MappingProxyType({}),
         into: Array | None = None,
-        **constants: Array,
     ) -> Array:
         """A graph with 3x3 convolutions over maps (1, C, H, W) -> (1, outputs, H / stride, W / stride)"""
         _, channels, height, width = max(maps.values(), key=lambda each: each.shape[1]).shape
