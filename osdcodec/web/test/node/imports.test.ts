@@ -11,7 +11,7 @@ test("no module of src/ depends on itself", () => {
   const names = readdirSync(source).filter((name) => name.endsWith(".ts"));
   const imports = new Map(names.map((name) => {
     const text = readFileSync(join(source, name), "utf8");
-    return [name, [...text.matchAll(/^(?:im|ex)port\b[^;]*? from "\.\/([^"]+)";/gm)].map(([, other]) => `${other}.ts`)];
+    return [name, [...text.matchAll(/^(?:im|ex)port\b[^;]*? from "\.\/([^".]+)";/gm)].map(([, other]) => `${other}.ts`)];
   }));
   const done = new Set<string>();
   const walk = (name: string, path: string[]): void => {
