@@ -122,16 +122,17 @@ def test_tiles_fit_together(model, coded, monkeypatch):
     assert np.allclose(network.expect(far, model.weights, 1).to_array()[..., reach:], whole[..., reach:])
 
 
-def test_weights_without_a_map_are_refused_and_the_picture_is_written(tmp_path):
-    vector = SPEC / "vectors/conformance/grey.osd"
+@pytest.mark.parametrize("folder", ["conformance", "cod-lite"])
+def test_weights_without_a_map_are_refused_and_the_picture_is_written(tmp_path, folder):
+    vector = SPEC / "vectors" / folder / "grey.osd"
     out, trust = tmp_path / "out.png", tmp_path / "trust.png"
     command = [sys.executable, "-m", "osdcodec", "decode", str(vector), "-o", str(out), "--trust", str(trust)]
-    command += ["--weights-dir", str(SPEC / "vectors/conformance")]
+    command += ["--weights-dir", str(vector.parent)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 4 and done.stderr.count("\n") == 1 and "no map of trust" in done.stderr
     assert out.exists() and not trust.exists()
     with pytest.raises(WeightsError, match="no map of trust"):
-        Decoder(device="cpu", weights_dir=SPEC / "vectors/conformance").decode(vector, trust=True)
+        Decoder(device="cpu", weights_dir=vector.parent).decode(vector, trust=True)
 
 
 def test_a_map_that_is_not_the_one_listed_is_refused(model, tmp_path):
@@ -224,18 +225,46 @@ def test_no_warning_where_a_format_has_no_place_for_the_mark(coded, recwarn):
     assert not recwarn
 
 
-def test_a_graph_can_be_scaled(model):
-    """Twice the error of luma, whose logarithm (base 2, of the square) comes from the last bias; nothing else changes."""
-    onnx = pytest.importorskip("onnx")
-    from osdcodec.training.trust.fit import LAST_BIAS, rescaled
+def test_expected_errors_can_be_recalibrated(model):
+    """Here e levels become 2 * 8 * (e / 8) ** 0.5; chroma and texture stay."""
+    torch = pytest.importorskip("torch")
+    from osdcodec.training.trust.fit import recalibrate
+    from osdcodec.training.trust.network import TrustNetwork
 
-    def numbers_of(graph: bytes) -> dict[str, np.ndarray]:
-        return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(graph).graph.initializer}
+    torch.manual_seed(0)
+    fitted = TrustNetwork(model.profile, model.weights.tensors).eval()
+    sizes = [(3, 64, 64), (48, 4, 4), (48, 4, 4), (160, 2, 2), (160, 2, 2), (3, 4, 4)]
+    inputs = [torch.randn(1, *size) for size in sizes]
+    with torch.no_grad():
+        before = fitted(*inputs)
+        recalibrate(fitted, 2.0, 0.5)
+        after = fitted(*inputs)
+    levels = torch.exp2(before[:, 0] / 2)
+    assert torch.allclose(torch.exp2(after[:, 0] / 2), 16 * (levels / 8) ** 0.5, rtol=1e-4)
+    assert torch.equal(after[:, 1:], before[:, 1:])
 
-    graph = weights.trust_graph(model.weights)
-    before, after = numbers_of(graph), numbers_of(rescaled(graph, 2.0))
-    changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert changed == {LAST_BIAS} and np.allclose(after[LAST_BIAS] - before[LAST_BIAS], [2, 0, 0], atol=1e-6)
+
+def test_the_fit_values_the_order_of_places():
+    torch = pytest.importorskip("torch")
+    from osdcodec.training.trust.fit import order_loss
+
+    true = torch.from_numpy(np.random.default_rng(2).exponential(size=(3, 24, 24)).astype(np.float32))
+    right, level = torch.log2(true), torch.tensor([-3.0, 0, 5])[:, None, None]
+    assert float(order_loss(right, true)) < 0.1 < 1.9 < float(order_loss(-right, true))
+    assert float(order_loss(right + level, true)) == pytest.approx(float(order_loss(right, true)), abs=1e-4)
+    assert float(order_loss(torch.zeros_like(true), true)) == pytest.approx(1)  # no order at all
+
+
+def test_windows_of_photographs_have_one_size_and_half_of_them_grain():
+    pytest.importorskip("torch")
+    from osdcodec.training.trust.samples import SIDE, _window
+
+    plain = np.full((400, 500, 3), 128, np.uint8)
+    windows = [_window(plain, np.random.default_rng(seed)) for seed in range(40)]
+    assert {window.size for window in windows if window} == {(SIDE, SIDE)} and None not in windows
+    grained = sum(np.asarray(window).std() > 0.3 for window in windows if window)
+    assert 10 <= grained <= 30
+    assert _window(plain[: SIDE - 1], np.random.default_rng(0)) is None
 
 
 def test_rank_correlation_and_calibration():

@@ -8,7 +8,7 @@ import torch
 
 from ... import weights
 from ...console import run_command
-from .fit import RATE, fit, graph, rescaled
+from .fit import RATE, fit, graph, recalibrate
 from .samples import collect
 
 
@@ -27,6 +27,12 @@ def main() -> None:
         default=1.0,
         help="factor on the expected errors of luma, for photographs unlike those of DATA",
     )
+    parser.add_argument(
+        "--power",
+        type=float,
+        default=1.0,
+        help="of the expected errors of luma, about 8 levels: below 1, quiet places get more",
+    )
     parser.add_argument("--device", default="cpu-bf16", help="that decodes")
     given = parser.parse_args()
     model, samples = weights.load("small"), given.out / "samples"
@@ -36,7 +42,8 @@ def main() -> None:
     paths, rate = sorted(samples.glob("*.npz")), RATE / 2 if start else RATE
     network = fit(paths, model.profile, model.tensors, given.minutes, start=start, rate=rate)
     torch.save(network.state_dict(), given.out / "trust.pt")
-    data = rescaled(graph(network, model.model_id), given.scale)
+    recalibrate(network, given.scale, given.power)
+    data = graph(network, model.model_id)
     (given.out / "trust.onnx").write_bytes(data)
     print(f'trust = "trust.onnx"\ntrust_sha256 = "{hashlib.sha256(data).hexdigest()}"')
 

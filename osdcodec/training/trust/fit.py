@@ -1,7 +1,8 @@
 """Fits the network of the map to samples, and writes its graph.
 
 Mean squares are fitted by the likelihood of a squared error that is exponential about its mean, log m + e / m: its least lies at the mean itself, of small
-errors as of large ones, where a fit of logarithms would be too low. Texture is fitted by its squared error.
+errors as of large ones, where a fit of logarithms would be too low. The order of the places of a window is fitted as well, by the correlation of what is
+expected with the ranks of what is true: it is what a reader of the map sees. Texture is fitted by its squared error.
 """
 
 import io
@@ -18,6 +19,7 @@ import torch
 from onnx import numpy_helper
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ...entropy.prior import Prior
 from ...profile import Profile
@@ -30,11 +32,9 @@ SIDE = 24  # of a window, in places
 BATCH = 8
 RATE = 2e-3
 KEPT = 0.998  # of the running mean of the weights, a step
+ORDER = 2.0  # weight of the order
 NOISE = 0.1  # squared levels: rounding, which no map can know of
-# Levels, the largest deviation of the grain that half of the windows get: the photographs of training were shrunk and compressed, and have
-# lost what a camera's have, and no decoder shows.
-GRAIN = 3.0
-LAST_BIAS = "network.leave.2.bias"  # as the exporter names it
+PIVOT = 8.0  # levels: an expected error that no power changes
 INPUTS = "picture", "z_c", "z_hat", "spread", "activity", "setting"
 
 
@@ -88,10 +88,20 @@ class Samples:
         return [picture / np.float32(127.5) - 1, *others], part(target)
 
 
+def order_loss(found: Tensor, true: Tensor) -> Tensor:
+    """1 less the correlation of the ranks of true errors with expected ones, for windows (B, rows, columns) of logarithms and of mean squares."""
+    ranks = true.flatten(1).argsort(1).argsort(1).float()
+    ranks, values = ranks - ranks.mean(1, keepdim=True), found.flatten(1)
+    values = values - values.mean(1, keepdim=True)
+    values = torch.tanh(values / (1.5 * values.std(1, keepdim=True) + 0.5))  # near to ranks, whatever the spread
+    return 1 - F.cosine_similarity(values - values.mean(1, keepdim=True), ranks).mean()
+
+
 def loss_of(found: Tensor, target: Tensor) -> Tensor:
     squares = target[:, :2] + NOISE
     likelihood = found[:, :2] * math.log(2) + squares * torch.exp2(-found[:, :2])
-    return likelihood[:, 0].mean() + 0.5 * likelihood[:, 1].mean() + 3 * (found[:, 2] - target[:, 2]).square().mean()
+    texture, order = (found[:, 2] - target[:, 2]).square().mean(), order_loss(found[:, 0], target[:, 0])
+    return likelihood[:, 0].mean() + 0.5 * likelihood[:, 1].mean() + 3 * texture + ORDER * order
 
 
 def fit(
@@ -118,8 +128,6 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1, step / 100) * ((1 + math.cos(math.pi * share)) / 2 + 0.005)
         inputs, target = samples.batch(random.integers(len(samples), size=BATCH), random)
-        grain = np.square(random.uniform(0, GRAIN, BATCH)) * (random.random(BATCH) < 0.5)
-        target[:, 0] += torch.from_numpy(grain.astype(np.float32))[:, None, None]
         loss = loss_of(network.train()(*inputs), target)
         optimizer.zero_grad()
         loss.backward()
@@ -183,11 +191,10 @@ def graph(network: TrustNetwork, model_id: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-def rescaled(data: bytes, factor: float) -> bytes:
-    """The same graph, whose expected errors of luma are larger by this factor: a calibration, which changes no order."""
-    proto = onnx.load_from_string(data)
-    (bias,) = (tensor for tensor in proto.graph.initializer if tensor.name == LAST_BIAS)
-    values = numpy_helper.to_array(bias).copy()
-    values[0] += 2 * math.log2(factor)  # it is of the logarithm of a mean square
-    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
-    return proto.SerializeToString()
+def recalibrate(network: TrustNetwork, factor: float, power: float) -> None:
+    """Makes expected errors of luma e levels into factor * PIVOT * (e / PIVOT) ** power, in place: a calibration, which changes no order."""
+    last = network.leave[2]
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    with torch.no_grad():  # what leaves here is the logarithm (base 2) of a mean square
+        last.weight[0] *= power
+        last.bias[0] = power * last.bias[0] + 2 * (1 - power) * math.log2(PIVOT) + 2 * math.log2(factor)

@@ -1,7 +1,8 @@
 """Decoded photographs with their true errors, for the map of trust: one .npz file each.
 
-Windows of 512x384 pixels, sometimes shrunk, at λ drawn evenly from both halves of the logarithmic scale; some searched (`--effort`), some cut off like the
-beginnings of progressive files, some with a region of interest, some previews, grey pictures, drawn screens, and other details and seeds.
+Windows of 384x384 pixels, sometimes shrunk, half of them with the grain of a camera. Of each a small file (λ near 2) and a better one, and of every fourth
+a file that was searched as the encoder does by default. Some are cut off like the beginnings of progressive files, some have a region of interest, some
+are previews, grey pictures or drawn screens, or were decoded with other details and seeds.
 """
 
 from collections.abc import Iterator
@@ -16,13 +17,16 @@ from ...entropy.prior import Symbols
 from ...errors import FormatError
 from ...latent.coder import LatentModel
 from ...options import EncodeOptions
-from ...rate_control import LAMBDA_MAX, LAMBDA_MIN
+from ...rate_control import LAMBDA_MAX, LAMBDA_MIN, quality_byte
 from ...runtime import Machine
 from ..data import Photos, flat, screen
 
-LONG, SHORT = 512, 384  # pixels
-PER_PHOTO = 2  # files of each
-SEARCHED = 10  # every so many-th photograph has a searched one as well
+SIDE = 384  # pixels
+SEARCHED = 4  # every so many-th photograph has a searched file as well
+SPLIT = 1.0  # λ between the small file of a window and the better one
+# Levels, the largest deviation of the grain that half of the windows get: the photographs of training were shrunk and compressed, and have
+# lost what a camera's have, and no decoder shows.
+GRAIN = 3.0
 
 
 class Job(NamedTuple):
@@ -53,32 +57,43 @@ def _window(pixels: np.ndarray | None, random: np.random.Generator) -> Image.Ima
     if pixels is None:
         return None
     photo = Image.fromarray(pixels)
-    width, height = (LONG, SHORT) if photo.width >= photo.height else (SHORT, LONG)
-    room = min(photo.width / width, photo.height / height)
-    if room < 1:
+    side = min(photo.size)
+    if side < SIDE:
         return None
-    zoom = room if random.random() < 0.5 else 1
-    wide, tall = int(width * zoom), int(height * zoom)
-    left, top = random.integers(photo.width - wide + 1), random.integers(photo.height - tall + 1)
-    box = (left, top, left + wide, top + tall)
-    picture = photo.resize((width, height), Image.Resampling.LANCZOS, box) if zoom > 1 else photo.crop(box)
+    if random.random() < 0.5:
+        side = SIDE
+    left, top = random.integers(photo.width - side + 1), random.integers(photo.height - side + 1)
+    picture = photo.resize((SIDE, SIDE), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
+    if random.random() < 0.5:
+        picture = _grained(picture, random)
     kind = random.random()
     if kind < 0.04:
         return picture.convert("L").convert("RGB")
     if kind < 0.06:
-        return Image.fromarray(screen(random, height, width))
-    return Image.fromarray(flat(random, height, width)) if kind < 0.065 else picture
+        return Image.fromarray(screen(random, SIDE, SIDE))
+    return Image.fromarray(flat(random, SIDE, SIDE)) if kind < 0.065 else picture
+
+
+def _grained(picture: Image.Image, random: np.random.Generator) -> Image.Image:
+    """With noise: most of it in all three colours alike."""
+    pixels, deviation = np.asarray(picture, np.float32), random.uniform(0.5, GRAIN)
+    noise = random.normal(size=(*pixels.shape[:2], 1)) + 0.5 * random.normal(size=pixels.shape)
+    return Image.fromarray((pixels + deviation * noise).round().clip(0, 255).astype(np.uint8))
 
 
 def _jobs(model: LatentModel, picture: Image.Image, random: np.random.Generator, search: bool) -> Iterator[Job]:
-    width, height = picture.size
-    region = [*random.integers(0, (width // 2, height // 2)), *random.integers(40, (width // 2, height // 2))]
-    roi = [(int(region[0]), int(region[1]), int(region[2]), int(region[3]))] if random.random() < 0.1 else []
+    left, top = (int(edge) for edge in random.integers(0, SIDE // 2, 2))
+    width, height = (int(side) for side in random.integers(40, SIDE // 2, 2))
+    roi = [(left, top, width, height)] if random.random() < 0.1 else []
     progressive = random.random() < 0.5
-    for n, quarter in enumerate([*random.permutation(4)[:PER_PHOTO], *([random.integers(4)] if search else [])]):
-        lmbda = LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** ((quarter + random.random()) / 4)
-        effort = int(random.integers(2, 4)) if n == PER_PHOTO else 0
-        osd, symbols = model.code(picture, EncodeOptions(lmbda=lmbda, roi=roi, progressive=progressive, effort=effort))
+    analysed = model.analyse(picture, roi, None, progressive)
+    small = LAMBDA_MAX * (SPLIT / LAMBDA_MAX) ** (random.random() ** 2)
+    better = LAMBDA_MIN * (SPLIT / LAMBDA_MIN) ** random.random()
+    for n, lmbda in enumerate((small, better, small if random.random() < 0.5 else better)[: 2 + search]):
+        if n == 2:
+            osd, symbols = model.code(picture, EncodeOptions(lmbda=lmbda, roi=roi, progressive=progressive))
+        else:
+            osd, symbols = model.finest_as_small(analysed, quality_byte(lmbda))
         kind = random.random()
         options: dict[str, Any] = {"seed": int(random.integers(1000)) if random.random() < 0.3 else 0}
         if kind < 0.08:
@@ -86,7 +101,7 @@ def _jobs(model: LatentModel, picture: Image.Image, random: np.random.Generator,
         elif kind < 0.24:
             options["detail"] = 0.0 if kind < 0.14 else float(random.uniform(0, 1.5))
         cut = float(random.uniform(0.25, 1)) if progressive and random.random() < 0.4 else None
-        yield Job(osd, symbols, cut, effort > 0, options)
+        yield Job(osd, symbols, cut, n == 2, options)
 
 
 def sample(model: LatentModel, job: Job) -> dict[str, Any]:
