@@ -90,11 +90,15 @@ class TrustNetwork(nn.Module):
     def energies(self, picture: Tensor, z_c: Tensor, z_hat: Tensor) -> Tensor:
         """(B, 39, H/16, W/16): nothing of it is learned"""
         previews = [F.pixel_shuffle(F.conv2d(z, self.preview, self.preview_bias), CELL // 2) for z in (z_c, z_hat)]
-        shown, coarse, denoised = (F.conv2d(x * 127.5, self.to_ycc) for x in (picture, *previews))
+        shown, coarse, denoised = (self._levels(x) for x in (picture, *previews))
         half = CELL // 2
         return torch.cat(
             [bands(shown, CELL, True), bands(coarse, half, True), bands(denoised - coarse, half, False)], 1
         )
+
+    def _levels(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> luma, Cb and Cr in levels: a product of matrices, for ONNX Runtime pads convolutions to 16 channels."""
+        return (127.5 * self.to_ycc[:, :, 0, 0] @ x.flatten(2)).view_as(x)
 
     def forward(
         self,
